@@ -1,0 +1,1 @@
+"""The Docker Engine API over tornado, one module per tag; no logic."""

@@ -1,0 +1,1 @@
+"""Pure data of the OCI and Docker formats: no I/O, no engine."""

@@ -1,0 +1,1 @@
+"""One small process per container: its streams, its log, its exit."""

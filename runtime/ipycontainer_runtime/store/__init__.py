@@ -1,0 +1,1 @@
+"""What is on disk: blobs, image names, unpacked layers, container records."""
