@@ -1,0 +1,154 @@
+"""The records of containers on disk, and the names that lead to them.
+
+A container's folder is `containers/<id>/`; it exists once `config.json` is in it. The engine is
+the only writer, so the index is read once and then kept in memory. Records are renamed into place
+but not synced: after a power cut a container may be back in its last state but one, which the
+next engine corrects, and a start must not wait for a disk.
+"""
+
+import itertools
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
+from ipycontainer_runtime.store.records import ExitRecord, Record, State
+
+_encode = msgspec.json.Encoder().encode
+_decode_record = msgspec.json.Decoder(Record).decode
+_decode_state = msgspec.json.Decoder(State).decode
+_decode_exit = msgspec.json.Decoder(ExitRecord).decode
+
+
+class ContainerStore:
+    """Container records under the data root; names are unique, ids may be shortened."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "containers"
+        self.trash = root / "trash"
+        self.folder.mkdir(mode=0o710, parents=True, exist_ok=True)
+        self.trash.mkdir(mode=0o700, exist_ok=True)
+        self._records: dict[str, Record] = {}
+        self._names: dict[str, str] = {}
+        self._serial = itertools.count()
+        for record in self._stored():
+            self._records[record.id] = record
+            self._names[record.name] = record.id
+
+    def _stored(self) -> list[Record]:
+        """Read every record; a folder without one is a creation that was cut short."""
+        records = []
+        for entry in os.scandir(self.folder):
+            try:
+                with open(f"{entry.path}/config.json", "rb") as file:
+                    records.append(_decode_record(file.read()))
+            except FileNotFoundError:
+                self.discard(entry.name)
+        return sorted(records, key=lambda record: record.created_ns)
+
+    def path(self, container_id: str) -> str:
+        """Return the container's folder."""
+        return f"{self.folder}/{container_id}"
+
+    def records(self) -> list[Record]:
+        """Return all records, oldest first."""
+        return list(self._records.values())
+
+    def find(self, reference: str) -> Record:
+        """Return the record that a full id, a name (with or without `/`) or an id's prefix names.
+
+        Raises NotFound in Docker's words, InvalidParameter when a prefix fits several.
+        """
+        if record := self._records.get(reference):
+            return record
+        if container_id := self._names.get(reference.removeprefix("/")):
+            return self._records[container_id]
+        fits = [i for i in self._records if i.startswith(reference)] if reference else []
+        if len(fits) > 1:
+            raise InvalidParameter(f"multiple IDs found with provided prefix: {reference}")
+        if not fits:
+            raise NotFound(f"No such container: {reference}")
+        return self._records[fits[0]]
+
+    def claim(self, name: str) -> None:
+        """Refuse a name that is taken, with Docker's message."""
+        if owner := self._names.get(name):
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container '
+                f'"{owner}". You have to remove (or rename) that container to be able to '
+                "reuse that name."
+            )
+
+    def has_name(self, name: str) -> bool:
+        """Tell whether a container is called this."""
+        return name in self._names
+
+    def create(self, record: Record) -> str:
+        """Make the container's folder with its record in it and return the folder."""
+        self.claim(record.name)
+        folder = self.path(record.id)
+        os.mkdir(folder, 0o710)
+        self._names[record.name] = record.id
+        self._records[record.id] = record
+        self._write(folder, "config.json", _encode(record))
+        return folder
+
+    def rename(self, record: Record, name: str) -> None:
+        """Give the container another name."""
+        self.claim(name)
+        del self._names[record.name]
+        record.name = name
+        self._names[name] = record.id
+        self._write(self.path(record.id), "config.json", _encode(record))
+
+    def state(self, container_id: str) -> State:
+        """Read the container's last written state."""
+        try:
+            with open(f"{self.path(container_id)}/state.json", "rb") as file:
+                return _decode_state(file.read())
+        except FileNotFoundError:
+            return State()
+
+    def save_state(self, container_id: str, state: State) -> None:
+        """Write the container's state."""
+        self._write(self.path(container_id), "state.json", _encode(state))
+
+    def exit_record(self, container_id: str) -> ExitRecord | None:
+        """Read what the container's shim wrote of its exit, if it did."""
+        try:
+            with open(f"{self.path(container_id)}/exit.json", "rb") as file:
+                return _decode_exit(file.read())
+        except FileNotFoundError:
+            return None
+
+    def clear_exit(self, container_id: str) -> None:
+        """Forget an earlier run's exit before the next start."""
+        try:
+            os.unlink(f"{self.path(container_id)}/exit.json")
+        except FileNotFoundError:
+            return
+
+    def discard(self, container_id: str) -> None:
+        """Take the container out of the index and its folder into the trash, by one rename."""
+        if record := self._records.pop(container_id, None):
+            del self._names[record.name]
+        target = f"{self.trash}/{container_id}-{os.getpid()}-{next(self._serial)}"
+        os.rename(self.path(container_id), target)
+
+    def empty_trash(self) -> None:
+        """Delete what was discarded. Slow for big containers: called in a thread, after replies."""
+        for entry in os.scandir(self.trash):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)  # what stays is tried again next time
+            else:
+                os.unlink(entry.path)
+
+    @staticmethod
+    def _write(folder: str, name: str, data: bytes) -> None:
+        """Put a file in place whole; not synced, see the module's docstring."""
+        temporary = f"{folder}/.{name}"
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.rename(temporary, f"{folder}/{name}")

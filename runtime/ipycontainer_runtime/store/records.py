@@ -1,0 +1,227 @@
+"""What the engine keeps of one container, in the Engine API's own words and spelling.
+
+`Config` and `HostConfig` are the bodies of the API (versions 1.24 to 1.50), stored as they were
+merged at creation, so inspect and commit give them back unchanged. A field that Docker leaves out
+of its JSON when it is empty is `UNSET` here, which msgspec leaves out as well.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+NEVER = "0001-01-01T00:00:00Z"
+"""Go's zero time: what the API says for an instant that has not come."""
+
+Words = list[str] | str | None
+"""Docker takes a lone string where a list of words is meant."""
+
+
+def words(value: Words) -> list[str] | None:
+    """Return the list that a string or a list of words stands for."""
+    return [value] if isinstance(value, str) else value
+
+
+class Healthcheck(msgspec.Struct, rename="pascal", omit_defaults=True):
+    """A health check as an image or a container configures it; kept, and run in a later part."""
+
+    test: list[str] = []
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+class Config(msgspec.Struct, rename="pascal", kw_only=True):
+    """What runs in a container: the part of its configuration that an image can carry."""
+
+    hostname: str = ""
+    domainname: str = ""
+    user: str = ""
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    exposed_ports: dict[str, Any] | UnsetType | None = UNSET
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    env: list[str] | None = None
+    cmd: Words = None
+    healthcheck: Healthcheck | UnsetType | None = UNSET
+    args_escaped: bool | UnsetType = UNSET
+    image: str = ""
+    volumes: dict[str, Any] | None = None
+    working_dir: str = ""
+    entrypoint: Words = None
+    network_disabled: bool | UnsetType = UNSET
+    mac_address: str | UnsetType = UNSET
+    on_build: list[str] | None = None
+    labels: dict[str, str] | None = None
+    stop_signal: str | UnsetType = UNSET
+    stop_timeout: int | UnsetType | None = UNSET
+    shell: list[str] | UnsetType | None = UNSET
+
+    @property
+    def command(self) -> list[str]:
+        """The words that run: the entrypoint, then the command."""
+        return [*(words(self.entrypoint) or ()), *(words(self.cmd) or ())]
+
+
+class LogConfig(msgspec.Struct, rename="pascal"):
+    """Which log driver a container uses, with its options."""
+
+    type: str = ""
+    config: dict[str, str] | None = None
+
+
+class RestartPolicy(msgspec.Struct, rename="pascal"):
+    """When a container that exits is started again."""
+
+    name: str = ""
+    maximum_retry_count: int = 0
+
+
+class Ulimit(msgspec.Struct, rename="pascal"):
+    """One resource limit of the container's processes."""
+
+    name: str
+    soft: int = 0
+    hard: int = 0
+
+
+class HostConfig(msgspec.Struct, rename="pascal", kw_only=True):
+    """How a container meets its host: limits, mounts, namespaces, privileges."""
+
+    binds: list[str] | None = None
+    container_id_file: str = msgspec.field(default="", name="ContainerIDFile")
+    log_config: LogConfig = msgspec.field(default_factory=LogConfig)
+    network_mode: str = "default"
+    port_bindings: dict[str, Any] | None = {}
+    restart_policy: RestartPolicy = msgspec.field(default_factory=lambda: RestartPolicy("no"))
+    auto_remove: bool = False
+    volume_driver: str = ""
+    volumes_from: list[str] | None = None
+    console_size: list[int] | None = msgspec.field(default_factory=lambda: [0, 0])
+    annotations: dict[str, str] | UnsetType | None = UNSET
+    cap_add: Words = None
+    cap_drop: Words = None
+    cgroupns_mode: str = ""
+    dns: list[str] | None = []
+    dns_options: list[str] | None = []
+    dns_search: list[str] | None = []
+    extra_hosts: list[str] | None = None
+    group_add: list[str] | None = None
+    ipc_mode: str = ""
+    cgroup: str = ""
+    links: list[str] | None = None
+    oom_score_adj: int = 0
+    pid_mode: str = ""
+    privileged: bool = False
+    publish_all_ports: bool = False
+    readonly_rootfs: bool = False
+    security_opt: list[str] | None = None
+    storage_opt: dict[str, str] | UnsetType | None = UNSET
+    tmpfs: dict[str, str] | UnsetType | None = UNSET
+    uts_mode: str = msgspec.field(default="", name="UTSMode")
+    userns_mode: str = ""
+    shm_size: int = 0
+    sysctls: dict[str, str] | UnsetType | None = UNSET
+    runtime: str | None = ""
+    isolation: str = ""
+    cpu_shares: int = 0
+    memory: int = 0
+    nano_cpus: int = 0
+    cgroup_parent: str = ""
+    blkio_weight: int = 0
+    blkio_weight_device: list[Any] | None = []
+    blkio_device_read_bps: list[Any] | None = []
+    blkio_device_write_bps: list[Any] | None = []
+    blkio_device_read_iops: list[Any] | None = msgspec.field(
+        default_factory=list, name="BlkioDeviceReadIOps"
+    )
+    blkio_device_write_iops: list[Any] | None = msgspec.field(
+        default_factory=list, name="BlkioDeviceWriteIOps"
+    )
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpu_realtime_period: int = 0
+    cpu_realtime_runtime: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    devices: list[Any] | None = []
+    device_cgroup_rules: list[str] | None = None
+    device_requests: list[Any] | None = None
+    kernel_memory: int | UnsetType = UNSET
+    kernel_memory_tcp: int | UnsetType = msgspec.field(default=UNSET, name="KernelMemoryTCP")
+    memory_reservation: int = 0
+    memory_swap: int = 0
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool | None = False
+    pids_limit: int | None = None
+    ulimits: list[Ulimit] | None = []
+    cpu_count: int = 0
+    cpu_percent: int = 0
+    io_maximum_iops: int = msgspec.field(default=0, name="IOMaximumIOps")
+    io_maximum_bandwidth: int = msgspec.field(default=0, name="IOMaximumBandwidth")
+    mounts: list[Any] | UnsetType | None = UNSET
+    masked_paths: list[str] | None = None
+    readonly_paths: list[str] | None = None
+    init: bool | UnsetType | None = UNSET
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """What was asked for: `config.json`, written once (and again when the name changes)."""
+
+    id: str
+    name: str
+    created: str
+    """RFC 3339, UTC, nanoseconds."""
+    created_ns: int
+    image: str
+    """The image's id, `sha256:…`."""
+    chain: list[str]
+    """The image's chain ids, bottom first: the layers its root is made of."""
+    platform: str
+    config: Config
+    host_config: HostConfig
+
+    @property
+    def short_id(self) -> str:
+        """The 12 characters that people see."""
+        return self.id[:12]
+
+    @property
+    def network(self) -> str:
+        """The network's name: `default` is called `bridge` once it is attached."""
+        mode = self.host_config.network_mode
+        return "bridge" if mode in ("", "default") else mode
+
+
+class State(msgspec.Struct, kw_only=True):
+    """What has become of it: `state.json`, rewritten at every change; absent until the start."""
+
+    status: str = "created"
+    """created, running, exited or dead."""
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    started_at: str = NEVER
+    finished_at: str = NEVER
+    oom_killed: bool = False
+    manually_stopped: bool = False
+
+    @property
+    def running(self) -> bool:
+        """True between a start that succeeded and the exit."""
+        return self.status == "running"
+
+
+class ExitRecord(msgspec.Struct, kw_only=True):
+    """The shim's `exit.json`: what a later engine reads of an exit that it did not see."""
+
+    code: int
+    signal: int | None = None
+    at: str = NEVER
+    oom: bool = False
+    started_at: str = NEVER
