@@ -1,0 +1,36 @@
+"""What Docker's API lacks, under /ipycontainer; clients find out by asking."""
+
+from ipycontainer_runtime.api.base import EngineHandler
+
+
+class Extensions(EngineHandler):
+    """GET /ipycontainer: what this engine has beyond Docker's API."""
+
+    def get(self) -> None:
+        """Answer with the extensions' names, and how the engine is."""
+        self.reply(self.engine.system.extensions())
+
+
+class Keep(EngineHandler):
+    """POST /ipycontainer/keep: hold the engine up for clients that cannot start it."""
+
+    def post(self) -> None:
+        """Set it for as long as this engine lives; `?keep=0` undoes it."""
+        self.engine.activity.keep = self.flag("keep", default=True)
+        self.empty()
+
+
+class Stop(EngineHandler):
+    """POST /ipycontainer/stop: leave; containers go on."""
+
+    def post(self) -> None:
+        """Answer, then leave."""
+        self.empty(202)
+        self.engine.leave.set()
+
+
+ROUTES: list[tuple[str, type[EngineHandler]]] = [
+    ("/ipycontainer", Extensions),
+    ("/ipycontainer/keep", Keep),
+    ("/ipycontainer/stop", Stop),
+]

@@ -1,0 +1,75 @@
+"""What Docker's engine serves and this one does not, said by name."""
+
+from ipycontainer_runtime.api.base import EngineHandler
+from ipycontainer_runtime.errors import NotFound, NotImplementedHere
+
+
+class PageNotFound(EngineHandler):
+    """Any path that the Engine API does not have."""
+
+    def prepare(self) -> None:
+        """Answer for every method alike."""
+        super().prepare()
+        raise NotFound("page not found")
+
+
+class NotServed(EngineHandler):
+    """A part of the Engine API that this engine does not have."""
+
+    def prepare(self) -> None:
+        """Answer for every method alike."""
+        super().prepare()
+        path = self.request.path
+        raise NotImplementedHere(
+            f"{self.request.method} {path} is not served by this engine; "
+            "DOCKER_HOST=… points a client at an engine that has it"
+        )
+
+
+class Networks(EngineHandler):
+    """GET /networks: the two networks that need nothing made; `docker info` and compose ask."""
+
+    def get(self) -> None:
+        """List `host` and `none`."""
+        self.reply([_network("host"), _network("none")])
+
+
+class Volumes(EngineHandler):
+    """GET /volumes: there are none."""
+
+    def get(self) -> None:
+        """Answer with an empty list in Docker's shape."""
+        self.reply({"Volumes": [], "Warnings": []})
+
+
+def _network(name: str) -> dict[str, object]:
+    driver = {"none": "null"}.get(name, name)
+    return {
+        "Name": name,
+        "Id": name,
+        "Created": "0001-01-01T00:00:00Z",
+        "Scope": "local",
+        "Driver": driver,
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Options": None, "Config": None},
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {},
+        "Options": {},
+        "Labels": {},
+    }
+
+
+ROUTES: list[tuple[str, type[EngineHandler]]] = [
+    ("/networks", Networks),
+    ("/volumes", Volumes),
+    (
+        "/(?:networks|volumes|build|swarm|nodes|services|tasks|secrets|configs|plugins|session|"
+        "grpc|auth|commit|images|containers|exec|distribution|system|info|version|events)(?:/.*)?",
+        NotServed,
+    ),
+]
