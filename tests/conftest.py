@@ -1,0 +1,69 @@
+"""Fixtures that every room's tests share; what they are made of is in `support`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import images, users
+from support.dockerd import running_dockerd
+from support.hosts import Host
+from support.needs import require
+from support.registry import Registry, running_registry
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in (
+        "needs(*capabilities): what the machine must have; see support/needs.py",
+        "ordinary_user: runs again as an ordinary user, so it may need no root",
+        "long: the full-size form of a test, run with --long",
+    ):
+        config.addinivalue_line("markers", marker)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the full-size forms as well")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        require(*mark.args)
+    if item.get_closest_marker("long") and not item.config.getoption("--long"):
+        pytest.skip("a long form: run it with --long")
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    """Debian's registry on loopback, empty but for what tests add to it."""
+    require("docker-registry", "skopeo")
+    with running_registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def busybox(registry: Registry) -> str:
+    """The name, in the loopback registry, of an image with Debian's static busybox."""
+    require("busybox")
+    return registry.add(images.busybox_layout(), "busybox")
+
+
+@pytest.fixture(scope="session")
+def debian_python(registry: Registry) -> str:
+    """The name, in the loopback registry, of an image of a small Debian with Python."""
+    if not images.kept_debian_python():
+        require("root", "mmdebstrap")
+    return registry.add(images.debian_python_layout(), "python")
+
+
+@pytest.fixture(scope="session")
+def dockerd() -> Iterator[Host]:
+    """Debian's own Docker Engine, to be compared with."""
+    require("dockerd", "docker")
+    with running_dockerd() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ordinary_user() -> users.OrdinaryUser:
+    """A user that is not root and has a range of subordinate ids."""
+    require("setpriv", "newuidmap")
+    return users.ordinary_user()

@@ -1,0 +1,1 @@
+"""What the tests stand on: real engines, a real registry, real images, and what each needs."""

@@ -1,0 +1,103 @@
+"""What a test needs of the machine: asked once, skipped aloud, and never silently in CI.
+
+`pytest.mark.needs("dockerd", …)` on a test, or `require("dockerd")` in a fixture, skips with the
+reason when the machine lacks it. `IPYCONTAINER_MUST_WORK` turns the skip into a failure: it names
+capabilities, separated by commas, or is `all` for every one that a package or a user id can give
+(those that only another kernel could give are asked for by name).
+"""
+
+import functools
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+MUST_WORK = "IPYCONTAINER_MUST_WORK"
+
+
+class Capability(NamedTuple):
+    """`missing()` says in a few words what is not there, or returns an empty string."""
+
+    missing: Callable[[], str]
+    of_the_kernel: bool = False
+
+
+def _command(name: str, package: str) -> Capability:
+    return Capability(lambda: "" if shutil.which(name) else f"no {name}: apt install {package}")
+
+
+def _root() -> str:
+    return "" if os.getuid() == 0 else f"user id is {os.getuid()}, not 0"
+
+
+def _dockerd() -> str:
+    return _root() or ("" if shutil.which("dockerd") else "no dockerd: apt install docker.io")
+
+
+def _busybox() -> str:
+    found = Path("/bin/busybox")
+    return "" if found.exists() else "no /bin/busybox: apt install busybox-static"
+
+
+def _user_namespaces() -> str:
+    pid = os.fork()
+    if pid == 0:
+        libc = __import__("ctypes").CDLL(None)
+        os._exit(libc.unshare(0x10000000))
+    refused = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return "this kernel refuses user namespaces" if refused else ""
+
+
+def _cgroup2() -> str:
+    controllers = Path("/sys/fs/cgroup/cgroup.controllers")
+    if controllers.exists() and "memory" in controllers.read_text():
+        return ""
+    return "the machine runs cgroup v1"
+
+
+def _cgroup1() -> str:
+    memory = Path("/sys/fs/cgroup/memory")
+    return "" if memory.is_dir() else "the machine has no cgroup v1 memory hierarchy"
+
+
+CAPABILITIES = {
+    "busybox": Capability(_busybox),
+    "cgroup1": Capability(_cgroup1, of_the_kernel=True),
+    "cgroup2": Capability(_cgroup2, of_the_kernel=True),
+    "crun": _command("crun", "crun"),
+    "docker": _command("docker", "docker.io"),
+    "docker-registry": _command("docker-registry", "docker-registry"),
+    "dockerd": Capability(_dockerd),
+    "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
+    "newuidmap": _command("newuidmap", "uidmap"),
+    "podman": _command("podman", "podman"),
+    "root": Capability(_root),
+    "setpriv": _command("setpriv", "util-linux"),
+    "skopeo": _command("skopeo", "skopeo"),
+    "user_namespaces": Capability(_user_namespaces, of_the_kernel=True),
+}
+
+
+@functools.cache
+def missing(name: str) -> str:
+    """Return why this machine lacks the capability `name`, or an empty string when it has it."""
+    return CAPABILITIES[name].missing()
+
+
+def must_work(name: str) -> bool:
+    """Tell whether the absence of `name` is a failure here."""
+    asked = os.environ.get(MUST_WORK, "").split(",")
+    return name in asked or ("all" in asked and not CAPABILITIES[name].of_the_kernel)
+
+
+def require(*names: str) -> None:
+    """Skip the running test aloud when the machine lacks any of `names`, or fail it."""
+    for name in names:
+        if not (reason := missing(name)):
+            continue
+        if must_work(name):
+            pytest.fail(f"{name} must work here ({MUST_WORK}): {reason}", pytrace=False)
+        pytest.skip(f"needs {name}: {reason}")

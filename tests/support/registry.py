@@ -1,0 +1,68 @@
+"""Debian's docker-registry on a loopback port of its own, filled with the test images."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from support.ends import end
+
+CONFIG = """
+version: 0.1
+log: {{level: info, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:0"}}
+"""
+
+
+class Registry:
+    """A registry at `address` (host:port), to which layouts are added under names."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def name(self, repository: str, tag: str = "latest") -> str:
+        """Return the full image name of `repository` here."""
+        return f"{self.address}/{repository}:{tag}"
+
+    def add(self, layout: Path, repository: str, tag: str = "latest") -> str:
+        """Copy the only image of an OCI layout here by skopeo, and return its full name."""
+        name = self.name(repository, tag)
+        source, target = f"oci:{layout}:latest", f"docker://{name}"
+        command = ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", "--insecure-policy"]
+        subprocess.run([*command, source, target], check=True, capture_output=True)
+        return name
+
+
+@contextmanager
+def running_registry() -> Iterator[Registry]:
+    """Yield an empty registry whose port the kernel chose, and remove it with its content."""
+    folder = Path(tempfile.mkdtemp(prefix="ipyc-r"))
+    config = folder / "config.yml"
+    config.write_text(CONFIG.format(folder=folder))
+    process = subprocess.Popen(
+        ["docker-registry", "serve", str(config)],
+        env={"OTEL_TRACES_EXPORTER": "none"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        yield Registry(_address(process.stderr))
+    finally:
+        end(process)
+        shutil.rmtree(folder)
+
+
+def _address(log: IO[bytes]) -> str:
+    for line in log:
+        if found := re.search(rb"listening on ([0-9.]+:\d+)", line):
+            # Somebody must go on reading, or the registry stops when the pipe is full.
+            threading.Thread(target=log.read, daemon=True).start()
+            return found[1].decode()
+    raise RuntimeError("docker-registry ended before it listened")
