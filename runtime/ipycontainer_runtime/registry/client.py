@@ -1,0 +1,217 @@
+"""One registry, spoken to over `requests`: addresses, authentication, redirects, bounds.
+
+A `Registry` is made for one pull or push and used by several threads at once. Redirects are
+followed here and not by `requests`: the Authorization header goes to the registry itself and to
+nobody else, https is never left, and no answer is read without a bound.
+"""
+
+from collections.abc import Iterable, Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+
+from ipycontainer_runtime.errors import Unauthorized, Unavailable
+from ipycontainer_runtime.registry.auth import TOKEN_LIMIT, Authorizer, TokenCall
+from ipycontainer_runtime.registry.credentials import Anonymous, Credentials
+from ipycontainer_runtime.registry.errors import ERROR_LIMIT, RegistryError, answered, unreachable
+from ipycontainer_runtime.registry.hosts import Endpoint, endpoint, may_follow
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+REDIRECT_LIMIT = 5
+USER_AGENT = "ipycontainer"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+Body = bytes | Iterable[bytes]
+
+
+class Call(NamedTuple):
+    """One request to a registry; `location` is a path below /v2/ or a URL the registry gave."""
+
+    method: str
+    location: str
+    scope: str
+    headers: Mapping[str, str] = {}
+    body: Body | None = None
+
+
+class Registry:
+    """A client of one registry; close it, or use it as a context manager."""
+
+    def __init__(self, domain: str, credentials: Credentials | None = None) -> None:
+        self.endpoint: Endpoint = endpoint(domain)
+        login = (credentials or Anonymous()).lookup(domain)
+        self._session = _session(self.endpoint)
+        self._authorizer = Authorizer(self.endpoint, login, self._fetch_token)
+
+    def __enter__(self) -> "Registry":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection that no answer is using."""
+        self._session.close()
+
+    def call(self, call: Call) -> requests.Response:
+        """Make a request, authenticating where asked, and return the streaming answer.
+
+        The caller closes it. Raises RegistryError for an error status, `errors.Lost` where the
+        registry is out of reach, Unauthorized where it asks for what is not there.
+        """
+        response = self._authorized(call)
+        if response.status_code < 400:
+            return response
+        with response:
+            raise answered(self.endpoint, response.status_code, read_bounded(response, ERROR_LIMIT))
+
+    def read(self, call: Call, limit: int) -> tuple[bytes, Mapping[str, str]]:
+        """Make a request and return its whole body, at most `limit` bytes, and its headers."""
+        with self.call(call) as response:
+            body = read_bounded(response, limit + 1)
+            if len(body) > limit:
+                raise Unavailable(
+                    f"{call.location} of the registry {self.endpoint.domain} is larger than the "
+                    f"{limit} bytes that are allowed for it"
+                )
+            return body, response.headers
+
+    def ping(self) -> None:
+        """Check that the registry speaks the distribution API; authenticates if asked to."""
+        self.read(Call("GET", "", ""), ERROR_LIMIT)
+
+    def _authorized(self, call: Call) -> requests.Response:
+        sent = self._authorizer.header(call.scope)
+        response = self._follow(call, sent)
+        if response.status_code != 401:
+            return response
+        challenges = response.headers.get("WWW-Authenticate", "")
+        with response:
+            refusal = answered(self.endpoint, 401, read_bounded(response, ERROR_LIMIT))
+        try:
+            renewed = self._authorizer.answer(challenges, call.scope, sent)
+        except Unauthorized as error:
+            words = refusal if refusal.code else error
+            raise RegistryError(str(words), code="UNAUTHORIZED", http=401) from error
+        return self._follow(call, renewed)
+
+    def _follow(self, call: Call, authorization: str | None) -> requests.Response:
+        url = self._url(call.location)
+        for _ in range(REDIRECT_LIMIT):
+            ours = _origin(url) == _origin(self.endpoint.base)
+            response = self._send(call, url, authorization if ours else None)
+            if response.status_code not in _REDIRECTS:
+                return response
+            target = urljoin(url, response.headers.get("Location", ""))
+            response.close()
+            if call.method not in ("GET", "HEAD"):
+                raise Unavailable(f"the registry {self.endpoint.domain} redirects a {call.method}")
+            self._check(target)
+            url = target
+        raise Unavailable(f"{self._url(call.location)} redirects more than {REDIRECT_LIMIT} times")
+
+    def _url(self, location: str) -> str:
+        if not location.startswith(("http://", "https://", "/")):
+            return f"{self.endpoint.base}/v2/{location}"
+        url = urljoin(self.endpoint.base, location)
+        self._check(url)
+        return url
+
+    def _check(self, url: str) -> None:
+        if reason := may_follow(self.endpoint, url):
+            raise Unavailable(
+                f"the registry {self.endpoint.domain} redirects to {url[:200]}, which is refused: "
+                f"{reason}"
+            )
+
+    def _send(self, call: Call, url: str, authorization: str | None) -> requests.Response:
+        headers = {"Accept-Encoding": "identity", **call.headers}
+        try:
+            return self._session.request(
+                call.method,
+                url,
+                data=call.body,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                auth=_Header(authorization),
+            )
+        except (requests.RequestException, OSError) as error:
+            raise unreachable(self.endpoint, error) from error
+
+    def _fetch_token(self, call: TokenCall) -> bytes:
+        try:
+            response = self._session.request(
+                "POST" if call.form is not None else "GET",
+                call.url,
+                params=dict(call.query),
+                data=call.form,
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                auth=_Header(call.authorization),
+            )
+        except (requests.RequestException, OSError) as error:
+            raise unreachable(self.endpoint, error) from error
+        with response:
+            if response.status_code != 200:
+                raise Unauthorized(
+                    f"{urlsplit(call.url).netloc} answered a request for a token with HTTP status "
+                    f"{response.status_code}"
+                )
+            return read_bounded(response, TOKEN_LIMIT)
+
+
+class _Header(requests.auth.AuthBase):
+    """Sets the Authorization header; being there at all, it keeps `requests` out of ~/.netrc."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value is not None:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+def read_bounded(response: requests.Response, limit: int) -> bytes:
+    """Read at most `limit` bytes of a body as it came; what follows is left unread."""
+    parts: list[bytes] = []
+    left = limit
+    try:
+        for chunk in response.raw.stream(65536, decode_content=False):
+            parts.append(chunk[:left])
+            left -= len(chunk)
+            if left <= 0:
+                break
+    except (OSError, HTTPError) as error:
+        raise Unavailable(f"the connection to {urlsplit(response.url).netloc} broke") from error
+    return b"".join(parts)
+
+
+def _session(target: Endpoint) -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = USER_AGENT
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # Proxies and certificate bundles come from the environment, as in every program; but a
+    # registry on this machine is never behind a proxy.
+    session.trust_env = not target.loopback
+    adapter = HTTPAdapter(pool_maxsize=8)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        parts.hostname or "",
+        parts.port or {"http": 80, "https": 443}.get(parts.scheme),
+    )

@@ -1,0 +1,115 @@
+"""What a registry answers when it refuses, and the words for what `requests` raises."""
+
+import msgspec
+import requests
+
+from ipycontainer_runtime.errors import ContainerError, NotFound, Unavailable
+from ipycontainer_runtime.registry.hosts import Endpoint
+
+ERROR_LIMIT = 64 << 10
+
+
+class RegistryError(Unavailable):
+    """A registry answered with an error status.
+
+    `code` is the distribution API's (`MANIFEST_UNKNOWN`, `DENIED`, …), or empty; `http` is the
+    status of the answer. The message has the form that Docker's engine gives it.
+    """
+
+    def __init__(self, message: str, *, code: str, http: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.http = http
+        self.status = 500
+
+    @property
+    def transient(self) -> bool:
+        """Tell whether the same request may well succeed a moment later."""
+        return self.http in (408, 429, 500, 502, 503, 504)
+
+
+class Lost(Unavailable):
+    """The connection to a registry failed, or broke in the middle of an answer."""
+
+    status = 500
+
+
+class _Entry(msgspec.Struct):
+    code: str = ""
+    message: str = ""
+
+
+class _Body(msgspec.Struct):
+    errors: list[_Entry] = []
+
+
+def answered(endpoint: Endpoint, http: int, body: bytes) -> RegistryError:
+    """Turn an error answer into words, from its first entry where it is the API's JSON."""
+    entry = _first(body)
+    if entry is None or not entry.code:
+        return RegistryError(
+            f"the registry {endpoint.domain} answered with HTTP status {http}", code="", http=http
+        )
+    words = entry.code.replace("_", " ").lower()
+    text = "".join(c if c.isprintable() else " " for c in entry.message[:500])
+    return RegistryError(f"{words}: {text or words}", code=entry.code, http=http)
+
+
+def _first(body: bytes) -> _Entry | None:
+    try:
+        entries = msgspec.json.decode(body, type=_Body).errors
+    except msgspec.MsgspecError:
+        return None
+    return entries[0] if entries else None
+
+
+def unreachable(endpoint: Endpoint, error: Exception) -> Lost:
+    """Name the registry, what went wrong in plain words, and what to do about it."""
+    cure = (
+        "start it, or check the port in the image's name"
+        if endpoint.loopback
+        else "check the image's name and this machine's network"
+    )
+    return Lost(f"cannot reach the registry {endpoint.domain}: {_reason(error)}; {cure}")
+
+
+def _reason(error: BaseException) -> str:
+    """Find the operating system's own words: `requests` wraps them three deep."""
+    if isinstance(error, requests.exceptions.Timeout):
+        return "it did not answer in time"
+    seen: BaseException | None = error
+    for _ in range(12):
+        if seen is None:
+            break
+        if (
+            isinstance(seen, OSError)
+            and seen.strerror
+            and not isinstance(seen, requests.RequestException)
+        ):
+            return seen.strerror[:1].lower() + seen.strerror[1:]
+        seen = getattr(seen, "reason", None) or _inner(seen)
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its TLS certificate or protocol is not accepted"
+    return "the connection failed"
+
+
+def _inner(error: object) -> BaseException | None:
+    context = getattr(error, "__cause__", None) or getattr(error, "__context__", None)
+    if isinstance(context, BaseException):
+        return context
+    first = next(iter(getattr(error, "args", ())), None)
+    return first if isinstance(first, BaseException) else None
+
+
+def for_pull(error: RegistryError, familiar_name: str, familiar: str) -> ContainerError:
+    """Give a refused pull the words and the status that Docker's engine gives it."""
+    if error.code in ("DENIED", "UNAUTHORIZED") or error.http in (401, 403):
+        return NotFound(
+            f"pull access denied for {familiar_name}, repository does not exist or may require "
+            f"'docker login': {error}"
+        )
+    if error.code == "NAME_UNKNOWN":
+        return NotFound(f"repository {familiar_name} not found: {error}")
+    if error.code == "MANIFEST_UNKNOWN" or error.http == 404:
+        return NotFound(f"manifest for {familiar} not found: {error}")
+    return error

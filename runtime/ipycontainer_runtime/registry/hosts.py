@@ -1,0 +1,121 @@
+"""Which server a registry's domain means, and how it may be spoken to.
+
+`docker.io` is served by registry-1.docker.io. Registries on this machine (127.0.0.0/8, ::1,
+localhost) speak plain http, as Docker allows; everything else is https, with no way back.
+"""
+
+import ipaddress
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ipycontainer_runtime.errors import InvalidParameter
+
+DOCKER_HUB = "docker.io"
+_DOCKER_HUB_HOST = "registry-1.docker.io"
+
+
+class Endpoint(NamedTuple):
+    """A registry: the domain that references use, and the server that answers for it."""
+
+    domain: str
+    netloc: str
+    scheme: str
+
+    @property
+    def base(self) -> str:
+        """The URL that API paths are appended to, without a slash at its end."""
+        return f"{self.scheme}://{self.netloc}"
+
+    @property
+    def hostname(self) -> str:
+        """The server's name without its port."""
+        return _hostname(self.base)
+
+    @property
+    def loopback(self) -> bool:
+        """Tell whether this registry is on this machine."""
+        return is_loopback(self.hostname)
+
+
+def endpoint(domain: str) -> Endpoint:
+    """Return the server for the domain of a reference, such as `docker.io` or `localhost:5000`."""
+    netloc = _DOCKER_HUB_HOST if domain in (DOCKER_HUB, "index.docker.io") else domain
+    try:
+        parts = urlsplit(f"//{netloc}")
+        named = parts.hostname
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidParameter(f'"{domain}" is not a registry: {error}') from error
+    if not named or parts.username is not None or parts.path:
+        raise InvalidParameter(f'"{domain}" is not a registry: write HOST or HOST:PORT')
+    return Endpoint(domain, netloc, "http" if is_loopback(named) else "https")
+
+
+def is_loopback(hostname: str) -> bool:
+    """Tell whether a host name or address can only be this machine."""
+    if hostname.rstrip(".").lower() == "localhost":
+        return True
+    address = _address(hostname)
+    return address is not None and address.is_loopback
+
+
+def is_private_address(hostname: str) -> bool:
+    """Tell whether this is an address literal that only this machine or its link can mean.
+
+    A registry elsewhere that names one wants this machine to make a request on its behalf,
+    typically to a cloud's metadata service at 169.254.169.254.
+    """
+    if is_loopback(hostname):
+        return True
+    address = _address(hostname)
+    return address is not None and (address.is_link_local or address.is_unspecified)
+
+
+def may_follow(origin: Endpoint, url: str) -> str | None:
+    """Return why a registry may not send this client to `url`, or None where it may.
+
+    Never from https to http, except that a registry on this machine may name its own host; and
+    never to an address that only this machine can reach.
+    """
+    try:
+        parts = urlsplit(url)
+        hostname = parts.hostname or ""
+    except ValueError as error:
+        return str(error)
+    if parts.username is not None:
+        return "it carries a user name"
+    if origin.loopback and parts.scheme in ("http", "https") and is_loopback(hostname):
+        return None
+    if parts.scheme != "https":
+        return f"it is {parts.scheme or 'no'} where https is required"
+    if is_private_address(hostname):
+        return f"{hostname} is an address of this machine or its link"
+    return None
+
+
+def is_kin(origin: Endpoint, hostname: str) -> bool:
+    """Tell whether a token service may be given the credentials of this registry.
+
+    The same host, or hosts under one parent (registry-1.docker.io and auth.docker.io,
+    registry.gitlab.com and gitlab.com).
+    """
+    ours, theirs = origin.hostname.lower(), hostname.lower()
+    if ours == theirs:
+        return True
+    if _address(ours) is not None or _address(theirs) is not None:
+        return False
+    parent = ours.partition(".")[2]
+    if theirs.endswith("." + ours):
+        return True
+    return "." in parent and (theirs == parent or theirs.endswith("." + parent))
+
+
+def _hostname(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _address(hostname: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(hostname.strip("[]"))
+    except ValueError:
+        return None
