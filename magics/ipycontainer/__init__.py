@@ -1,0 +1,50 @@
+"""Containers in the notebook: `%load_ext ipycontainer`, then `%container --help`.
+
+Importing this costs a few milliseconds: docker-py, click and everything that draws are imported
+by the first verb that needs them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from IPython.core.interactiveshell import InteractiveShell
+
+    __version__: str
+
+__all__ = ["__version__", "connect", "load_ipython_extension", "unload_ipython_extension"]
+
+
+def connect() -> DockerClient:
+    """Return a client of the engine, which is started if need be.
+
+    `DOCKER_HOST` makes it somebody else's engine. Raises `ContainerError` where there is no engine
+    to be had.
+    """
+    from ipycontainer_runtime.client import connect as connect_to_engine
+
+    return connect_to_engine()
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register `%container` and `%%container`; called by `%load_ext ipycontainer`."""
+    from .magic import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take back what `%load_ext ipycontainer` registered; called by `%unload_ext`."""
+    from .magic import unload
+
+    unload(shell)
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ipycontainer")
+    raise AttributeError(f"module 'ipycontainer' has no attribute {name!r}")

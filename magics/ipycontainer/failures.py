@@ -1,0 +1,164 @@
+"""What a person is told when something fails: one line that names the value and the cure.
+
+Foreign exceptions (docker-py's, requests', click's, the runtime's) stop here. A `Failure` fails the
+cell without a traceback; the command line prints it and leaves with its exit code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+# Exit codes of the `docker` command: https://docs.docker.com/reference/cli/docker/container/run/
+ENGINE_FAILED = 125
+CANNOT_EXECUTE = 126
+NOT_FOUND = 127
+
+
+def one_line(text: str) -> str:
+    """Return `text` without line breaks or control characters: messages quote hostile input."""
+    folded = " ".join(text.split())
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in folded)
+
+
+class Failure(Exception):  # noqa: N818 - a cell shows the class name: "Failure: no such image"
+    """Something was asked for that could not be done."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(one_line(message))
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython calls this instead of formatting a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class Usage(Failure):
+    """The line itself is wrong: an unknown verb or flag, a missing argument, an open quote."""
+
+    exit_code = ENGINE_FAILED
+
+
+class Interrupted(Failure):
+    """The person interrupted the cell; the message says what became of the container."""
+
+    exit_code = 130
+
+
+class ContainerExit(Failure):
+    """A process in a container ended with a status that is not 0.
+
+    `container` is its name, `exit_code` its status, `memory` the limit in bytes when the kernel
+    killed it for passing that limit, else None.
+    """
+
+    def __init__(self, container: str, exit_code: int, memory: int | None = None) -> None:
+        super().__init__(_exit_message(container, exit_code, memory), exit_code)
+        self.container = container
+        self.memory = memory
+
+
+def _exit_message(container: str, code: int, memory: int | None) -> str:
+    if memory is not None:
+        from .units import binary_size
+
+        limit = f" of {binary_size(memory)}" if memory else ""
+        return (
+            f"container {container} was killed (exit code {code}): it passed its memory"
+            f" limit{limit}; give it more with -m"
+        )
+    meaning = {CANNOT_EXECUTE: "cannot be executed", NOT_FOUND: "command not found"}.get(code)
+    if meaning is None and code > 128:
+        meaning = _signal_name(code - 128)
+    return f"container {container} exited with code {code}" + (f" ({meaning})" if meaning else "")
+
+
+def _signal_name(number: int) -> str | None:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return None
+
+
+# What the engine says, and what helps. `{0}` is the first group, `{program}` how verbs are called.
+_CURES = (
+    (r"No such image: (\S+)", "`{program} images` lists those here, `{program} pull {0}` fetches"),
+    (r"No such container: (\S+)", "`{program} ps -a` lists all containers"),
+    (r"No such exec instance", "it has ended"),
+    (r"page not found", "this engine has no such operation"),
+)
+
+
+def explain(error: BaseException, program: str) -> Failure | None:
+    """Return what to tell of `error`, or None when it is none of ours: a defect, to be seen whole.
+
+    `program` is `%container` or `ipycontainer`, for the commands that a cure names.
+    """
+    if isinstance(error, Failure):
+        return error
+    kind = {cls.__name__ for cls in type(error).__mro__}
+    module = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    if "click" in module:
+        return _explain_click(error, program)
+    if "ipycontainer_runtime" in module:
+        return Failure(str(error), getattr(error, "exit_code", None))
+    if "docker" in module and "APIError" in kind:
+        return Failure(_api_message(error, program))
+    if "requests" in module or "urllib3" in module or "docker" in module:
+        return Failure(_connection_message(error))
+    return Failure(str(error)) if isinstance(error, OSError) else None
+
+
+def _explain_click(error: BaseException, program: str) -> Failure:
+    message = getattr(error, "format_message", lambda: str(error))()
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else program
+    return Usage(f"{message.rstrip('.')}; see `{command} --help`")
+
+
+def _api_message(error: BaseException, program: str) -> str:
+    explanation = getattr(error, "explanation", None) or str(error)
+    text = explanation.decode(errors="replace") if isinstance(explanation, bytes) else explanation
+    for pattern, cure in _CURES:
+        if match := re.search(pattern, text):
+            return f"{text}; {cure.format(*match.groups(), program=program)}"
+    return str(text)
+
+
+def _connection_message(error: BaseException) -> str:
+    import os
+
+    host = os.environ.get("DOCKER_HOST")
+    reason = next((cause.strerror for cause in _causes(error) if _is_system_error(cause)), None)
+    if reason is None:
+        return f"{error}" + (f" (DOCKER_HOST is {host})" if host else "")
+    if host:
+        return (
+            f"no engine answers at DOCKER_HOST={host}: {reason}; start it there, or unset"
+            " DOCKER_HOST to use ipycontainer's own"
+        )
+    return f"the engine does not answer: {reason}; `ipycontainer engine logs` may say why"
+
+
+def _is_system_error(error: BaseException) -> bool:
+    return isinstance(error, OSError) and bool(error.strerror)
+
+
+def _causes(error: BaseException) -> Iterator[OSError]:
+    """Yield every OSError that `error` wraps: requests and urllib3 hide them in `args`."""
+    seen: set[int] = set()
+    queue: list[BaseException] = [error]
+    while queue:
+        current = queue.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, OSError):
+            yield current
+        linked = (current.__cause__, current.__context__, getattr(current, "reason", None))
+        queue += [e for e in (*linked, *current.args) if isinstance(e, BaseException)]
