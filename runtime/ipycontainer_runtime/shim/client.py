@@ -1,0 +1,385 @@
+"""The engine's side of the spawner and of each shim, in asyncio.
+
+The engine asks `Spawner` for a shim, which answers at once: a parked process is handed one end of
+a socket and the engine speaks to it through `ShimConnection`. A shim outlives the engine; a later
+one finds it with `Spawner.reconnect`. Messages of one connection are handled in order, so an
+`attach` sent before `start` misses nothing.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ..errors import NotFound, StartFailed, Unavailable
+from ..paths import Paths
+from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, send_packet
+
+SPAWNER = Path(__file__).with_name("spawner.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The container's first process ended and its exit.json is written.
+
+    `code` is 128 + n after signal n; `at` and `started_at` are RFC 3339 with nanoseconds.
+    """
+
+    code: int
+    signal: int
+    at: str
+    oom: bool
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecExited:
+    """An exec'd process ended."""
+
+    exec: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A client of the container, or of the exec named, typed the detach keys."""
+
+    exec: str | None
+
+
+Event: TypeAlias = Exited | ExecExited | Detached
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AttachOptions:
+    """What a client's connection is to carry.
+
+    `framed` is Docker's multiplexing, wanted unless there is a tty. `detach_keys` is what
+    `detach.parse` returns; `buffered` are the bytes that the client sent already. `logs` replays
+    the log first and `stream` goes on with what comes.
+    """
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    logs: bool = False
+    stream: bool = True
+    framed: bool = True
+    detach_keys: bytes = b"\x10\x11"
+    buffered: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """Where and how output is logged; `options` are Docker's max-size and max-file."""
+
+    driver: str
+    path: Path
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """A container to start: its bundle, its streams, its limits, and where exit.json goes.
+
+    `stdin` keeps the container's input open (Docker's OpenStdin); `stdin_once` closes it when the
+    first attached client ends its side. `resources` is `linux.resources` of the OCI spec.
+    """
+
+    spec: dict[str, Any]
+    state_dir: Path
+    log: LogOptions
+    tty: bool = False
+    stdin: bool = False
+    stdin_once: bool = False
+    resources: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecRequest:
+    """A process to run in a container; without `attach` it runs detached, its output discarded."""
+
+    id: str
+    process: dict[str, Any]
+    tty: bool = False
+    stdin: bool = False
+    attach: AttachOptions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that has executed its command; `pid` is the host's number for it."""
+
+    pid: int
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShimStatus:
+    """What a shim knows. `execs` maps the id of an exec to its exit code, None while it runs."""
+
+    pid: int
+    started_at: str
+    execs: dict[str, int | None]
+    clients: int
+    cgroup: str
+
+
+class ShimConnection:
+    """One connection of the engine to a shim. Made by `Spawner`; used from one event loop.
+
+    `on_event` is called from the event loop. `closed` resolves when the shim is gone, or this
+    connection is.
+    """
+
+    def __init__(self, sock: socket.socket, on_event: OnEvent) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = Channel(sock)
+        self._on_event = on_event
+        self._replies: dict[int, asyncio.Future[Message]] = {}
+        self._last = 0
+        self._writing = False
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(sock.fileno(), self._read)
+
+    async def start(self, request: StartRequest) -> Started:
+        """Start the container; returns once its command is executed. Raises StartFailed."""
+        stdio = {"tty": request.tty, "stdin": request.stdin, "stdin_once": request.stdin_once}
+        log = {
+            "driver": request.log.driver,
+            "path": str(request.log.path),
+            "options": request.log.options,
+        }
+        reply = await self._ask(
+            {
+                "do": "start",
+                "spec": request.spec,
+                "stdio": stdio,
+                "log": log,
+                "resources": request.resources,
+                "state_dir": str(request.state_dir),
+            }
+        )
+        return _started(reply)
+
+    def attach(self, sock: socket.socket, options: AttachOptions) -> None:
+        """Give a client's connection to the shim, and close it here. Before or after the start."""
+        with sock:
+            self._send({"do": "attach", **_attach_message(options)}, (sock.fileno(),))
+
+    async def exec(self, request: ExecRequest, sock: socket.socket | None = None) -> Started:
+        """Run one more process in the container. Raises StartFailed.
+
+        With `request.attach`, `sock` is the client's connection; it is the shim's from now on.
+        """
+        message: Message = {
+            "do": "exec",
+            "exec": request.id,
+            "process": request.process,
+            "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": True},
+            "attach": _attach_message(request.attach) if request.attach else None,
+        }
+        if sock is None:
+            return _started(await self._ask(message))
+        with sock:
+            answer = self._ask(message, (sock.fileno(),))
+        return _started(await answer)
+
+    async def resize(self, width: int, height: int, exec_id: str | None = None) -> None:
+        """Set a terminal's size in characters; before the start it is kept for it."""
+        await self._ask({"do": "resize", "exec": exec_id, "width": width, "height": height})
+
+    async def signal(self, number: int, exec_id: str | None = None) -> None:
+        """Send a signal to the container's first process, or to an exec'd one. Raises NotFound."""
+        await self._ask({"do": "signal", "exec": exec_id, "signal": number})
+
+    async def status(self) -> ShimStatus:
+        """Return what the shim knows; `pid` is 0 before the start."""
+        reply = await self._ask({"do": "status"})
+        return ShimStatus(
+            reply["pid"], reply["started_at"], reply["execs"], reply["clients"], reply["cgroup"]
+        )
+
+    def close(self) -> None:
+        """Drop this connection. A shim that has not started then leaves; any other stays."""
+        if self.closed.done():
+            return
+        self._loop.remove_reader(self._channel.fileno())
+        self._loop.remove_writer(self._channel.fileno())
+        self._channel.close()
+        self.closed.set_result(None)
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(Unavailable("the container's shim ended before it answered"))
+        self._replies.clear()
+
+    def _ask(self, message: Message, fds: tuple[int, ...] = ()) -> asyncio.Future[Message]:
+        self._last += 1
+        reply: asyncio.Future[Message] = self._loop.create_future()
+        self._replies[self._last] = reply
+        self._send({**message, "id": self._last}, fds)
+        return reply
+
+    def _send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        if self.closed.done():
+            raise Unavailable("the container's shim is gone; start the container again")
+        try:
+            self._channel.send(message, fds)
+        except OSError:
+            # What the shim said before it left is still to be read: an exit, above all.
+            self._read()
+            return
+        if self._channel.pending and not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._channel.fileno(), self._write)
+
+    def _write(self) -> None:
+        try:
+            self._channel.flush()
+        except OSError:
+            self._read()
+            return
+        if not self._channel.pending:
+            self._writing = False
+            self._loop.remove_writer(self._channel.fileno())
+
+    def _read(self) -> None:
+        try:
+            received = self._channel.receive()
+        except (OSError, ProtocolError):
+            received = None
+        if received is None:
+            self.close()
+            return
+        for message, fds in received:
+            for fd in fds:
+                os.close(fd)
+            self._handle(message)
+
+    def _handle(self, message: Message) -> None:
+        if "event" in message:
+            self._on_event(_event(message))
+            return
+        reply = self._replies.pop(message["id"], None)
+        if reply is None or reply.done():
+            return
+        if "error" in message:
+            reply.set_exception(_error(message))
+        else:
+            reply.set_result(message)
+
+
+class Spawner:
+    """The process that forks shims; one per engine, begun again when it dies."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._run = paths.run
+        self._shims = paths.run / "shims"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sock: socket.socket | None = None
+
+    async def start(self) -> None:
+        """Begin the spawner; returns at once, and requests wait in its socket until it is warm."""
+        self._begin()
+
+    def _begin(self) -> socket.socket:
+        self._shims.mkdir(parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", SPAWNER, self._run, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        self._sock = ours
+        return ours
+
+    async def shim(self, container_id: str, on_event: OnEvent) -> ShimConnection:
+        """Return a connection to a fresh shim for this container. Raises Unavailable."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        message = {"dir": str(self._folder(container_id))}
+        with theirs:
+            try:
+                send_packet(self._sock or self._begin(), message, (theirs.fileno(),))
+            except (BrokenPipeError, ConnectionResetError):
+                await self.close()
+                send_packet(self._begin(), message, (theirs.fileno(),))
+        return ShimConnection(ours, on_event)
+
+    async def reconnect(self, container_id: str, on_event: OnEvent) -> ShimConnection | None:
+        """Return a connection to the shim that still keeps this container, or None."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            folder = os.open(self._folder(container_id), os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            sock.close()
+            return None
+        try:
+            # A path under /proc, since the real one may be past the 108 bytes of an address.
+            sock.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            return None
+        finally:
+            os.close(folder)
+        return ShimConnection(sock, on_event)
+
+    def _folder(self, container_id: str) -> Path:
+        return self._shims / container_id[:16]
+
+    async def close(self) -> None:
+        """End the spawner and its parked shim; shims that were handed out stay."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
+            self._process = None
+
+
+def _attach_message(options: AttachOptions) -> Message:
+    return {
+        "stdin": options.stdin,
+        "stdout": options.stdout,
+        "stderr": options.stderr,
+        "logs": options.logs,
+        "stream": options.stream,
+        "framed": options.framed,
+        # JSON has no bytes; Latin-1 gives each one character.
+        "detach_keys": options.detach_keys.decode("latin-1"),
+        "buffered": options.buffered.decode("latin-1"),
+    }
+
+
+def _started(reply: Message) -> Started:
+    return Started(reply["pid"], reply["started_at"])
+
+
+def _error(message: Message) -> Exception:
+    if message.get("missing"):
+        return NotFound(message["error"])
+    return StartFailed(
+        message["error"], exit_code=message.get("exit", 125), step=message.get("step", "")
+    )
+
+
+def _event(message: Message) -> Event:
+    if message["event"] == "exit":
+        return Exited(
+            message["code"],
+            message["signal"],
+            message["at"],
+            message["oom"],
+            message["started_at"],
+        )
+    if message["event"] == "exec-exit":
+        return ExecExited(message["exec"], message["code"])
+    return Detached(message.get("exec"))
