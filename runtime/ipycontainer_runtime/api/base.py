@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
-from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler
 
 from ipycontainer_runtime import __version__
@@ -98,7 +97,7 @@ class EngineHandler(RequestHandler):
             raise InvalidParameter(f'invalid {name} "{value}": a whole number is wanted') from None
 
     def filters(self) -> dict[str, list[str]]:
-        """Return `filters`, in its present form {name: [value]} or the old {name: {value: true}}."""
+        """Return `filters`: {name: [value]}, or as older clients send it {name: {value: true}}."""
         value = self.text("filters")
         if not value:
             return {}
@@ -114,7 +113,9 @@ class EngineHandler(RequestHandler):
     def body_json(self, kind: type[T]) -> T:
         """Decode the body; InvalidParameter says where it does not fit `kind`."""
         if not self.request.body:
-            raise InvalidParameter("invalid JSON: the request has no body, one JSON value is wanted")
+            raise InvalidParameter(
+                "invalid JSON: the request has no body, one JSON value is wanted"
+            )
         try:
             return msgspec.json.decode(self.request.body, type=kind)
         except msgspec.MsgspecError as error:
@@ -193,9 +194,7 @@ class EngineHandler(RequestHandler):
         if self._streaming is not None:
             self._streaming.cancel()
 
-    async def _execute(
-        self, transforms: list[Any], *args: bytes, **kwargs: bytes
-    ) -> None:
+    async def _execute(self, transforms: list[Any], *args: bytes, **kwargs: bytes) -> None:
         """Run the handler, then let go of a duplicate that was not used."""
         try:
             await super()._execute(transforms, *args, **kwargs)
@@ -265,4 +264,3 @@ def _checked_version(major: int, minor: int) -> tuple[int, int]:
             f"is {version_text(MIN_API_VERSION)}, please upgrade your client to a newer version"
         )
     return version
-

@@ -1,0 +1,83 @@
+"""Whether anybody still needs this engine: requests in progress, work in hand, a wish to stay."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Activity:
+    """Counts what holds the engine up; `quiet` returns when nothing has for a while."""
+
+    def __init__(self) -> None:
+        self._holds = 0
+        self._keep = False
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def keep(self) -> bool:
+        """True when the engine was asked to stay for clients that cannot start it."""
+        return self._keep
+
+    @keep.setter
+    def keep(self, value: bool) -> None:
+        self._keep = value
+        self._changed.set()
+
+    @property
+    def busy(self) -> bool:
+        """True while something is in hand or the engine was asked to stay."""
+        return self._keep or self._holds > 0
+
+    def touch(self) -> None:
+        """Begin the quiet time anew."""
+        self._changed.set()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the engine up for the length of the block."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self) -> None:
+        """Hold the engine up until `end`."""
+        self._holds += 1
+        self._changed.set()
+
+    def end(self) -> None:
+        """Undo one `begin`."""
+        self._holds -= 1
+        self._changed.set()
+
+    def background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do `work` after the reply, holding the engine up; its failure goes to the log."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self.begin()
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        self.end()
+        if not task.cancelled() and (error := task.exception()):
+            task.get_loop().call_exception_handler(
+                {"message": f"{task.get_name()} failed: {error}", "exception": error, "task": task}
+            )
+
+    async def settle(self, seconds: float) -> None:
+        """Wait for the work in the background, but no longer than `seconds`."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=seconds)
+
+    async def quiet(self, seconds: float) -> None:
+        """Return once nothing has held or touched the engine for `seconds`."""
+        while True:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), None if self.busy else seconds)
+            except (asyncio.TimeoutError, TimeoutError):
+                return
