@@ -1,0 +1,208 @@
+"""Launch one container, or one more process in it: the only code here that makes namespaces,
+mounts a root file system and gives up privileges.
+
+Who calls it: the *nursery*, a small single-threaded process that already sits in the container's
+cgroup and is a child of the container's shim. `clone_init` makes the container's first process,
+`clone_exec` a later one; both are born in that cgroup and are children of the shim (CLONE_PARENT).
+The child does what `plan` says, step by step, becomes the container's user and executes its
+command; whatever fails becomes one message that names the step.
+
+It runs under `python -I -S`, so it imports a little of the standard library and nothing of ours.
+"""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ipycontainer_runtime.launch.plan import plan
+from ipycontainer_runtime.launch.process import (
+    become,
+    enter_folder,
+    execute,
+    own_streams,
+    set_limits,
+    take_terminal,
+)
+from ipycontainer_runtime.launch.root import LaunchError, Root, open_terminal
+from ipycontainer_runtime.launch.syscalls import (
+    AT_FDCWD,
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUTS,
+    CLONE_PARENT,
+    MOUNT_ATTR_RDONLY,
+    MS_REC,
+    MS_SLAVE,
+    PR_SET_DUMPABLE,
+    clone,
+    close_range,
+    mount,
+    mount_setattr,
+    open_tree,
+    openat2,
+    prctl,
+    setns,
+    unshare,
+)
+from ipycontainer_runtime.launch.user import find_user
+
+__all__ = ["LaunchError", "clone_exec", "clone_init", "plan", "sealed"]
+
+NAMESPACES = {
+    "cgroup": CLONE_NEWCGROUP,
+    "ipc": CLONE_NEWIPC,
+    "mount": CLONE_NEWNS,
+    "network": CLONE_NEWNET,
+    "pid": CLONE_NEWPID,
+    "uts": CLONE_NEWUTS,
+}
+STATUS = 3  # the child's descriptor of the status socket, the only one besides 0, 1 and 2
+LAST = 0x7FFFFFFF  # more than any descriptor's number
+
+Streams = tuple[int, int, int] | None
+
+
+def clone_init(spec: dict[str, Any], streams: Streams, status: socket.socket) -> int:
+    """Clone the container's first process as a sibling of the caller and return its process id.
+
+    `spec` is the bundle of docs/architecture.md; `streams` are the descriptors for 0, 1 and 2, or
+    None when `process.terminal` is set: the pty's master then comes through `status`, one end of a
+    SOCK_SEQPACKET pair. Its messages are JSON: `{"console": true}` with the master attached, or
+    `{"error", "step", "exit"}`; end-of-file without an error means that the command is executed.
+    The caller's later children are born in the container's pid namespace.
+    """
+    child = Child(spec["process"], spec["ipycontainer"])
+    namespaces = spec.get("linux", {}).get("namespaces", [])
+    flags = sum(NAMESPACES[n["type"]] for n in namespaces if not n.get("path"))
+    if flags & CLONE_NEWPID:
+        # Unshared rather than cloned into, so that later execs are born in it as well.
+        unshare(CLONE_NEWPID)
+        flags &= ~CLONE_NEWPID
+    pid = clone(flags | CLONE_PARENT)
+    if pid == 0:
+        child.run(lambda: child.init(spec), streams, status)
+    return pid
+
+
+def clone_exec(process: dict[str, Any], init: int, streams: Streams, status: socket.socket) -> int:
+    """Clone one more process of a container, from the nursery that cloned its first one.
+
+    `process` is an OCI process whose key "ipycontainer" holds `user`, `groups` and `seccomp` as in
+    the bundle, and `namespaces`, the kinds to enter (all where it is missing). `init` is a pidfd,
+    so that a process id used again cannot lead elsewhere. Streams and status as in `clone_init`.
+    """
+    child = Child(process, process.get("ipycontainer", {}))
+    pid = clone(CLONE_PARENT)
+    if pid == 0:
+        child.run(child.exec, streams, status, init)
+    return pid
+
+
+def sealed(path: str) -> int:
+    """Open an executable through a read-only mount of its own, to be executed by its descriptor.
+
+    A container can name the interpreter that launches it (`#!/proc/self/exe`, CVE-2019-5736); what
+    it gets hold of then is on a mount that nobody can write through.
+    """
+    fd = open_tree(AT_FDCWD, path)
+    mount_setattr(fd, MOUNT_ATTR_RDONLY)
+    return fd
+
+
+class Child:
+    """What happens after the clone; `step` says how far it got."""
+
+    def __init__(self, process: dict[str, Any], extras: dict[str, Any]) -> None:
+        self.step = "prepare"
+        self.process = process
+        self.extras = extras
+        self.terminal = bool(process.get("terminal"))
+        self.init_fd = -1
+        self.program: bytes | None = None
+        if path := extras.get("seccomp"):
+            with open(path, "rb") as file:
+                self.program = file.read()
+
+    def run(
+        self, start: Callable[[], NoReturn], streams: Streams, status: socket.socket, init: int = -1
+    ) -> NoReturn:
+        """Run to exec; on any failure send one message through `status` and exit."""
+        report_to = status.fileno()
+        try:
+            self._arrange(streams, report_to, init)
+            report_to = STATUS
+            os.setsid()
+            os.umask(0o022)
+            # Nobody in the container may look into this process, whose executable is the host's.
+            prctl(PR_SET_DUMPABLE, 0)
+            start()
+        except LaunchError as error:
+            report = {"error": str(error), "step": self.step, "exit": error.exit_code}
+        except BaseException as error:  # a clone must end here, whatever happened: never return
+            report = {"error": f"{self.step}: {error}", "step": self.step, "exit": 125}
+        os.write(report_to, json.dumps(report).encode())
+        os._exit(1)
+
+    def _arrange(self, streams: Streams, status: int, init: int) -> None:
+        """Move streams to 0, 1, 2, status to 3 and the pidfd to 4; close all else."""
+        targets = [*enumerate(streams or ()), (STATUS, status)]
+        if init >= 0:
+            self.init_fd = STATUS + 1
+            targets.append((self.init_fd, init))
+        # First all out of the way: a source may sit where another is to go.
+        high = [(to, fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16)) for to, fd in targets]
+        for to, fd in high:
+            os.dup2(fd, to, inheritable=to < STATUS)
+        close_range(STATUS + 1 + (init >= 0), LAST)
+
+    def init(self, spec: dict[str, Any]) -> NoReturn:
+        """Make the container and become its first process."""
+        set_limits(self.process)
+        for namespace in spec.get("linux", {}).get("namespaces", []):
+            if path := namespace.get("path"):
+                self.step = f"join the {namespace['type']} namespace"
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                setns(fd, NAMESPACES[namespace["type"]])
+                os.close(fd)
+        self.step = "make mounts private"
+        mount(None, "/", None, MS_REC | MS_SLAVE, None)
+        root = Root(self.extras["rootfs_path"], self.terminal)
+        for operation in plan(spec):
+            self.step = repr(operation)
+            operation.do(root)
+        self._finish(root.console)
+
+    def exec(self) -> NoReturn:
+        """Enter the container and become one more of its processes."""
+        set_limits(self.process)
+        self.step = "enter the container's namespaces"
+        kinds = self.extras.get("namespaces", NAMESPACES)
+        setns(self.init_fd, sum(NAMESPACES[kind] for kind in kinds if kind != "pid"))
+        os.close(self.init_fd)
+        console = None
+        if self.terminal:
+            self.step = "open a terminal"
+            root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+            console = open_terminal(openat2(root, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY))
+        self._finish(console)
+
+    def _finish(self, console: tuple[int, int] | None) -> NoReturn:
+        if console:
+            self.step = "take the terminal"
+            take_terminal(console, STATUS)
+        self.step = "find the user"
+        user = find_user(self.extras.get("user") or "", self.extras.get("groups") or ())
+        own_streams(user)
+        close_range(STATUS + 1, LAST)  # before a working directory could name one of them
+        self.step = "enter the working directory"
+        enter_folder(self.process.get("cwd") or "/")
+        self.step = "give up privileges"
+        become(self.process, user, self.program)
+        self.step = "execute"
+        execute(self.process, user.home)

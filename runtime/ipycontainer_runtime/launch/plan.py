@@ -1,0 +1,100 @@
+"""From the runtime spec to the list of operations: pure, so that it can be shown and tested."""
+
+from typing import Any
+
+from ipycontainer_runtime.launch.root import (
+    DEVICE_LINKS,
+    DEVICES,
+    Bind,
+    Console,
+    Device,
+    Filesystem,
+    Hostname,
+    Link,
+    Loopback,
+    Mask,
+    Operation,
+    Overlay,
+    Pivot,
+    ReadOnly,
+    ReadOnlyRoot,
+    Sysctl,
+)
+from ipycontainer_runtime.launch.syscalls import (
+    MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_STRICTATIME,
+    MS_PRIVATE,
+    MS_SHARED,
+    MS_SLAVE,
+)
+
+MOUNT_ATTRIBUTES = {
+    "ro": MOUNT_ATTR_RDONLY,
+    "nosuid": MOUNT_ATTR_NOSUID,
+    "nodev": MOUNT_ATTR_NODEV,
+    "noexec": MOUNT_ATTR_NOEXEC,
+    "noatime": MOUNT_ATTR_NOATIME,
+    "strictatime": MOUNT_ATTR_STRICTATIME,
+}
+PROPAGATION = {
+    "rprivate": MS_PRIVATE,
+    "private": MS_PRIVATE,
+    "rslave": MS_SLAVE,
+    "slave": MS_SLAVE,
+    "rshared": MS_SHARED,
+    "shared": MS_SHARED,
+}
+# What `mount` accepts and the kernel does by default.
+WORDLESS = {"rw", "suid", "dev", "exec", "relatime", "atime", "bind", "rbind"}
+
+
+def plan(spec: dict[str, Any]) -> list[Operation]:
+    """Return what will be done to make the container's root, in order; pure, so it can be shown."""
+    ours, linux = spec["ipycontainer"], spec.get("linux", {})
+    operations: list[Operation] = [_overlay(ours["rootfs"])]
+    for mount in spec.get("mounts", []):
+        operations.append(_mount_operation(mount))
+        if mount["destination"] == "/dev" and ours.get("devices", True):
+            operations += [Device(name, *number) for name, number in DEVICES.items()]
+            operations += [Link(target, name) for name, target in DEVICE_LINKS.items()]
+    if spec["process"].get("terminal"):
+        operations.append(Console())
+    if spec.get("hostname"):
+        operations.append(Hostname(spec["hostname"], spec.get("domainname", "")))
+    if ours.get("loopback"):
+        operations.append(Loopback())
+    operations += [Sysctl(name, value) for name, value in linux.get("sysctl", {}).items()]
+    operations += [ReadOnly(path) for path in linux.get("readonlyPaths", [])]
+    operations += [Mask(path) for path in linux.get("maskedPaths", [])]
+    if spec.get("root", {}).get("readonly"):
+        operations.append(ReadOnlyRoot())
+    operations.append(Pivot())
+    return operations
+
+
+def _overlay(rootfs: list[dict[str, Any]]) -> Overlay:
+    (mount,) = rootfs
+    options = mount["options"]
+    lower = tuple(options["lowerdir"])
+    return Overlay(lower, options["upperdir"], options["workdir"], options.get("userxattr", False))
+
+
+def _mount_operation(mount: dict[str, Any]) -> Operation:
+    attributes = propagation = 0
+    data: list[str] = []
+    options = mount.get("options", [])
+    for option in options:
+        attributes |= MOUNT_ATTRIBUTES.get(option, 0)
+        propagation = PROPAGATION.get(option, propagation)
+        if option not in MOUNT_ATTRIBUTES and option not in PROPAGATION and option not in WORDLESS:
+            data.append(option)
+    if mount.get("type", "bind") == "bind" or "bind" in options or "rbind" in options:
+        # A bind shows a file system that others can write; device nodes in it stay closed too.
+        recursive = "rbind" in options
+        attributes |= MOUNT_ATTR_NODEV
+        return Bind(mount["source"], mount["destination"], recursive, attributes, propagation)
+    return Filesystem(mount["type"], mount["destination"], tuple(data), attributes)

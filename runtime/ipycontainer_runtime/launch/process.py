@@ -1,0 +1,164 @@
+"""The container's process: its terminal, its folder, its privileges, its command."""
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import stat
+import termios
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ipycontainer_runtime.launch.root import DEVICES, LaunchError, Root
+from ipycontainer_runtime.launch.syscalls import (
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAP_AMBIENT_RAISE,
+    PR_CAPBSET_DROP,
+    PR_SET_KEEPCAPS,
+    PR_SET_NO_NEW_PRIVS,
+    capset,
+    prctl,
+    set_seccomp_filter,
+)
+from ipycontainer_runtime.launch.user import User
+
+# include/uapi/linux/capability.h, in the order of its numbers.
+CAPABILITIES = (  # noqa: SIM905 - forty-one names read better as text
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
+    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO "
+    "SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME "
+    "SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG "
+    "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+
+def take_terminal(console: tuple[int, int], status: int) -> None:
+    """Send the pty's master through `status`, and make its other end this session's terminal."""
+    master, slave = console
+    with socket.socket(fileno=os.dup(status)) as sock:
+        socket.send_fds(sock, [b'{"console": true}'], [master])
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(slave, fd, inheritable=True)
+    os.close(master)
+    os.close(slave)
+
+
+def own_streams(user: User) -> None:
+    """Give the user its own standard streams, so that it can open /dev/stdout again."""
+    for fd in (0, 1, 2):
+        found = os.fstat(fd)
+        if found.st_uid != user.uid and found.st_rdev != os.makedev(*DEVICES["null"]):
+            try:
+                os.fchown(fd, user.uid, found.st_gid)
+            except OSError:
+                continue  # a socket or a file of the host: it works as it is, only not by its name
+
+
+def enter_folder(path: str) -> None:
+    """Make the working directory where it is missing, and go there without leaving the root."""
+    root = Root("/", terminal=False)
+    root.fd = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.fchdir(root.target(path, folder=True))
+        os.getcwd()  # raises where the folder cannot be reached from our root
+    except OSError as error:
+        why = f"cannot enter the working directory {path}: {error.strerror}"
+        raise LaunchError(why) from error
+
+
+def set_limits(process: dict[str, Any]) -> None:
+    """Set resource limits and the out-of-memory adjustment, while we still may."""
+    if limits := process.get("rlimits"):
+        import resource
+
+        for limit in limits:
+            kind = getattr(resource, limit["type"])
+            resource.setrlimit(kind, (limit["soft"], limit["hard"]))
+    if adjustment := process.get("oomScoreAdj"):
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write(str(adjustment))
+
+
+def become(process: dict[str, Any], user: User, program: bytes | None) -> None:
+    """Give up every privilege that the process is not to have, in the order the kernel allows."""
+    capabilities = process.get("capabilities", {})
+    _drop_bounding(_mask(capabilities.get("bounding", [])))
+    no_new_privileges = process.get("noNewPrivileges", False)
+    if program and not no_new_privileges:
+        set_seccomp_filter(program)  # later it would need the capability that is about to go
+    prctl(PR_SET_KEEPCAPS, 1)
+    os.setgroups(user.groups)
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    prctl(PR_SET_KEEPCAPS, 0)
+    ambient = _mask(capabilities.get("ambient", []))
+    # Docker gives an ordinary user's process no capability; the bounding set stays for setuid ones.
+    held = [_mask(capabilities.get(k, [])) for k in ("effective", "permitted")]
+    effective, permitted = held if user.uid == 0 else (ambient, ambient)
+    capset(effective, permitted, _mask(capabilities.get("inheritable", [])) | ambient)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    for number in range(len(CAPABILITIES)):
+        if ambient >> number & 1:
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
+    if no_new_privileges:
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        if program:
+            set_seccomp_filter(program)
+
+
+def _mask(names: Sequence[str]) -> int:
+    return sum(1 << CAPABILITIES.index(name.removeprefix("CAP_")) for name in names)
+
+
+def _drop_bounding(keep: int) -> None:
+    for number in range(len(CAPABILITIES)):
+        if not keep >> number & 1:
+            try:
+                prctl(PR_CAPBSET_DROP, number)
+            except OSError as error:
+                if error.errno == errno.EINVAL:
+                    return  # a capability that this kernel does not know, nor those after it
+                raise
+
+
+def execute(process: dict[str, Any], home: str) -> NoReturn:
+    """Replace this process by the command, found in the container by the container's PATH."""
+    environment = {"HOME": home}
+    for item in process.get("env", []):
+        key, equals, value = item.partition("=")
+        if equals and key:
+            environment[key] = value
+    arguments = process["args"]
+    command = find_command(arguments[0], environment.get("PATH", os.defpath))
+    # Python ignores SIGPIPE, and what is ignored or blocked stays so across exec.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        os.execve(command, arguments, environment)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        raise LaunchError(f"exec {command}: {(error.strerror or '').lower()}", 126) from error
+
+
+def find_command(name: str, path: str) -> str:
+    """Find the command as execvp does; by these words the docker command tells 126 from 127."""
+    if "/" not in name:
+        for folder in path.split(":"):
+            candidate = f"{folder or '.'}/{name}"
+            if name and os.path.isfile(candidate) and os.access(candidate, os.X_OK):
+                return candidate
+        raise LaunchError(f'exec: "{name}": executable file not found in $PATH', 127)
+    try:
+        found = os.stat(name)
+    except OSError as error:
+        why = (error.strerror or "").lower()
+        code = 127 if error.errno == errno.ENOENT else 126
+        raise LaunchError(f'exec: "{name}": stat {name}: {why}', code) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise LaunchError(f'exec: "{name}": is a directory', 126)
+    if not os.access(name, os.X_OK):
+        raise LaunchError(f'exec: "{name}": permission denied', 126)
+    return name

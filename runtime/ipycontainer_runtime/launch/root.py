@@ -1,0 +1,352 @@
+"""The container's root, and the small frozen operations that make it.
+
+Each operation says what it does (`repr`) and does it (`do`). Every target inside the root is
+reached through a descriptor resolved with RESOLVE_IN_ROOT, so a hostile image cannot point a mount
+outside; every source that must be what it says is opened first and checked.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import struct
+from typing import NamedTuple
+
+from ipycontainer_runtime.launch.syscalls import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    FSCONFIG_CMD_CREATE,
+    FSCONFIG_SET_FD,
+    FSCONFIG_SET_FLAG,
+    FSCONFIG_SET_STRING,
+    IFF_UP,
+    MNT_DETACH,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_NODEV,
+    SIOCGIFFLAGS,
+    SIOCSIFFLAGS,
+    TIOCGPTPEER,
+    TIOCSPTLCK,
+    fsconfig,
+    fsmount,
+    fsopen,
+    mount,
+    mount_setattr,
+    move_mount,
+    open_tree,
+    openat2,
+    pivot_root,
+    setdomainname,
+    umount2,
+)
+
+DEVICES = {
+    "null": (1, 3),
+    "zero": (1, 5),
+    "full": (1, 7),
+    "random": (1, 8),
+    "urandom": (1, 9),
+    "tty": (5, 0),
+}
+DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "core": "/proc/kcore",
+    "ptmx": "pts/ptmx",
+}
+
+
+class LaunchError(Exception):
+    """A launch stopped; `exit_code` is Docker's: 125, 126 (cannot execute), 127 (not found)."""
+
+    def __init__(self, message: str, exit_code: int = 125) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Root:
+    """The root being made: `fd` is its top, `null` the host's /dev/null, `console` a pty pair."""
+
+    def __init__(self, at: str, terminal: bool) -> None:
+        self.at = at
+        self.terminal = terminal
+        self.fd = -1
+        self.null = -1
+        self.empty = -1
+        self.console: tuple[int, int] | None = None
+
+    def open(self, path: str, flags: int = os.O_PATH) -> int:
+        """Open a path of the container, symlinks resolved inside its root."""
+        return openat2(self.fd, path, flags)
+
+    def target(self, path: str, folder: bool) -> int:
+        """Open the mount point `path`, made where it is missing; never made outside the root."""
+        try:
+            return self.open(path)
+        except FileNotFoundError:
+            parent, _, name = path.rstrip("/").rpartition("/")
+            above = self.target(parent or "/", True)
+            if folder:
+                os.mkdir(name, 0o755, dir_fd=above)
+            else:
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                os.close(os.open(name, flags, 0o644, dir_fd=above))
+            os.close(above)
+            return self.open(path)
+
+    def attach(self, tree: int, target: int) -> None:
+        """Attach a detached mount at an open target, and let go of both descriptors."""
+        move_mount(tree, target)
+        os.close(tree)
+        os.close(target)
+
+
+class Overlay(NamedTuple):
+    """Mount the image's layers (`lower`, top first) under the container's read-write `upper`."""
+
+    lower: tuple[str, ...]
+    upper: str
+    work: str
+    userxattr: bool
+
+    def do(self, root: Root) -> None:
+        """Make the overlay, attach it where the root is to be, and keep its top open."""
+        fds = [os.open(p, os.O_PATH | os.O_CLOEXEC) for p in (*self.lower, self.upper, self.work)]
+        try:
+            tree = self._new_api(fds)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._classic(fds, root.at)
+        else:
+            move_mount(tree, target := os.open(root.at, os.O_PATH | os.O_CLOEXEC))
+            os.close(target)
+            os.close(tree)
+        root.fd = os.open(root.at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        for fd in fds:
+            os.close(fd)
+
+    def _new_api(self, fds: list[int]) -> int:
+        fs = fsopen("overlay")
+        try:
+            fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay")
+            for fd in fds[:-2]:
+                fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", None, fd)
+            fsconfig(fs, FSCONFIG_SET_FD, "upperdir", None, fds[-2])
+            fsconfig(fs, FSCONFIG_SET_FD, "workdir", None, fds[-1])
+            if self.userxattr:
+                fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", None)
+            fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
+            return fsmount(fs, MOUNT_ATTR_NODEV)
+        finally:
+            os.close(fs)
+
+    def _classic(self, fds: list[int], at: str) -> None:
+        # Before Linux 6.13 overlay takes no descriptors; their names in /proc are short enough for
+        # some 200 layers in the one page that mount(2) has for options.
+        names = [f"/proc/self/fd/{fd}" for fd in fds]
+        options = f"lowerdir={':'.join(names[:-2])},upperdir={names[-2]},workdir={names[-1]}"
+        options += ",userxattr" if self.userxattr else ""
+        mount("overlay", at, "overlay", MS_NODEV, options)
+
+
+class Filesystem(NamedTuple):
+    """Mount a file system of its own, such as proc or tmpfs, at `target`."""
+
+    kind: str
+    target: str
+    options: tuple[str, ...]
+    attributes: int
+
+    def do(self, root: Root) -> None:
+        """Make, configure and attach it; open a terminal in a devpts that the process will use."""
+        target = root.target(self.target, True)
+        fs = fsopen(self.kind)
+        fsconfig(fs, FSCONFIG_SET_STRING, "source", self.kind)
+        for option in self.options:
+            key, equals, value = option.partition("=")
+            command = FSCONFIG_SET_STRING if equals else FSCONFIG_SET_FLAG
+            fsconfig(fs, command, key, value if equals else None)
+        fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
+        tree = fsmount(fs, self.attributes)
+        os.close(fs)
+        root.attach(tree, target)
+        if self.kind == "devpts" and root.terminal:
+            root.console = open_terminal(root.open(f"{self.target}/ptmx", os.O_RDWR | os.O_NOCTTY))
+
+
+class Bind(NamedTuple):
+    """Show a file or folder of the host at `target`."""
+
+    source: str
+    target: str
+    recursive: bool
+    attributes: int
+    propagation: int
+
+    def do(self, root: Root) -> None:
+        """Clone the mount that `source` is on, set its attributes, attach it."""
+        tree = open_tree(AT_FDCWD, self.source, AT_RECURSIVE if self.recursive else 0)
+        if self.attributes or self.propagation:
+            mount_setattr(tree, self.attributes, self.propagation, self.recursive)
+        folder = stat.S_ISDIR(os.fstat(tree).st_mode)
+        root.attach(tree, root.target(self.target, folder))
+
+
+class Device(NamedTuple):
+    """Show one of the host's harmless devices in /dev, the only mounts that are not nodev."""
+
+    name: str
+    major: int
+    minor: int
+
+    def do(self, root: Root) -> None:
+        """Open the host's node, check that it is the device it says, and bind it."""
+        source = os.open(f"/dev/{self.name}", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        found = os.fstat(source)
+        if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(self.major, self.minor):
+            raise LaunchError(
+                f"the host's /dev/{self.name} is not device {self.major}:{self.minor}"
+            )
+        tree = open_tree(source, "", AT_EMPTY_PATH)
+        root.attach(tree, root.target(f"/dev/{self.name}", False))
+        if self.name == "null":
+            root.null = source
+        else:
+            os.close(source)
+
+
+class Link(NamedTuple):
+    """Make one of /dev's usual symlinks."""
+
+    target: str
+    name: str
+
+    def do(self, root: Root) -> None:
+        """Make it in the /dev that was just mounted."""
+        folder = root.open("/dev")
+        os.symlink(self.target, self.name, dir_fd=folder)
+        os.close(folder)
+
+
+class Console(NamedTuple):
+    """Show the container's terminal as /dev/console."""
+
+    def do(self, root: Root) -> None:
+        """Bind the pty's own end, so that a write there appears in the terminal."""
+        if root.console is None:
+            raise LaunchError("a terminal was asked for, but the container has no /dev/pts")
+        tree = open_tree(root.console[1], "", AT_EMPTY_PATH)
+        root.attach(tree, root.target("/dev/console", False))
+
+
+class Sysctl(NamedTuple):
+    """Set a kernel parameter of the container's own namespaces."""
+
+    name: str
+    value: str
+
+    def do(self, root: Root) -> None:
+        """Write it below the container's /proc/sys."""
+        fd = root.open("/proc/sys/" + self.name.replace(".", "/"), os.O_WRONLY)
+        os.write(fd, self.value.encode())
+        os.close(fd)
+
+
+class Mask(NamedTuple):
+    """Hide a path: a folder under an empty read-only one, a file under /dev/null."""
+
+    path: str
+
+    def do(self, root: Root) -> None:
+        """Hide it where it exists."""
+        try:
+            target = root.open(self.path)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(os.fstat(target).st_mode):
+            root.attach(open_tree(root.null, "", AT_EMPTY_PATH), target)
+            return
+        if root.empty < 0:
+            fs = fsopen("tmpfs")
+            fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
+            root.empty = fsmount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID)
+            os.close(fs)
+        root.attach(open_tree(root.empty, "", AT_EMPTY_PATH), target)
+
+
+class ReadOnly(NamedTuple):
+    """Make a path, and all that is mounted below it, read-only."""
+
+    path: str
+
+    def do(self, root: Root) -> None:
+        """Put a read-only clone of it over it, where it exists."""
+        try:
+            target = root.open(self.path)
+        except FileNotFoundError:
+            return
+        tree = open_tree(target, "", AT_EMPTY_PATH | AT_RECURSIVE)
+        mount_setattr(tree, MOUNT_ATTR_RDONLY, recursive=True)
+        root.attach(tree, target)
+
+
+class ReadOnlyRoot(NamedTuple):
+    """Make the root itself read-only; what is mounted in it keeps its own state."""
+
+    def do(self, root: Root) -> None:
+        """Set the attribute on the overlay's mount."""
+        mount_setattr(root.fd, MOUNT_ATTR_RDONLY)
+
+
+class Pivot(NamedTuple):
+    """Make the new root `/` and let go of the host's file systems."""
+
+    def do(self, root: Root) -> None:
+        """Stack the old root under the new one and detach it, as pivot_root(2) describes."""
+        os.fchdir(root.fd)
+        pivot_root(".", ".")
+        umount2(".", MNT_DETACH)
+        os.chdir("/")
+
+
+class Hostname(NamedTuple):
+    """Name the container's UTS namespace."""
+
+    name: str
+    domain: str
+
+    def do(self, root: Root) -> None:
+        """Set host and domain name."""
+        socket.sethostname(self.name)
+        if self.domain:
+            setdomainname(self.domain)
+
+
+class Loopback(NamedTuple):
+    """Bring up `lo` in the container's own network."""
+
+    def do(self, root: Root) -> None:
+        """Set IFF_UP, as a new network namespace comes with `lo` down."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            request = struct.pack("16sh22x", b"lo", 0)
+            (flags,) = struct.unpack_from("h", fcntl.ioctl(sock, SIOCGIFFLAGS, request), 16)
+            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | IFF_UP))
+
+
+Operation = (
+    Overlay | Filesystem | Bind | Device | Link | Console | Sysctl | Mask | ReadOnly | ReadOnlyRoot
+    | Pivot | Hostname | Loopback
+)  # fmt: skip
+
+
+def open_terminal(master: int) -> tuple[int, int]:
+    """Unlock a pty master of the container's devpts and open its other end."""
+    fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+    return master, fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
