@@ -77,9 +77,9 @@ class LayerStore:
             if digests.is_digest(chain_id := f"sha256:{entry.name}")
         ]
 
-    def staging(self, chain_id: str) -> "Staging":
-        """Return an empty folder in which to unpack a layer."""
-        return Staging(self, digests.validate(chain_id))
+    def staging(self) -> "Staging":
+        """Return an empty folder in which to unpack a layer; its chain id may not be known yet."""
+        return Staging(self)
 
     def remove(self, chain_id: str) -> None:
         """Forget a layer at once, and move its files to the trash; absent is success."""
@@ -154,18 +154,16 @@ class LayerStore:
 class Staging:
     """A layer being unpacked into `diff`; discarded at the end unless committed."""
 
-    def __init__(self, store: LayerStore, chain_id: str) -> None:
+    def __init__(self, store: LayerStore) -> None:
         self._store = store
-        self.chain_id = chain_id
-        name = f".staging-{digests.hex_of(chain_id)[:16]}-{secrets.token_hex(6)}"
-        self._folder = store.folder / name
+        self._folder = store.folder / f".staging-{secrets.token_hex(8)}"
         self.diff = self._folder / "diff"
         self.diff.mkdir(parents=True)
 
-    def commit(self, info: LayerInfo) -> Path:
+    def commit(self, chain_id: str, info: LayerInfo) -> Path:
         """Name the layer, at once and whole; that it is there already is success."""
-        self._store._adopt(self._folder, self.chain_id, info)
-        return self._store.diff(self.chain_id)
+        self._store._adopt(self._folder, chain_id, info)
+        return self._store.diff(chain_id)
 
     def close(self) -> None:
         """Discard what was not committed."""
