@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class IdRange(NamedTuple):
-    """`count` ids beginning with `inside` in the namespace are those from `outside` out of it."""
+    """`size` ids beginning with `inside` in the namespace are those from `outside` out of it."""
 
     inside: int
     outside: int
-    count: int
+    size: int
 
 
 class IdMap(NamedTuple):
