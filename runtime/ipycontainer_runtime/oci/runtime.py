@@ -126,6 +126,7 @@ class Extension(TypedDict, total=False):
     rootfs_path: str
     seccomp: str | None
     user: str
+    groups: list[str]
     devices: bool
     loopback: bool
 

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from ipycontainer_runtime.oci.model import Healthcheck
+
 NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time: what the API says for an instant that has not come."""
 
@@ -20,17 +22,6 @@ Words = list[str] | str | None
 def words(value: Words) -> list[str] | None:
     """Return the list that a string or a list of words stands for."""
     return [value] if isinstance(value, str) else value
-
-
-class Healthcheck(msgspec.Struct, rename="pascal", omit_defaults=True):
-    """A health check as an image or a container configures it; kept, and run in a later part."""
-
-    test: list[str] = []
-    interval: int = 0
-    timeout: int = 0
-    start_period: int = 0
-    start_interval: int = 0
-    retries: int = 0
 
 
 class Config(msgspec.Struct, rename="pascal", kw_only=True):

@@ -1,0 +1,86 @@
+"""One container as the running engine knows it: its record, its state, and who waits for it."""
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from ipycontainer_runtime.store.records import Record, State
+
+if TYPE_CHECKING:
+    from ipycontainer_runtime.engine.attach import Attachment
+    from ipycontainer_runtime.shim.client import ShimConnection
+
+
+class Ended(NamedTuple):
+    """How a container's run ended, as `wait` says it."""
+
+    code: int
+    error: str = ""
+
+
+class Waiters:
+    """Those who wait for one kind of moment in a container's life; each moment wakes them all."""
+
+    def __init__(self) -> None:
+        self._futures: set[asyncio.Future[Ended]] = set()
+
+    def add(self) -> "asyncio.Future[Ended]":
+        """Return what is fulfilled at the next such moment."""
+        future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        return future
+
+    def wake(self, ended: Ended) -> None:
+        """Fulfil what all are waiting for."""
+        for future in tuple(self._futures):
+            if not future.done():
+                future.set_result(ended)
+
+
+class Container:
+    """A container in this engine: made at creation or at the engine's start, never twice for one.
+
+    `lock` is held by whatever changes the state: start, the exit, removal.
+    """
+
+    def __init__(self, record: Record, state: State, folder: str) -> None:
+        self.record = record
+        self.state = state
+        self.folder = folder
+        self.lock = asyncio.Lock()
+        self.shim: ShimConnection | None = None
+        self.waiting: list[Attachment] = []
+        """Attached before the start; handed to the shim just before it starts."""
+        self.exits = Waiters()
+        self.removals = Waiters()
+        self.exec_ids: list[str] = []
+        self.removing = False
+        self.stopping = False
+        """A stop or kill was asked for in this run."""
+
+    @property
+    def id(self) -> str:
+        """The full id."""
+        return self.record.id
+
+    @property
+    def tty(self) -> bool:
+        """True when it has a terminal, and so one raw stream instead of two framed ones."""
+        return self.record.config.tty
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What its events say of it."""
+        config = self.record.config
+        return {**(config.labels or {}), "image": config.image, "name": self.record.name}
+
+    @property
+    def log_path(self) -> str:
+        """Where its log is, or would be."""
+        suffix = "json.log" if self.record.host_config.log_config.type == "json-file" else "log"
+        return f"{self.folder}/{self.record.id}-{suffix}"
+
+    @property
+    def logged(self) -> bool:
+        """True unless its log driver keeps nothing."""
+        return self.record.host_config.log_config.type != "none"

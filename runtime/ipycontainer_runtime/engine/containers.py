@@ -1,0 +1,232 @@
+"""The use cases of containers that do not run anything: create, find, list, inspect, rename."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.container import Container, Ended
+from ipycontainer_runtime.engine.create import (
+    CreateBody,
+    check_host,
+    complete,
+    creation_warnings,
+    merged,
+)
+from ipycontainer_runtime.engine.describe import inspection, summary
+from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.images import Use
+from ipycontainer_runtime.engine.listing import select
+from ipycontainer_runtime.engine.names import checked_name, random_name
+from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.errors import InvalidParameter, NotFound
+from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.oci import platform as platforms
+from ipycontainer_runtime.paths import Paths
+from ipycontainer_runtime.store.containers import ContainerStore
+from ipycontainer_runtime.store.images import ImageRecord, ImageStore
+from ipycontainer_runtime.store.layers import LayerStore
+from ipycontainer_runtime.store.records import HostConfig, Record
+
+_SWEEP_DELAY = 0.2
+"""Seconds after a removal before its files go: the next command comes first."""
+
+
+class Created(NamedTuple):
+    """A new container, and what its person should know of it."""
+
+    id: str
+    warnings: list[str]
+
+
+class Containers:
+    """Every container of this engine, by the names that people give them."""
+
+    def __init__(
+        self,
+        *,
+        store: ContainerStore,
+        image_store: ImageStore,
+        layers: LayerStore,
+        snapshotter: Snapshotter,
+        events: Events,
+        activity: Activity,
+        paths: Paths,
+    ) -> None:
+        self.store = store
+        self._images = image_store
+        self._layers = layers
+        self._snapshotter = snapshotter
+        self._events = events
+        self._activity = activity
+        self._paths = paths
+        self._sweeping = False
+        self._all = {
+            record.id: Container(record, store.state(record.id), store.path(record.id))
+            for record in store.records()
+        }
+
+    def all(self) -> list[Container]:
+        """Return every container, oldest first."""
+        return list(self._all.values())
+
+    def get(self, reference: str) -> Container:
+        """Return the container with this id, id's beginning or name; NotFound otherwise."""
+        return self._all[self.store.find(reference).id]
+
+    def in_use(self, image_id: str) -> list[Use]:
+        """Return the containers that were made from an image."""
+        return [
+            Use(container.id, container.state.running)
+            for container in self._all.values()
+            if container.record.image == image_id
+        ]
+
+    def create(self, name: str, body: CreateBody, platform: str = "") -> Created:
+        """Make a container; nothing is left of one that is refused.
+
+        Raises InvalidParameter, Conflict, NotFound and NotImplementedHere in Docker's words.
+        """
+        name = checked_name(name) if name else random_name(self.store.has_name)
+        self.store.claim(name)
+        image = self._image(body.image, platform)
+        config = merged(body, image.config.defaults)
+        host = body.host_config or HostConfig()
+        check_host(host, self._paths)
+        container_id = secrets.token_hex(32)
+        complete(config, host, container_id)
+        now = time.time_ns()
+        record = Record(
+            id=container_id,
+            name=name,
+            created=rfc3339(now),
+            created_ns=now,
+            image=image.id,
+            chain=list(image.chain_ids),
+            platform=image.config.os,
+            config=config,
+            host_config=host,
+        )
+        self._make(record)
+        return Created(container_id, creation_warnings(config, host))
+
+    def _image(self, name: str, platform: str) -> ImageRecord:
+        if not name:
+            raise InvalidParameter("no image was given: name one, as in `create busybox`")
+        image = self._images.resolve(name)
+        if platform:
+            wanted, has = platforms.parse(platform), image.config.platform
+            if not platforms.matches(wanted, has):
+                raise NotFound(
+                    f"image with reference {name} was found but does not match the specified "
+                    f"platform: wanted {wanted}, actual: {has}"
+                )
+        return image
+
+    def _make(self, record: Record) -> None:
+        folder = self.store.create(record)
+        try:
+            self._snapshotter.prepare(Path(folder), record.chain)
+        except BaseException:
+            self.store.discard(record.id)
+            raise
+        container = Container(record, self.store.state(record.id), folder)
+        self._all[record.id] = container
+        self.publish(container, "create")
+
+    def publish(self, container: Container, action: str, **attributes: str) -> None:
+        """Tell subscribers what happened to a container."""
+        self._events.publish(
+            "container", action, container.id, {**container.attributes, **attributes}
+        )
+
+    def rename(self, reference: str, name: str) -> None:
+        """Give a container another name."""
+        container = self.get(reference)
+        old = container.record.name
+        if not name.removeprefix("/"):
+            raise InvalidParameter("Neither old nor new names may be empty")
+        new = checked_name(name)
+        if new == old:
+            raise InvalidParameter("Renaming a container with the same name as its current name")
+        self.store.rename(container.record, new)
+        self.publish(container, "rename", oldName=f"/{old}")
+
+    async def list(
+        self,
+        filters: Mapping[str, Sequence[str]],
+        *,
+        show_all: bool = False,
+        limit: int = 0,
+        size: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Return GET /containers/json."""
+        chosen = list(
+            select(
+                list(reversed(self._all.values())),
+                filters,
+                show_all=show_all or limit > 0,
+                find=self.get,
+                ancestor=self._stands_on,
+            )
+        )
+        chosen = chosen[:limit] if limit > 0 else chosen
+        lines = [summary(container, self._shown_image(container)) for container in chosen]
+        if size:
+            for container, line in zip(chosen, lines, strict=True):
+                line.update(await self._sizes(container))
+        return lines
+
+    def _shown_image(self, container: Container) -> str:
+        """Return the name by which it was made while that still means its image, else the id."""
+        name = container.record.config.image
+        found = self._images.find(name)
+        return name if found and found.id == container.record.image else container.record.image
+
+    def _stands_on(self, container: Container, name: str) -> bool:
+        image = self._images.find(name)
+        return image is not None and (
+            container.record.image == image.id
+            or container.record.chain[: len(image.chain_ids)] == list(image.chain_ids)
+        )
+
+    async def inspect(self, reference: str, *, size: bool = False) -> dict[str, Any]:
+        """Return GET /containers/{id}/json."""
+        container = self.get(reference)
+        with contextlib.suppress(NotFound):  # the image was removed by force
+            lower = [str(path) for path in self._snapshotter.lowers(container.record.chain)]
+            found = inspection(container, lower)
+            return {**found, **await self._sizes(container)} if size else found
+        return inspection(container, [])
+
+    async def _sizes(self, container: Container) -> dict[str, int]:
+        written = await asyncio.to_thread(self._snapshotter.usage, Path(container.folder))
+        return {
+            "SizeRw": written,
+            "SizeRootFs": written + self._layers.total(container.record.chain),
+        }
+
+    def forget(self, container: Container) -> None:
+        """Take a container that does not run out of this engine; its files go a little later."""
+        container.removing = True
+        for attachment in container.waiting:
+            attachment.sock.close()
+        container.waiting.clear()
+        self.store.discard(container.id)
+        del self._all[container.id]
+        self.publish(container, "destroy")
+        ended = Ended(container.state.exit_code)
+        container.exits.wake(ended)
+        container.removals.wake(ended)
+        if not self._sweeping:
+            self._sweeping = True
+            self._activity.background(self._sweep(), "empty the trash")
+
+    async def _sweep(self) -> None:
+        await asyncio.sleep(_SWEEP_DELAY)
+        self._sweeping = False
+        await asyncio.to_thread(self.store.empty_trash)

@@ -1,0 +1,199 @@
+"""From a creation request and an image to a container's configuration: merged, checked, completed.
+
+Nothing here touches the disk, but for the missing source of a bind.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from ipycontainer_runtime.engine.mounts import check_mounts
+from ipycontainer_runtime.engine.resources import check_limits
+from ipycontainer_runtime.engine.security import check_security
+from ipycontainer_runtime.engine.signals import signal_number
+from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
+from ipycontainer_runtime.paths import Paths
+from ipycontainer_runtime.store.records import Config, HostConfig, words
+
+DEFAULT_SHM = 64 << 20
+LOG_DRIVERS = ("json-file", "local", "none")
+NETWORKS = ("none", "host", "bridge", "default")
+RUNTIME = "ipycontainer"
+
+LOOPBACK_ONLY = (
+    "The bridge network is not supported yet: this container has a loopback interface only. "
+    "Use --network host to reach the network, or --network none to say that it needs none."
+)
+
+_LATER_WORDS = (
+    "volume_driver volumes_from links port_bindings publish_all_ports privileged pid_mode "
+    "uts_mode userns_mode cgroup cgroup_parent isolation storage_opt devices device_requests "
+    "device_cgroup_rules blkio_weight blkio_weight_device blkio_device_read_bps "
+    "blkio_device_write_bps blkio_device_read_iops blkio_device_write_iops "
+    "cpu_realtime_period cpu_realtime_runtime kernel_memory kernel_memory_tcp cpu_count "
+    "cpu_percent io_maximum_iops io_maximum_bandwidth init"
+)
+_LATER = _LATER_WORDS.split()
+"""Fields of HostConfig that are refused when they ask for anything."""
+
+_WRITTEN = {
+    field.name: field.encode_name for field in msgspec.structs.fields(HostConfig)
+}  # in the API's spelling
+_HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
+_EXTRA_HOST = re.compile(r"[^\s:]+[:=]\[?[0-9A-Fa-f.:]+\]?")
+
+
+class CreateBody(Config, kw_only=True, rename="pascal"):
+    """The body of POST /containers/create."""
+
+    host_config: HostConfig | None = None
+    networking_config: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(CreateBody).decode
+
+
+def parse_body(raw: bytes) -> CreateBody:
+    """Decode a creation request; null means "not given" for any field, as in Docker's Go."""
+    try:
+        return _decode(raw)
+    except msgspec.ValidationError:
+        try:
+            return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), CreateBody)
+        except msgspec.MsgspecError as error:
+            raise InvalidParameter(f"invalid JSON: {error}") from error
+    except msgspec.DecodeError as error:
+        raise InvalidParameter(f"invalid JSON: {error}") from error
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def merged(asked: CreateBody, image: ContainerConfig) -> Config:
+    """Return the container's configuration: what was asked for over what the image says.
+
+    An entrypoint that is given resets the image's command; the environment, labels, ports and
+    volumes are merged by key.
+    """
+    entrypoint, cmd = words(asked.entrypoint), words(asked.cmd)
+    if not entrypoint:
+        cmd = cmd or image.cmd
+        entrypoint = image.entrypoint if entrypoint is None else entrypoint
+    if entrypoint == [""]:
+        entrypoint = None
+    return Config(
+        hostname=asked.hostname,
+        domainname=asked.domainname,
+        user=asked.user or image.user,
+        attach_stdin=asked.attach_stdin,
+        attach_stdout=asked.attach_stdout,
+        attach_stderr=asked.attach_stderr,
+        exposed_ports={**(image.exposed_ports or {}), **(asked.exposed_ports or {})} or UNSET,
+        tty=asked.tty,
+        open_stdin=asked.open_stdin,
+        stdin_once=asked.stdin_once,
+        env=_merged_env(asked.env or [], image.env or []),
+        cmd=cmd,
+        healthcheck=_merged_check(asked.healthcheck or None, image.healthcheck) or UNSET,
+        image=asked.image,
+        volumes={**(image.volumes or {}), **(asked.volumes or {})} or None,
+        working_dir=asked.working_dir or image.working_dir,
+        entrypoint=entrypoint,
+        on_build=asked.on_build or image.on_build,
+        labels={**(image.labels or {}), **(asked.labels or {})},
+        stop_signal=asked.stop_signal or image.stop_signal or UNSET,
+        stop_timeout=UNSET if asked.stop_timeout is None else asked.stop_timeout,
+        shell=asked.shell or image.shell or UNSET,
+    )
+
+
+def _merged_env(asked: list[str], image: list[str]) -> list[str]:
+    given = {entry.partition("=")[0] for entry in asked}
+    return [*asked, *(entry for entry in image if entry.partition("=")[0] not in given)]
+
+
+def _merged_check(asked: Healthcheck | None, image: Healthcheck | None) -> Healthcheck | None:
+    if asked is None or image is None:
+        return asked or image
+    return Healthcheck(
+        test=asked.test or image.test,
+        interval=asked.interval or image.interval,
+        timeout=asked.timeout or image.timeout,
+        start_period=asked.start_period or image.start_period,
+        start_interval=asked.start_interval or image.start_interval,
+        retries=asked.retries or image.retries,
+    )
+
+
+def complete(config: Config, host: HostConfig, container_id: str) -> None:
+    """Check what was merged and fill in what Docker fills in."""
+    if not config.command:
+        raise InvalidParameter("No command specified")
+    signal_number(config.stop_signal or "", 15)
+    if config.working_dir and not config.working_dir.startswith("/"):
+        raise InvalidParameter(
+            f"the working directory '{config.working_dir}' is invalid, "
+            "it needs to be an absolute path"
+        )
+    for entry in config.env or ():
+        if not entry.partition("=")[0]:
+            raise InvalidParameter(f"invalid environment variable: {entry}")
+    if config.hostname and not _HOSTNAME.fullmatch(config.hostname):
+        raise InvalidParameter(f"invalid hostname format: {config.hostname}")
+    config.hostname = config.hostname or container_id[:12]
+    host.shm_size = host.shm_size or DEFAULT_SHM
+    host.log_config.type = host.log_config.type or "json-file"
+    host.log_config.config = host.log_config.config or {}
+    host.network_mode = host.network_mode or "default"
+    host.restart_policy.name = host.restart_policy.name or "no"
+    host.ipc_mode = host.ipc_mode or "private"
+    host.cgroupns_mode = host.cgroupns_mode or "private"
+    host.runtime = host.runtime or RUNTIME
+
+
+def check_host(host: HostConfig, paths: Paths) -> None:
+    """Refuse what this engine cannot do, naming the field; never ignore it."""
+    for name in _LATER:
+        if getattr(host, name):
+            raise NotImplementedHere(
+                f"HostConfig.{_WRITTEN[name]} is not supported yet: leave it out"
+            )
+    _one_of("NetworkMode", host.network_mode, ("", *NETWORKS))
+    _one_of("RestartPolicy", host.restart_policy.name, ("", "no"))
+    _one_of("LogConfig", host.log_config.type, ("", *LOG_DRIVERS))
+    _one_of("IpcMode", host.ipc_mode, ("", "private", "none"))
+    _one_of("CgroupnsMode", host.cgroupns_mode, ("", "private"))
+    _one_of("Runtime", host.runtime or "", ("", RUNTIME))
+    for entry in host.extra_hosts or ():
+        if not _EXTRA_HOST.fullmatch(entry):
+            raise InvalidParameter(f"bad format for add-host: {entry!r}: NAME:ADDRESS is wanted")
+    check_limits(host)
+    check_security(host)
+    check_mounts(host, paths)
+
+
+def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise NotImplementedHere(
+            f'HostConfig.{field} "{value}" is not supported yet: '
+            f"use {', '.join(filter(None, allowed))}"
+        )
+
+
+def creation_warnings(config: Config, host: HostConfig) -> list[str]:
+    """Return what the person should know of the container that was made."""
+    warnings = []
+    if host.network_mode in ("default", "bridge"):
+        warnings.append(LOOPBACK_ONLY)
+    if config.volumes:
+        warnings.append(
+            f"Volumes are not supported yet: {', '.join(config.volumes)} is a plain folder of "
+            "this container and is committed with it."
+        )
+    return warnings

@@ -1,0 +1,177 @@
+"""Containers in the shapes of the Engine API: a line of the list, and the whole inspection."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.mounts import BindPoint, points
+from ipycontainer_runtime.engine.times import human_duration, parse_rfc3339
+from ipycontainer_runtime.store.records import NEVER, HostConfig, Record, State
+
+DRIVER = "overlay2"
+"""The name under which clients know kernel overlays."""
+
+_ENDPOINT = {
+    "IPAMConfig": None,
+    "Links": None,
+    "Aliases": None,
+    "MacAddress": "",
+    "DriverOpts": None,
+    "GwPriority": 0,
+    "NetworkID": "",
+    "EndpointID": "",
+    "Gateway": "",
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "DNSNames": None,
+}
+_NETWORK_SETTINGS = {
+    "Bridge": "",
+    "SandboxID": "",
+    "SandboxKey": "",
+    "Ports": {},
+    "HairpinMode": False,
+    "LinkLocalIPv6Address": "",
+    "LinkLocalIPv6PrefixLen": 0,
+    "SecondaryIPAddresses": None,
+    "SecondaryIPv6Addresses": None,
+    "EndpointID": "",
+    "Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "MacAddress": "",
+}
+
+
+def status_text(state: State) -> str:
+    """Return `Up 3 seconds`, `Exited (0) 2 minutes ago`, `Created`."""
+    if state.running:
+        return f"Up {human_duration(time.time() - parse_rfc3339(state.started_at) / 1e9)}"
+    if state.status == "dead":
+        return "Dead"
+    if state.started_at == NEVER:
+        return "Created"
+    since = time.time() - parse_rfc3339(state.finished_at) / 1e9
+    return f"Exited ({state.exit_code}) {human_duration(since)} ago"
+
+
+def command_text(words: list[str]) -> str:
+    """Return the command in one line, with the words that hold a space quoted, as Docker does."""
+    return " ".join([words[0], *(f"'{word}'" if " " in word else word for word in words[1:])])
+
+
+def summary(container: Container, image: str) -> dict[str, Any]:
+    """Return one element of GET /containers/json; `image` is the name that still means it."""
+    record, state = container.record, container.state
+    config, host = record.config, record.host_config
+    return {
+        "Id": record.id,
+        "Names": [f"/{record.name}"],
+        "Image": image,
+        "ImageID": record.image,
+        "Command": command_text(config.command),
+        "Created": record.created_ns // 1_000_000_000,
+        "Ports": [],
+        "Labels": config.labels or {},
+        "State": state.status,
+        "Status": status_text(state),
+        "HostConfig": {"NetworkMode": host.network_mode},
+        "NetworkSettings": {"Networks": _networks(record)},
+        "Mounts": _mounts(host),
+    }
+
+
+def inspection(container: Container, lower: list[str]) -> dict[str, Any]:
+    """Return GET /containers/{id}/json; `lower` is the folders of the image's layers, top first."""
+    record, state, folder = container.record, container.state, container.folder
+    command = record.config.command
+    started = state.started_at != NEVER
+    return {
+        "Id": record.id,
+        "Created": record.created,
+        "Path": command[0],
+        "Args": command[1:],
+        "State": _state(state),
+        "Image": record.image,
+        "ResolvConfPath": f"{folder}/resolv.conf" if started else "",
+        "HostnamePath": f"{folder}/hostname" if started else "",
+        "HostsPath": f"{folder}/hosts" if started else "",
+        "LogPath": _log_path(container) if started else "",
+        "Name": f"/{record.name}",
+        "RestartCount": 0,
+        "Driver": DRIVER,
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": list(container.exec_ids) or None,
+        "HostConfig": record.host_config,
+        "GraphDriver": {
+            "Data": {
+                "LowerDir": ":".join(lower),
+                "MergedDir": f"{folder}/rootfs",
+                "UpperDir": f"{folder}/upper",
+                "WorkDir": f"{folder}/work",
+            },
+            "Name": DRIVER,
+        },
+        "Mounts": _mounts(record.host_config),
+        "Config": record.config,
+        "NetworkSettings": {**_NETWORK_SETTINGS, "Networks": _networks(record)},
+    }
+
+
+def _log_path(container: Container) -> str:
+    return container.log_path if container.logged else ""
+
+
+def _state(state: State) -> dict[str, Any]:
+    return {
+        "Status": state.status,
+        "Running": state.running,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": state.oom_killed,
+        "Dead": state.status == "dead",
+        "Pid": state.pid,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": state.started_at,
+        "FinishedAt": state.finished_at,
+    }
+
+
+def _networks(record: Record) -> dict[str, Any]:
+    return {record.network: _ENDPOINT}
+
+
+def _mounts(host: HostConfig) -> list[dict[str, Any]]:
+    if not (host.binds or host.mounts or host.tmpfs):
+        return []
+    described: list[dict[str, Any]] = []
+    for point in points(host):
+        bind = isinstance(point, BindPoint)
+        if not bind and point.destination in (host.tmpfs or ()):
+            continue  # HostConfig.Tmpfs is not among a container's mounts in the API
+        described.append(
+            {
+                "Type": "bind" if bind else "tmpfs",
+                "Source": point.source if isinstance(point, BindPoint) else "",
+                "Destination": point.destination,
+                "Mode": point.mode if isinstance(point, BindPoint) else "",
+                "RW": not isinstance(point, BindPoint) or point.writable,
+                "Propagation": point.propagation if isinstance(point, BindPoint) else "",
+            }
+        )
+    return described
+
+
+encode = msgspec.json.Encoder().encode

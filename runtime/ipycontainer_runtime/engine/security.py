@@ -1,0 +1,69 @@
+"""What a container's processes may do: capabilities, seccomp, hidden paths."""
+
+from typing import NamedTuple
+
+from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.linux.capabilities import tweak
+from ipycontainer_runtime.store.records import HostConfig, words
+
+MASKED_PATHS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+_WITHOUT_EFFECT = ("apparmor=unconfined", "label=disable", "label:disable", "seccomp=builtin")
+"""What asks for what is so anyway: neither AppArmor nor SELinux labels are used here."""
+
+
+class Security(NamedTuple):
+    """What SecurityOpt, CapAdd and CapDrop come to."""
+
+    capabilities: frozenset[str]
+    confined: bool
+    """False when seccomp=unconfined was asked for."""
+    no_new_privileges: bool
+
+
+def security(host: HostConfig) -> Security:
+    """Read the security options; unknown ones and unknown capabilities are refused by name."""
+    confined, no_new = True, False
+    for option in host.security_opt or ():
+        if option in ("seccomp=unconfined", "seccomp:unconfined"):
+            confined = False
+        elif option.partition("=")[0].partition(":")[0] == "no-new-privileges":
+            no_new = _boolean(option)
+        elif option == "systempaths=unconfined" or option.startswith("seccomp"):
+            raise NotImplementedHere(
+                f"HostConfig.SecurityOpt {option[:60]} is not supported yet: "
+                "use no-new-privileges or seccomp=unconfined"
+            )
+        elif option not in _WITHOUT_EFFECT:
+            raise InvalidParameter(f"invalid --security-opt 2: {option!r}")
+    capabilities = tweak(words(host.cap_add) or (), words(host.cap_drop) or ())
+    return Security(capabilities, confined, no_new)
+
+
+def _boolean(option: str) -> bool:
+    value = option.removeprefix("no-new-privileges")[1:]
+    if value not in ("", "true", "false"):
+        raise InvalidParameter(f"invalid --security-opt 2: {option!r}")
+    return value != "false"
+
+
+def check_security(host: HostConfig) -> None:
+    """Refuse security options that cannot be, and fill in the hidden paths."""
+    security(host)
+    host.masked_paths = list(MASKED_PATHS) if host.masked_paths is None else host.masked_paths
+    if host.readonly_paths is None:
+        host.readonly_paths = list(READONLY_PATHS)

@@ -1,0 +1,153 @@
+"""From a container's record to the bundle that the shim launches: a pure function.
+
+The bundle is an OCI runtime spec with the key `ipycontainer` beside it; docs/architecture.md says
+what each side makes of it. Orders, sizes and options are those of Docker's default spec, and
+stricter where docs/architecture.md says why: every mount is `nodev`.
+"""
+
+import posixpath
+from collections.abc import Sequence
+
+from ipycontainer_runtime.engine.mounts import points
+from ipycontainer_runtime.engine.resources import limits
+from ipycontainer_runtime.engine.security import Security
+from ipycontainer_runtime.oci.runtime import Capabilities, Linux, Mount, Process, Rlimit, Spec
+from ipycontainer_runtime.store.records import HostConfig, Record
+
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOST_FILES = ("resolv.conf", "hostname", "hosts")
+"""Files of the container's folder that are mounted over those in /etc."""
+
+_QUIET = ("nosuid", "noexec", "nodev")
+_PROC = Mount("proc", "proc", "/proc", _QUIET)
+_DEV = Mount(
+    "tmpfs", "tmpfs", "/dev", ("nosuid", "nodev", "strictatime", "mode=755", "size=65536k")
+)
+# No nodev here: its terminals are devices, and the kernel lets nobody add others to it.
+_PTS = Mount(
+    "devpts",
+    "devpts",
+    "/dev/pts",
+    ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+)
+_SYS = Mount("sysfs", "sysfs", "/sys", (*_QUIET, "ro"))
+# A sysfs belongs to its network namespace's owner, which a rootless engine is not for the host's.
+_SYS_OF_HOST = Mount("bind", "/sys", "/sys", ("rbind", "rprivate", *_QUIET, "ro"))
+_CGROUP = Mount("cgroup", "cgroup", "/sys/fs/cgroup", (*_QUIET, "relatime", "ro"))
+_MQUEUE = Mount("mqueue", "mqueue", "/dev/mqueue", _QUIET)
+
+
+def build_spec(
+    record: Record,
+    *,
+    folder: str,
+    rootfs: Sequence[Mount],
+    security: Security,
+    seccomp: str | None,
+    rootless: bool,
+) -> Spec:
+    """Return the bundle of a container.
+
+    `folder` is the container's own, with HOST_FILES in it; `rootfs` is what the snapshotter gave;
+    `seccomp` is the path of the compiled filter, None for none.
+    """
+    config, host = record.config, record.host_config
+    hosts_network = host.network_mode == "host"
+    mounts = [*_system_mounts(host, rootless=rootless and hosts_network)]
+    mounts += _file_mounts(folder, host)
+    mounts += [point.mount() for point in points(host)]
+    root = f"{folder}/rootfs"
+    return {
+        "ociVersion": "1.2.0",
+        "process": build_process(record, security, rootless=rootless),
+        "root": {"path": root, "readonly": host.readonly_rootfs},
+        "hostname": config.hostname,
+        "domainname": config.domainname,
+        "mounts": [mount.to_spec() for mount in mounts],
+        "linux": _linux(host, hosts_network),
+        "ipycontainer": {
+            "rootfs": [mount.to_spec() for mount in rootfs],
+            "rootfs_path": root,
+            "seccomp": seccomp,
+            "user": config.user,
+            "groups": host.group_add or [],
+            "devices": True,
+            "loopback": not hosts_network,
+        },
+    }
+
+
+def build_process(record: Record, security: Security, *, rootless: bool) -> Process:
+    """Return the container's first process; the launcher resolves its user inside the root."""
+    config, host = record.config, record.host_config
+    height, width = (host.console_size or [0, 0])[:2]
+    process: Process = {
+        "terminal": config.tty,
+        "args": config.command,
+        "env": environment(record, tty=config.tty),
+        "cwd": posixpath.normpath(config.working_dir or "/"),
+        "capabilities": capability_sets(security),
+        "rlimits": _rlimits(host),
+        "noNewPrivileges": security.no_new_privileges or rootless,
+        "oomScoreAdj": host.oom_score_adj,
+    }
+    if config.tty and height and width:
+        process["consoleSize"] = {"height": height, "width": width}
+    return process
+
+
+def capability_sets(security: Security) -> Capabilities:
+    """Return the sets of a process: what it may have, nothing that it would pass on unasked."""
+    names = sorted(security.capabilities)
+    return {
+        "bounding": names,
+        "effective": names,
+        "permitted": names,
+        "inheritable": [],
+        "ambient": [],
+    }
+
+
+def environment(record: Record, *, tty: bool, extra: Sequence[str] = ()) -> list[str]:
+    """Return the environment: Docker's own entries, the container's over them, then `extra`.
+
+    A name without `=` takes a variable away. HOME is the launcher's: it reads /etc/passwd.
+    """
+    config = record.config
+    own = [DEFAULT_PATH, f"HOSTNAME={config.hostname}", *(["TERM=xterm"] if tty else [])]
+    values: dict[str, str | None] = {}
+    for entry in (*own, *(config.env or ()), *extra):
+        name, equals, _ = entry.partition("=")
+        values[name] = entry if equals else None
+    return [entry for entry in values.values() if entry is not None]
+
+
+def _system_mounts(host: HostConfig, *, rootless: bool) -> list[Mount]:
+    mounts = [_PROC, _DEV, _PTS, _SYS_OF_HOST if rootless else _SYS, _CGROUP, _MQUEUE]
+    if host.ipc_mode != "none":
+        options = (*_QUIET, "mode=1777", f"size={host.shm_size}")
+        mounts.append(Mount("tmpfs", "shm", "/dev/shm", options))  # noqa: S108 - in the container
+    return mounts
+
+
+def _file_mounts(folder: str, host: HostConfig) -> list[Mount]:
+    options = ("rbind", "rprivate", *(("ro",) if host.readonly_rootfs else ()))
+    return [Mount("bind", f"{folder}/{name}", f"/etc/{name}", options) for name in HOST_FILES]
+
+
+def _rlimits(host: HostConfig) -> list[Rlimit]:
+    return [
+        {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard}
+        for limit in host.ulimits or ()
+    ]
+
+
+def _linux(host: HostConfig, hosts_network: bool) -> Linux:
+    kinds = ["mount", "pid", "ipc", "uts", "cgroup", *([] if hosts_network else ["network"])]
+    return {
+        "namespaces": [{"type": kind} for kind in kinds],
+        "resources": limits(host),
+        "sysctl": host.sysctls or {},
+        "maskedPaths": host.masked_paths or [],
+        "readonlyPaths": host.readonly_paths or [],
+    }
