@@ -6,6 +6,7 @@ import pytest
 
 from support import images, users
 from support.dockerd import running_dockerd
+from support.engines import Engine, running_engine
 from support.hosts import Host
 from support.needs import require
 from support.registry import Registry, running_registry
@@ -67,3 +68,20 @@ def ordinary_user() -> users.OrdinaryUser:
     """A user that is not root and has a range of subordinate ids."""
     require("setpriv", "newuidmap")
     return users.ordinary_user()
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """Our engine on empty folders; whatever is left of it afterwards fails the test."""
+    require("docker")
+    with running_engine() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_engine(busybox: str) -> Iterator[Engine]:
+    """One of our engines for a whole file of tests, with `busybox` pulled."""
+    require("docker")
+    with running_engine() as running:
+        running.succeed("pull", "-q", busybox)
+        yield running

@@ -1,5 +1,8 @@
 import json
 
+import pytest
+
+from support.engines import Engine
 from support.hosts import Host
 
 
@@ -13,3 +16,21 @@ def test_dockerd_runs_the_python_image(dockerd: Host, debian_python: str) -> Non
     code = "import json, sys; print(json.dumps(sys.version_info[:1]))"
     said = dockerd.succeed("run", "--rm", "--network", "none", debian_python, "python3", "-c", code)
     assert json.loads(said) == [3]
+
+
+def test_an_engine_starts_and_leaves_nothing(engine: Engine) -> None:
+    assert engine.client.ping()
+    assert engine.pid > 0
+
+
+def test_a_killed_engine_starts_again(engine: Engine) -> None:
+    before = engine.pid
+    engine.kill()
+    assert engine.client.ping()
+    assert engine.pid != before
+
+
+@pytest.mark.needs("docker", "busybox")
+def test_our_engine_runs_the_busybox_image(shared_engine: Engine, busybox: str) -> None:
+    said = shared_engine.succeed("run", "--rm", "--network", "none", busybox, "echo", "hi")
+    assert said == "hi"

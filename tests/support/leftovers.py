@@ -1,0 +1,82 @@
+"""What an engine could leave behind: processes, mounts, cgroups and files of its folders."""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PATIENCE = 10
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def processes(folder: Path) -> list[int]:
+    """Return the processes that were started for, or have a mount from, something in `folder`."""
+    mark = os.fsencode(folder)
+    return [pid for pid in _pids() if mark in _read(pid, "environ") + _read(pid, "mountinfo")]
+
+
+def _pids() -> Iterator[int]:
+    own = os.getpid()
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != own:
+            yield int(name)
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:  # it has gone, or it is somebody else's and so not ours
+        return b""
+
+
+def command(pid: int) -> str:
+    """Return how process `pid` was started, for a message."""
+    return f"{pid} {_read(pid, 'cmdline').replace(bytes(1), b' ').decode(errors='replace')[:200]}"
+
+
+def outlived(pids: list[int], seconds: float = PATIENCE) -> list[int]:
+    """Wait until these processes have ended, and return those that did not."""
+    deadline = time.monotonic() + seconds
+    return [pid for pid in pids if not _ends(pid, deadline)]
+
+
+def _ends(pid: int, deadline: float) -> bool:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        left = max(0, deadline - time.monotonic())
+        return bool(select.select([pidfd], [], [], left)[0])
+    finally:
+        os.close(pidfd)
+
+
+def kill(pids: list[int]) -> None:
+    """End these processes by force."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def mounts(folder: Path) -> list[str]:
+    """Return the mount points below `folder` in our own mount namespace."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4] for line in lines]
+    return [point for point in points if point.startswith(f"{folder}/")]
+
+
+def cgroups(pids: list[int]) -> set[Path]:
+    """Return the cgroups below our own parent that these processes are in."""
+    found = set()
+    for pid in pids:
+        for line in _read(pid, "cgroup").decode().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if "/ipycontainer/" in path:
+                top = CGROUPS / controllers if controllers else CGROUPS
+                found.add(top / path.lstrip("/"))
+    return found
