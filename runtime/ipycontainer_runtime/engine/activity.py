@@ -69,12 +69,15 @@ class Activity:
             )
 
     async def settle(self, seconds: float) -> None:
-        """Wait for the work in the background, but no longer than `seconds`."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=seconds)
+        """Return when nothing is in hand, or after `seconds`."""
+        self._keep = False
+        try:
+            await asyncio.wait_for(self.quiet(0), seconds)
+        except (asyncio.TimeoutError, TimeoutError):
+            return
 
-    async def quiet(self, seconds: float) -> None:
-        """Return once nothing has held or touched the engine for `seconds`."""
+    async def quiet(self, seconds: float | None) -> None:
+        """Return once nothing has held or touched the engine for `seconds`; None: never."""
         while True:
             self._changed.clear()
             try:

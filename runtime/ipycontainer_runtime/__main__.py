@@ -1,0 +1,176 @@
+"""The engine's process: `python -m ipycontainer_runtime serve`."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from ipycontainer_runtime.errors import Conflict, ContainerError
+from ipycontainer_runtime.paths import Paths, paths
+
+if TYPE_CHECKING:
+    from ipycontainer_runtime.api.server import Server
+    from ipycontainer_runtime.engine.engine import Engine
+    from ipycontainer_runtime.store.lock import RootLock
+
+IDLE_SECONDS = 60.0
+# How long an engine may take to leave, before the next one gives up on the data root.
+_LEAVING_SECONDS = 5.0
+_GRACE_SECONDS = 0.5
+_CLOSING_SECONDS = 10.0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the engine until it is idle, told to stop, or refused; ends the process."""
+    given = _parser().parse_args(arguments)
+    try:
+        if given.detach:
+            _detach(given.fd)
+        _serve(paths(), given.fd, given.idle)
+        # Not sys.exit(), which waits for threads: one may be in a download that nobody wants any
+        # more, and being killed there is what the store is made for.
+        os._exit(0)
+    except ContainerError as error:
+        sys.exit(f"ipycontainer: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ipycontainer-engine", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="serve")
+    serve = verbs.add_parser("serve", help="serve the Engine API on this user's socket")
+    serve.add_argument("--fd", type=int, help="serve this listening socket; else bind one")
+    serve.add_argument(
+        "--idle",
+        type=float,
+        default=float(os.environ.get("IPYCONTAINER_IDLE", IDLE_SECONDS)),
+        metavar="SECONDS",
+        help="leave after so long without work; 0 stays for ever (default: %(default)s)",
+    )
+    serve.add_argument("--detach", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _detach(fd: int | None) -> None:
+    """Leave the process that started us, so that nobody has to collect us; keep fd and the log."""
+    if os.fork():
+        os._exit(0)
+    kept = 2 if fd is None else fd
+    os.closerange(3, kept)
+    os.closerange(kept + 1, 4096)
+
+
+def _serve(where: Paths, fd: int | None, idle: float) -> None:
+    from ipycontainer_runtime.activation import prepare_run_folder
+
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    os.umask(0o077)
+    prepare_run_folder(where.run)
+    rootless = _become_root(where)
+    lock = _own(where)
+    listener = _listener(where, fd)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(_run(where, listener, idle, rootless=rootless))
+    finally:
+        lock.release()
+
+
+def _become_root(where: Paths) -> bool:
+    """Enter the user namespace of an ordinary user's engine; True when there is one."""
+    if os.geteuid() == 0:
+        return False
+    from ipycontainer_runtime.linux import userns
+
+    return userns.enter(where.run).rootless
+
+
+def _own(where: Paths) -> "RootLock":
+    """Take the data root's lock; an engine that is just leaving gets time to."""
+    from ipycontainer_runtime.store.lock import RootLock
+
+    lock = RootLock(where.root_lock)
+    try:
+        lock.acquire()
+    except Conflict:
+        if not _wait_for_holder(where):
+            raise
+        lock.acquire()
+    return lock
+
+
+def _wait_for_holder(where: Paths) -> bool:
+    """Wait for the process that the lock names to end."""
+    try:
+        holder = os.pidfd_open(int(where.root_lock.read_text()))
+    except ProcessLookupError:
+        return True
+    except ValueError:
+        return False
+    try:
+        poll = select.poll()
+        poll.register(holder, select.POLLIN)
+        return bool(poll.poll(_LEAVING_SECONDS * 1000))
+    finally:
+        os.close(holder)
+
+
+def _listener(where: Paths, fd: int | None) -> socket.socket:
+    if fd is not None:
+        return socket.socket(fileno=fd)
+    from ipycontainer_runtime import activation
+
+    with activation.activation_lock(where):
+        try:
+            activation.dial(where).close()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return activation.listen(where)
+    raise Conflict(f"an engine already serves {where.socket}; `ipycontainer engine stop` ends it")
+
+
+async def _run(where: Paths, listener: socket.socket, idle: float, *, rootless: bool) -> None:
+    from ipycontainer_runtime.api.app import application
+    from ipycontainer_runtime.api.server import Server
+    from ipycontainer_runtime.engine.engine import Engine
+
+    engine = Engine(where, rootless=rootless)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, engine.leave.set)
+    server = Server(application(engine), listener, where, engine.activity)
+    await engine.start()
+    where.pid.write_text(f"{os.getpid()}\n")
+    # What was imported stays: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    server.start()
+    await _until_left(engine, server, idle)
+    where.pid.unlink(missing_ok=True)
+    await asyncio.wait_for(engine.close(), _CLOSING_SECONDS)
+
+
+async def _until_left(engine: "Engine", server: "Server", idle: float) -> None:
+    """Return when nobody needs the engine any more, or it was told to stop."""
+    asked = asyncio.ensure_future(engine.leave.wait())
+    while not asked.done():
+        quiet = asyncio.ensure_future(engine.activity.quiet(idle or None))
+        await asyncio.wait((asked, quiet), return_when=asyncio.FIRST_COMPLETED)
+        if quiet.cancel():
+            continue
+        if server.withdraw():
+            asked.cancel()
+            return
+    server.withdraw(asked=True)
+    await engine.activity.settle(_GRACE_SECONDS)
+    server.close()
+
+
+if __name__ == "__main__":
+    main()

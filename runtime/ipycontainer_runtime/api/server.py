@@ -1,0 +1,191 @@
+"""The engine's side of its socket: connections, what they hold up, and leaving without loss."""
+
+import asyncio
+import fcntl
+import os
+import socket
+import termios
+from collections.abc import Awaitable
+from contextlib import ExitStack
+
+from tornado import httputil
+from tornado.http1connection import (
+    HTTP1ConnectionParameters,
+    HTTP1ServerConnection,
+)
+from tornado.iostream import IOStream
+from tornado.web import Application
+
+from ipycontainer_runtime.activation import activation_lock
+from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.paths import Paths
+
+# A registry's credentials travel in a header; nothing larger does.
+_MAX_HEADER = 256 << 10
+# JSON alone. Handlers that take archives stream them.
+_MAX_BODY = 16 << 20
+_HEADER_TIMEOUT = 3600.0
+_AT_ONCE = 64
+
+
+class Server(httputil.HTTPServerConnectionDelegate):
+    """Serves `application` on a listening unix socket, and tells `activity` who needs the engine.
+
+    A connection holds the engine up from its request's head to the end of the reply; one that is
+    only kept open does not.
+    """
+
+    def __init__(
+        self, application: Application, listener: socket.socket, paths: Paths, activity: Activity
+    ) -> None:
+        self._application = application
+        self._listener = listener
+        self._paths = paths
+        self._activity = activity
+        self._params = HTTP1ConnectionParameters(
+            header_timeout=_HEADER_TIMEOUT, max_header_size=_MAX_HEADER, max_body_size=_MAX_BODY
+        )
+        self._streams: dict[object, IOStream] = {}
+        self._busy: set[object] = set()
+        self._left = ExitStack()
+        listener.setblocking(False)
+        self._identity = self._socket_identity()
+
+    def start(self) -> None:
+        """Begin to accept."""
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _accept(self) -> int:
+        """Accept what is waiting, a batch at most; return how many."""
+        for count in range(_AT_ONCE):
+            try:
+                connection, _address = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return count
+            connection.setblocking(False)
+            stream = IOStream(connection)
+            served = HTTP1ServerConnection(stream, self._params)
+            self._streams[served] = stream
+            self._activity.touch()
+            served.start_serving(self)
+        return _AT_ONCE
+
+    # -- called by tornado
+
+    def start_request(
+        self, server_conn: object, request_conn: httputil.HTTPConnection
+    ) -> httputil.HTTPMessageDelegate:
+        """Begin a connection's next request, which ends its last."""
+        self._rest(server_conn)
+        return _Watched(
+            self, server_conn, self._application.start_request(server_conn, request_conn)
+        )
+
+    def work(self, server_conn: object) -> None:
+        """Count a connection whose request has begun to arrive."""
+        if server_conn not in self._busy:
+            self._busy.add(server_conn)
+            self._activity.begin()
+
+    def _rest(self, server_conn: object) -> None:
+        if server_conn in self._busy:
+            self._busy.discard(server_conn)
+            self._activity.end()
+
+    def on_close(self, server_conn: object) -> None:
+        """Forget a connection that is closed or hijacked."""
+        self._rest(server_conn)
+        self._streams.pop(server_conn, None)
+
+    # -- leaving
+
+    def withdraw(self, *, asked: bool = False) -> bool:
+        """Stop serving if nobody is on the way to us; `asked` does it in any case.
+
+        Holds the activation lock until the process ends, so that a client that finds no socket
+        starts the next engine when the data root is free (docs/architecture.md, "Idle exit").
+        """
+        lock = self._left
+        try:
+            lock.enter_context(activation_lock(self._paths, wait=False))
+        except BlockingIOError:
+            # A client is about to connect, or to find that we are here.
+            if not asked:
+                return False
+        if self._withdraw_locked(asked):
+            return True
+        lock.close()
+        return False
+
+    def _withdraw_locked(self, asked: bool) -> bool:
+        aside = self._paths.socket.with_suffix(".leaving")
+        ours = self._identity == self._socket_identity()
+        if ours:
+            # A renamed socket still has its queue, but nobody new finds it.
+            os.rename(self._paths.socket, aside)
+        if not asked and (self._accept() or self._is_spoken_to()):
+            if ours:
+                os.rename(aside, self._paths.socket)
+            return False
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        if ours:
+            aside.unlink()
+        return True
+
+    def close(self) -> None:
+        """Close every connection that is still open, which cancels what streams to it."""
+        for stream in list(self._streams.values()):
+            stream.close()
+
+    def _is_spoken_to(self) -> bool:
+        """Tell whether an idle connection has sent something; afterwards none can.
+
+        Once shut for reading, the other side's send fails: it knows that nothing was read.
+        """
+        if self._busy or any(map(_unread, self._streams.values())):
+            return True
+        for stream in self._streams.values():
+            stream.socket.shutdown(socket.SHUT_RD)
+        return any(map(_unread, self._streams.values()))
+
+    def _socket_identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._paths.socket.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def _unread(stream: IOStream) -> bool:
+    if stream.closed():
+        return False
+    return fcntl.ioctl(stream.fileno(), termios.FIONREAD, b"\0" * 4) != b"\0" * 4
+
+
+class _Watched(httputil.HTTPMessageDelegate):
+    """Passes a request on, and tells the server when its head has come."""
+
+    def __init__(
+        self, server: Server, server_conn: object, inner: httputil.HTTPMessageDelegate
+    ) -> None:
+        self._server = server
+        self._server_conn = server_conn
+        self._inner = inner
+
+    def headers_received(
+        self,
+        start_line: httputil.RequestStartLine | httputil.ResponseStartLine,
+        headers: httputil.HTTPHeaders,
+    ) -> Awaitable[None] | None:
+        self._server.work(self._server_conn)
+        return self._inner.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._inner.data_received(chunk)
+
+    def finish(self) -> None:
+        self._inner.finish()
+
+    def on_connection_close(self) -> None:
+        self._inner.on_connection_close()
