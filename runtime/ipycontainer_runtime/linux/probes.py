@@ -1,6 +1,14 @@
 """What this machine allows, asked by trying it once."""
 
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+from . import calls, cgroup, seccomp, subids, userns
 
 
 class Probe(NamedTuple):
@@ -12,15 +20,129 @@ class Probe(NamedTuple):
     cure: str = ""
 
 
+@functools.cache
 def probe(name: str) -> Probe:
     """Return the outcome of one probe: userns, newuidmap, overlay, cgroup or seccomp.
 
     The first call tries, in a child where a trial would change this process; later calls in this
-    process answer from memory.
+    process answer from memory. Raises KeyError for another name.
     """
-    raise NotImplementedError
+    return _PROBES[name]()
 
 
 def probes() -> list[Probe]:
     """Return the outcome of every probe."""
-    raise NotImplementedError
+    return [probe(name) for name in _PROBES]
+
+
+def overlay(folder: Path) -> Probe:
+    """Tell whether an overlay can be mounted with its upper folder on this file system.
+
+    Tried as launching does it: the new mount API, the lower folder by descriptor (`lowerdir+`,
+    Linux 6.5), `userxattr` unless this is the machine's root. An ordinary user's trial is made in
+    a user namespace.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as base:
+        error = in_child(lambda: _mount_overlay(base))
+    if error is None:
+        return Probe("overlay", True, "mounted by descriptors")
+    return Probe(
+        "overlay",
+        False,
+        f"{error.filename}: {error.strerror} on {folder}",
+        "use Linux 6.5 or later, and a data root (IPYCONTAINER_ROOT) on ext4, xfs, btrfs or tmpfs",
+    )
+
+
+def _userns() -> Probe:
+    error = in_child(lambda: calls.unshare(calls.CLONE_NEWUSER))
+    if error is None:
+        return Probe("userns", True, "user namespaces can be created")
+    number = error.errno or 0
+    return Probe("userns", False, userns.refusal(number, "unshare"), userns.cure(number))
+
+
+def _newuidmap() -> Probe:
+    uid = os.geteuid()
+    if uid == 0:
+        return Probe("newuidmap", True, "not needed by root")
+    for program in ("newuidmap", "newgidmap"):
+        if shutil.which(program) is None:
+            return Probe("newuidmap", False, f"{program} is not installed", "apt install uidmap")
+    for file, kind in ((subids.SUBUID, "uid"), (subids.SUBGID, "gid")):
+        if not subids.granted(file, uid):
+            name = subids.user_name(uid)
+            cure = f"as root run `usermod --add-sub{kind}s 100000-165535 {name}`"
+            return Probe("newuidmap", False, f"{file} gives no ids to {name}", cure)
+    return Probe("newuidmap", True, "newuidmap and a range of ids are there")
+
+
+def _overlay() -> Probe:
+    return overlay(Path(tempfile.gettempdir()))
+
+
+def _cgroup() -> Probe:
+    found = cgroup.detect()
+    if found.mode == "none":
+        return Probe("cgroup", False, found.reason, cgroup.CURE)
+    return Probe("cgroup", True, f"{found.mode}: {' '.join(sorted(found.controllers))}")
+
+
+def _seccomp() -> Probe:
+    machine = os.uname().machine
+    if machine not in seccomp.ARCHITECTURES:
+        known = " and ".join(seccomp.ARCHITECTURES)
+        return Probe("seccomp", False, f"no table of calls for {machine}", f"use {known}")
+    try:
+        calls.get_seccomp()
+    except OSError as error:
+        cure = "use a kernel with CONFIG_SECCOMP_FILTER, or --security-opt seccomp=unconfined"
+        return Probe("seccomp", False, str(error), cure)
+    return Probe("seccomp", True, f"filters for {' and '.join(seccomp.ARCHITECTURES[machine])}")
+
+
+_PROBES: dict[str, Callable[[], Probe]] = {
+    "userns": _userns,
+    "newuidmap": _newuidmap,
+    "overlay": _overlay,
+    "cgroup": _cgroup,
+    "seccomp": _seccomp,
+}
+
+
+def in_child(trial: Callable[[], None]) -> OSError | None:
+    """Run `trial` in a forked child; return the OSError it ended with, if it did."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            trial()
+        except OSError as error:
+            os.write(writer, f"{error.errno} {error.filename}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        said = file.read().decode()
+    os.waitpid(pid, 0)
+    if not said:
+        return None
+    number, _, what = said.partition(" ")
+    return OSError(int(number), os.strerror(int(number)), what)
+
+
+def _mount_overlay(base: str) -> None:
+    """Make an overlay of folders in `base` and mount it nowhere: it ends with this process."""
+    for name in ("lower", "upper", "work"):
+        os.mkdir(f"{base}/{name}")
+    if os.geteuid() != 0:
+        calls.unshare(calls.CLONE_NEWUSER | calls.CLONE_NEWNS)
+    fs = calls.fsopen("overlay", calls.FSOPEN_CLOEXEC)
+    lower = os.open(f"{base}/lower", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    calls.fsconfig(fs, calls.FSCONFIG_SET_FD, "lowerdir+", None, lower)
+    calls.fsconfig(fs, calls.FSCONFIG_SET_STRING, "upperdir", f"{base}/upper", 0)
+    calls.fsconfig(fs, calls.FSCONFIG_SET_STRING, "workdir", f"{base}/work", 0)
+    if subids.read_map("/proc/self/uid_map") != userns.WHOLE:
+        calls.fsconfig(fs, calls.FSCONFIG_SET_FLAG, "userxattr", None, 0)
+    calls.fsconfig(fs, calls.FSCONFIG_CMD_CREATE, None, None, 0)
+    os.close(calls.fsmount(fs, calls.FSMOUNT_CLOEXEC, 0))

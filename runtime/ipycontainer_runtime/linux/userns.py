@@ -1,16 +1,33 @@
-"""Rootless: a user and mount namespace entered once, pinned, and rejoined by later engines."""
+"""Rootless: a user and mount namespace entered once, pinned, and rejoined by later engines.
 
+A second engine in a user namespace of its own would be refused by its own containers, though all
+ids are the same: the kernel asks which namespace a container was made in. So the first engine
+leaves a tiny process behind in the namespace, the pin, and later engines join that.
+"""
+
+import errno
+import json
 import os
+import shutil
+import signal
+import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
+from ..errors import Unavailable
+from . import calls, subids
+from .subids import IdRange
 
-class IdRange(NamedTuple):
-    """`size` ids beginning with `inside` in the namespace are those from `outside` out of it."""
+__all__ = ["IdMap", "IdRange", "enter", "must_enter", "release"]
 
-    inside: int
-    outside: int
-    size: int
+RECORD = "userns.json"
+FOREVER = "2147483647"  # seconds: `sleep infinity` is not POSIX's
+# What Ubuntu and Debian set to keep ordinary users from user namespaces: setting, refuses, allows.
+RESTRICTIONS = (
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+)
+WHOLE = (IdRange(0, 0, 4294967295),)
 
 
 class IdMap(NamedTuple):
@@ -19,24 +36,216 @@ class IdMap(NamedTuple):
     uids: tuple[IdRange, ...]
     gids: tuple[IdRange, ...]
     rootless: bool
+    """True when root here is not the machine's root."""
 
 
-def enter(run: Path) -> IdMap:
-    """Make sure that this process is 0:0 with a range of ids, and return how they map.
+class Pin(NamedTuple):
+    """The process that keeps the namespace: a number alone might be another's by now."""
 
-    Called by the engine before it starts a thread or opens the store. Root stays where it is.
-    An ordinary user's process enters the user and mount namespace pinned under `run`, or makes
-    and pins one with newuidmap and newgidmap. Raises Unavailable, with the cure, where that is
-    not allowed.
-    """
-    raise NotImplementedError
-
-
-def release(run: Path) -> None:
-    """End the process that pins the namespace; called by an engine that leaves no container."""
-    raise NotImplementedError
+    pid: int
+    started: int
 
 
 def must_enter() -> bool:
     """Tell whether this process needs `enter` to have more than one id."""
     return os.geteuid() != 0
+
+
+def enter(run: Path) -> IdMap:
+    """Make sure that this process is 0:0 with a range of ids, and return how they map.
+
+    Called by the engine before it starts a thread, imports much or opens the store, and after it
+    has asked for its `paths()`, which go by the user id. Root stays where it is. An ordinary
+    user's process enters the user and mount namespace pinned under `run`, or makes and pins one
+    with newuidmap and newgidmap; its working directory is then /, and it has no groups but 0.
+    Raises Unavailable, with the cure, where that is not allowed.
+    """
+    if must_enter():
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (pidfd := _open_pin(run)) is None:
+            pidfd = _make(run)
+        try:
+            _join(pidfd)
+        finally:
+            os.close(pidfd)
+    uids, gids = subids.read_map("/proc/self/uid_map"), subids.read_map("/proc/self/gid_map")
+    return IdMap(uids, gids, rootless=uids != WHOLE)
+
+
+def release(run: Path) -> None:
+    """End the process that pins the namespace; without one nothing happens.
+
+    Called by an engine that leaves no container behind, while it still holds the activation lock:
+    the next engine then makes a namespace of its own.
+    """
+    pidfd = _open_pin(run)
+    if pidfd is None:
+        return
+    (run / RECORD).unlink(missing_ok=True)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    except (ProcessLookupError, ChildProcessError):
+        return  # it had ended, or an earlier engine is its parent and init reaps it
+    finally:
+        os.close(pidfd)
+
+
+def _open_pin(run: Path) -> int | None:
+    """Return a pidfd of the recorded pin if that is still the same process and ours."""
+    try:
+        pin = Pin(**json.loads((run / RECORD).read_text()))
+        pidfd = os.pidfd_open(pin.pid)
+    except (FileNotFoundError, ProcessLookupError, ValueError, TypeError):
+        return None
+    # The pidfd holds the process that has the number now; only then is it looked at.
+    if _start_time(pin.pid) == pin.started and _owner(pin.pid) == os.geteuid():
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def _make(run: Path) -> int:
+    """Fork the pin into new namespaces, map its ids, record it and return its pidfd."""
+    uids = _ranges(subids.SUBUID, os.getuid(), "uid")
+    gids = _ranges(subids.SUBGID, os.getuid(), "gid")
+    ours, its = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become_pin(its[0], ours[1])
+    os.close(ours[1])
+    os.close(its[0])
+    try:
+        with os.fdopen(ours[0], "rb", buffering=0) as said, os.fdopen(its[1], "wb") as go:
+            _expect(said.read(64), b"unshared")
+            _write_map("newuidmap", pid, subids.mapping(os.getuid(), uids))
+            _write_map("newgidmap", pid, subids.mapping(os.getgid(), gids))
+            go.write(b"go")
+            go.close()
+            _expect(said.read(64), b"")  # the end of file: it has executed, and closed its end
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    _record(run, Pin(pid, _start_time(pid)))
+    return os.pidfd_open(pid)
+
+
+def _become_pin(go: int, say: int) -> NoReturn:
+    """Enter the namespaces, wait for the id maps, and become `sleep`; never returns."""
+    try:
+        calls.unshare(calls.CLONE_NEWUSER | calls.CLONE_NEWNS)
+        os.write(say, b"unshared")
+        if os.read(go, 2) != b"go":
+            os._exit(1)
+        _become_root()
+        # Ubuntu lets anyone make the namespace and then refuses to mount in it: find out now.
+        calls.mount_propagation("/", calls.MS_SLAVE | calls.MS_REC)
+        os.setsid()
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in range(3):
+            os.dup2(null, fd)
+        sleep = shutil.which("sleep", path=os.defpath) or "/bin/sleep"
+        os.execve(sleep, ["sleep", FOREVER], {})  # noqa: S606 - that is what becoming it means
+    except OSError as error:
+        os.write(say, f"{error.filename} {error.errno}".encode()[:64])
+    finally:
+        os._exit(1)
+
+
+def _expect(said: bytes, wanted: bytes) -> None:
+    if said == wanted:
+        return
+    what, _, number = said.decode().rpartition(" ")
+    raise Unavailable(refusal(int(number or 0), what or "the pin"))
+
+
+def _join(pidfd: int) -> None:
+    try:
+        calls.setns(pidfd, calls.CLONE_NEWUSER | calls.CLONE_NEWNS)
+        _become_root()
+    except OSError as error:
+        raise Unavailable(
+            f"cannot join the engine's user namespace: {error.strerror}; stop the engine's"
+            " containers and start it again, from a process without threads"
+        ) from error
+
+
+def _become_root() -> None:
+    os.setresgid(0, 0, 0)
+    os.setgroups([0])
+    os.setresuid(0, 0, 0)
+
+
+def _ranges(file: Path, uid: int, kind: str) -> list[tuple[int, int]]:
+    found = subids.granted(file, uid)
+    if not found:
+        name = subids.user_name(uid)
+        raise Unavailable(
+            f"{file} gives no ids to {name}: as root run `usermod --add-sub{kind}s 100000-165535"
+            f" {name}` (choose a range that no other line has), or use a remote engine"
+        )
+    return found
+
+
+def _write_map(program: str, pid: int, ranges: list[IdRange]) -> None:
+    """Have the set-uid helper write the map: a range of ids is not a user's own to map."""
+    if (path := shutil.which(program)) is None:
+        raise Unavailable(f"{program} is not installed: `apt install uidmap`, or start as root")
+    numbers = [str(number) for one in ranges for number in one]
+    done = subprocess.run([path, str(pid), *numbers], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise Unavailable(
+            f"{program} refused {' '.join(numbers)}: {said}; see that {path} is set-uid root"
+            " (`apt install --reinstall uidmap`) and that /etc/subuid and /etc/subgid agree"
+        )
+
+
+def refusal(number: int, what: str) -> str:
+    """Say why the kernel gave no user namespace, and what would make it."""
+    return f"cannot create a user namespace ({what}: {os.strerror(number)}). {cure(number)}"
+
+
+def cure(number: int) -> str:
+    """Return what would make this kernel give a user namespace, having said errno `number`."""
+    if _sysctl("user/max_user_namespaces") == "0" or number == errno.ENOSPC:
+        return "This machine allows no more: as root run `sysctl user.max_user_namespaces=15000`"
+    for setting, refuses, allows in RESTRICTIONS:
+        if _sysctl(setting.replace(".", "/")) == refuses:
+            command = f"sysctl {setting}={allows}"
+            return f"This machine restricts them: as root run `{command}`, or use a remote engine"
+    return (
+        "A container or a security policy around this process forbids them: start the engine as"
+        " root or outside of it, or use a remote engine with `%container context`"
+    )
+
+
+def _sysctl(name: str) -> str:
+    try:
+        return Path("/proc/sys", name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _record(run: Path, pin: Pin) -> None:
+    temporary = run / f".{RECORD}.{os.getpid()}"
+    temporary.write_text(json.dumps(pin._asdict()))
+    temporary.rename(run / RECORD)
+
+
+def _start_time(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _owner(pid: int) -> int:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except FileNotFoundError:
+        return -1

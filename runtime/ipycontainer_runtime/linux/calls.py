@@ -1,0 +1,96 @@
+"""The system calls of this room that Python 3.10 has no functions for: call, test, raise."""
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+IN_CLOEXEC = os.O_CLOEXEC
+IN_CLOSE_WRITE = 0x00000008
+IN_DELETE_SELF = 0x00000400
+IN_IGNORED = 0x00008000
+IN_MODIFY = 0x00000002
+IN_MOVE_SELF = 0x00000800
+IN_NONBLOCK = os.O_NONBLOCK
+IN_Q_OVERFLOW = 0x00004000
+MS_REC = 0x4000
+MS_SLAVE = 0x80000
+FSCONFIG_CMD_CREATE = 6
+FSCONFIG_SET_FD = 5
+FSCONFIG_SET_FLAG = 0
+FSCONFIG_SET_STRING = 1
+FSMOUNT_CLOEXEC = 1
+FSOPEN_CLOEXEC = 1
+PR_GET_SECCOMP = 21
+# The same on every architecture, as all calls since 424: include/uapi/asm-generic/unistd.h.
+NR_FSOPEN = 430
+NR_FSCONFIG = 431
+NR_FSMOUNT = 432
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+_libc.inotify_init1.argtypes = (ctypes.c_int,)
+_libc.mount.argtypes = (
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_void_p,
+)
+_libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
+_libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_libc.unshare.argtypes = (ctypes.c_int,)
+_libc.syscall.restype = ctypes.c_long
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones; see unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, flags: int) -> None:
+    """Join the namespaces of a process, by pidfd (Linux 5.8); see setns(2)."""
+    _check(_libc.setns(fd, flags), "setns")
+
+
+def mount_propagation(target: str, flags: int) -> None:
+    """Change how mounts under `target` spread; see mount(2)."""
+    _check(_libc.mount(None, os.fsencode(target), None, flags, None), f"mount {target}")
+
+
+def get_seccomp() -> int:
+    """Return this process's seccomp mode; see PR_GET_SECCOMP in prctl(2)."""
+    return _check(_libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0), "prctl PR_GET_SECCOMP")
+
+
+def inotify_init(flags: int) -> int:
+    """Return a new inotify instance; see inotify_init1(2)."""
+    return _check(_libc.inotify_init1(flags), "inotify_init1")
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> int:
+    """Watch `path` for the events in `mask`; see inotify_add_watch(2)."""
+    return _check(_libc.inotify_add_watch(fd, os.fsencode(path), mask), path)
+
+
+def fsopen(kind: str, flags: int) -> int:
+    """Begin to make a file system; see fsopen(2)."""
+    return _check(_libc.syscall(NR_FSOPEN, os.fsencode(kind), flags), f"fsopen {kind}")
+
+
+def fsconfig(fd: int, command: int, key: str | None, value: str | None, aux: int) -> None:
+    """Set one parameter of it, or create it; see fsconfig(2)."""
+    arguments = (key and os.fsencode(key), value and os.fsencode(value))
+    _check(_libc.syscall(NR_FSCONFIG, fd, command, *arguments, aux), f"fsconfig {key or 'create'}")
+
+
+def fsmount(fd: int, flags: int, attributes: int) -> int:
+    """Return a descriptor of its mount, which is nowhere yet; see fsmount(2)."""
+    return _check(_libc.syscall(NR_FSMOUNT, fd, flags, attributes), "fsmount")
