@@ -1,0 +1,104 @@
+"""The shared libraries that programs load, found as the dynamic linker finds them (ld.so(8))."""
+
+import os
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from typing import NamedTuple
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
+
+from ipycontainer_runtime.capture.tree import Tree
+
+MAGIC = b"\x7fELF"
+# Loaded by name at run time, so that no header tells of them: threads that are cancelled, names.
+LOADED_LATER = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
+CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+
+
+class Needs(NamedTuple):
+    """What one program or library asks the dynamic linker for."""
+
+    loader: str | None
+    names: tuple[str, ...]
+    folders: tuple[str, ...]
+    """Where it wants them looked for, `$ORIGIN` resolved."""
+
+
+def collect(tree: Tree) -> None:
+    """Add every library that a file of `tree` needs, and those that they need in turn."""
+    for path in CONFIGURATION:
+        tree.add_folder(path, lambda _path, _folder: False)
+    known = _known_libraries()
+    pending = [path for path in tree.files() if _is_elf(path)]
+    pending += [known[name] for name in LOADED_LATER if name in known]
+    seen: set[str] = set()
+    while pending:
+        real = tree.add(pending.pop())
+        if real is None or real in seen:
+            continue
+        seen.add(real)
+        needs = read(real)
+        pending += [needs.loader] if needs.loader else []
+        pending += [p for name in needs.names if (p := _find(name, needs.folders, known))]
+
+
+def read(path: str) -> Needs:
+    """Return what an ELF file needs; nothing for a static one, or one that is broken."""
+    loader, names, folders = None, [], []
+    try:
+        with open(path, "rb") as file:
+            for segment in ELFFile(file).iter_segments():
+                if isinstance(segment, InterpSegment):
+                    loader = segment.get_interp_name()
+                elif isinstance(segment, DynamicSegment):
+                    tags = list(segment.iter_tags())
+                    names += [t.needed for t in tags if t.entry.d_tag == "DT_NEEDED"]
+                    folders += [t.runpath for t in tags if t.entry.d_tag == "DT_RUNPATH"]
+                    folders += [t.rpath for t in tags if t.entry.d_tag == "DT_RPATH"]
+    except (ELFError, OSError):
+        return Needs(None, (), ())
+    origin = os.path.dirname(path)
+    split = [part for folder in folders for part in folder.split(":") if part]
+    resolved = [p.replace("$ORIGIN", origin).replace("${ORIGIN}", origin) for p in split]
+    return Needs(loader, tuple(names), tuple(os.path.normpath(p) for p in resolved))
+
+
+def _find(name: str, folders: Iterable[str], known: dict[str, str]) -> str | None:
+    if "/" in name:
+        return name
+    for folder in folders:
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            return path
+    return known.get(name)
+
+
+@cache
+def _known_libraries() -> dict[str, str]:
+    """Return the libraries of the linker's cache by name, those of this machine's kind first."""
+    ldconfig = next(
+        (p for p in ("/sbin/ldconfig", "/usr/sbin/ldconfig") if os.path.exists(p)), None
+    )
+    if ldconfig is None:
+        return {}
+    done = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=True)
+    known: dict[str, str] = {}
+    wide = "64"
+    for line in done.stdout.splitlines():
+        name, _, rest = line.strip().partition(" ")
+        kind, arrow, path = rest.partition(" => ")
+        if arrow and (wide in kind or name not in known):
+            known.setdefault(name, path)
+    return known
+
+
+def _is_elf(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) == MAGIC
+    except OSError:
+        return False
