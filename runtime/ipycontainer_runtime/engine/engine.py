@@ -1,11 +1,22 @@
 """The engine: every store and every use case, made once and handed to each other."""
 
 import asyncio
+from collections.abc import Iterable
 
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.images import Images
+from ipycontainer_runtime.engine.pull import Pulls
+from ipycontainer_runtime.engine.push import Pushes
 from ipycontainer_runtime.engine.system import Counts, System
+from ipycontainer_runtime.layers.ownership import Mapped
+from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
 from ipycontainer_runtime.paths import Paths
+from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.containers import ContainerStore
+from ipycontainer_runtime.store.images import ImageStore
+from ipycontainer_runtime.store.layers import LayerStore
 
 
 class Engine:
@@ -18,19 +29,71 @@ class Engine:
         self.leave = asyncio.Event()
         """Set when the engine is to stop."""
         self.events = Events()
+        self._open_stores()
+        self._make_use_cases()
+
+    def _open_stores(self) -> None:
+        root = self.paths.root
+        self.blobs = BlobStore(root)
+        self.image_store = ImageStore(root, self.blobs)
+        self.layers = LayerStore(root)
+        self.container_store = ContainerStore(root)
+        self.ownership = Mapped(rootless=self.rootless)
+        self.snapshotter = OverlaySnapshotter(self.layers, self.ownership)
+
+    def _make_use_cases(self) -> None:
+        self.containers = Containers(
+            store=self.container_store,
+            image_store=self.image_store,
+            layers=self.layers,
+            snapshotter=self.snapshotter,
+            events=self.events,
+            activity=self.activity,
+            paths=self.paths,
+        )
+        self.pulls = Pulls(
+            blobs=self.blobs,
+            image_store=self.image_store,
+            layers=self.layers,
+            ownership=self.ownership,
+            events=self.events,
+            held=self._held_by_containers,
+        )
+        self.pushes = Pushes(blobs=self.blobs, image_store=self.image_store, events=self.events)
+        self.images = Images(
+            image_store=self.image_store,
+            layers=self.layers,
+            events=self.events,
+            in_use=self.containers.in_use,
+            held=self._held,
+            background=self.activity.background,
+        )
         self.system = System(
-            paths=paths,
+            paths=self.paths,
             activity=self.activity,
             count=self._count,
             subscribers=self.events.subscribers,
-            rootless=rootless,
+            rootless=self.rootless,
         )
-
-    def _count(self) -> Counts:
-        return Counts()
 
     async def start(self) -> None:
         """Adopt what earlier engines left; called once, before the first request is read."""
+        self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
 
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""
+
+    def _held_by_containers(self) -> Iterable[str]:
+        return {chain for container in self.containers.all() for chain in container.record.chain}
+
+    def _held(self) -> Iterable[str]:
+        """Return the layers that must stay: containers stand on them, or a pull counts on them."""
+        return {*self._held_by_containers(), *self.pulls.layers}
+
+    def _count(self) -> Counts:
+        running = sum(container.state.running for container in self.containers.all())
+        return Counts(
+            running=running,
+            stopped=len(self.containers.all()) - running,
+            images=len(self.image_store.list()),
+        )
