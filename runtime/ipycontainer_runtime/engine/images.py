@@ -1,54 +1,108 @@
 """The use cases of images: list, inspect, history, tag, remove."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
+from ipycontainer_runtime.engine import imagelist, imageviews
+from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.imageremoval import Held, InUse, Removal, Report, Use
+from ipycontainer_runtime.engine.imageviews import Version
+from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.oci.reference import DEFAULT_TAG, Reference
+from ipycontainer_runtime.store.images import ImageRecord, ImageStore
+from ipycontainer_runtime.store.layers import LayerStore
 
-class Use(NamedTuple):
-    """A container that was made from an image."""
+__all__ = ["Background", "Held", "Images", "InUse", "Use"]
 
-    container: str
-    running: bool
-
-
-InUse = Callable[[str], list[Use]]
-"""Answers which containers were made from the image with this id."""
+NEWEST: Version = (1, 50)
+Shapes = list[dict[str, Any]]
+"""JSON objects; `list` itself is a method's name below."""
+Background = Callable[[Coroutine[Any, Any, None], str], None]
+"""Does work after the reply; `Activity.background`."""
 
 
 class Images:
-    """The images of one engine."""
+    """The images of one engine; called on its event loop."""
 
     def __init__(
-        self, *, image_store: object, blobs: object, layers: object, events: object, in_use: InUse
-    ) -> None: ...
+        self,
+        *,
+        image_store: ImageStore,
+        layers: LayerStore,
+        events: Events,
+        in_use: InUse,
+        held: Held,
+        background: Background,
+    ) -> None:
+        self._store = image_store
+        self._layers = layers
+        self._events = events
+        self._in_use = in_use
+        self._background = background
+        self._removal = Removal(image_store, layers, events, in_use, held)
 
     def list(
         self,
-        filters: Mapping[str, list[str]] | None = None,
+        filters: Mapping[str, Sequence[str]] | None = None,
         *,
-        all: bool = False,
+        show_all: bool = False,
         shared_size: bool = False,
-    ) -> list[dict[str, Any]]:
+        version: Version = NEWEST,
+    ) -> Shapes:
         """Return the summaries of GET /images/json, newest first."""
-        raise NotImplementedError
+        records = self._store.list()
+        shown = imagelist.select(
+            records, filters or {}, show_all=show_all, find=self._store.resolve
+        )
+        return [
+            imageviews.summary(
+                record,
+                size=self._layers.total(record.chain_ids),
+                containers=len(list(self._in_use(record.id))) if shared_size else -1,
+                shared=self._shared(record, records) if shared_size else -1,
+                version=version,
+            )
+            for record in shown
+        ]
 
-    def inspect(self, name: str, version: tuple[int, int] = (1, 50)) -> dict[str, Any]:
+    def inspect(self, name: str, version: Version = NEWEST) -> dict[str, Any]:
         """Return GET /images/{name}/json as that version of the API has it."""
-        raise NotImplementedError
+        record = self._store.resolve(name)
+        chain = record.chain_ids
+        folders = [self._layers.diff(c) for c in chain if self._layers.has(c)]
+        size = self._layers.total(chain)
+        return imageviews.inspection(record, size=size, folders=folders, version=version)
 
-    def history(self, name: str) -> "list[dict[str, Any]]":
-        """Return GET /images/{name}/history, newest layer first."""
-        raise NotImplementedError
+    def history(self, name: str) -> Shapes:
+        """Return GET /images/{name}/history, newest step first."""
+        record = self._store.resolve(name)
+        sizes = [self._layers.total([chain_id]) for chain_id in record.chain_ids]
+        return imageviews.history(record, sizes, imageviews.lineage(record, self._store.find))
 
     def tag(self, name: str, repository: str, tag: str = "") -> None:
-        """Give an image another name."""
-        raise NotImplementedError
+        """Give an image another name, taken from whichever image had it."""
+        record = self._store.resolve(name)
+        reference = Reference.parse(repository, default_tag=None)
+        if reference.digest:
+            raise InvalidParameter("refusing to create a tag with a digest reference")
+        reference = reference.with_tag(tag or reference.tag or DEFAULT_TAG)
+        self._store.tag(record, reference)
+        labels = record.config.defaults.labels or {}
+        self._events.publish("image", "tag", record.id, {**labels, "name": reference.familiar})
 
-    async def remove(
-        self, name: str, *, force: bool = False, prune: bool = True
-    ) -> "list[dict[str, str]]":
-        """Untag an image, and delete it when that was its last name: [{"Untagged": …}, {"Deleted": …}].
+    def remove(self, name: str, *, force: bool = False, prune: bool = True) -> Report:
+        """Untag an image; delete it when that was its last name.
 
-        Raises Conflict, in Docker's words, where containers or other names need it.
+        Returns Docker's `[{"Untagged": …}, {"Deleted": …}]`; raises Conflict, in Docker's words,
+        where containers or other names need it. Files are deleted after the reply.
         """
-        raise NotImplementedError
+        report = self._removal.remove(name, force=force, prune=prune)
+        if any("Deleted" in entry for entry in report):
+            self._background(asyncio.to_thread(self._layers.trash.empty), "deleting layers")
+        return report
+
+    def _shared(self, record: ImageRecord, records: Sequence[ImageRecord]) -> int:
+        """Return the bytes of the layers that other images stand on too."""
+        others = {c for other in records if other.id != record.id for c in other.chain_ids}
+        return self._layers.total([c for c in record.chain_ids if c in others])

@@ -1,32 +1,150 @@
 """Pulling images: several layers at once, each in one pass, told as Docker tells it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-Progress = dict[str, Any]
-Capture = Callable[[], AsyncIterator[Progress]]
-"""Makes the image `host` from the running environment, telling its progress."""
+from ipycontainer_runtime.engine import progress
+from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.progress import Progress, Say
+from ipycontainer_runtime.engine.transfers import Transfers
+from ipycontainer_runtime.engine.unpacking import Stores
+from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.oci import platform as platforms
+from ipycontainer_runtime.oci.platform import Platform
+from ipycontainer_runtime.oci.reference import Reference
+from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.images import ImageRecord, ImageStore
+from ipycontainer_runtime.store.layers import LayerStore
+
+if TYPE_CHECKING:
+    from ipycontainer_runtime.engine.lookup import Found
+
+Capture = Callable[[Reference], AsyncGenerator[Progress, None]]
+"""Makes an image from this machine, with no registry, and tells its progress."""
 
 
 class Pulls:
-    """The pulls of one engine."""
+    """The pulls of one engine; used on its event loop.
+
+    `captures` are the images made on the spot, by familiar name (`host`); `held` answers on which
+    layers, by chain id, containers stand.
+    """
 
     def __init__(
         self,
         *,
-        blobs: object,
-        image_store: object,
-        layers: object,
-        events: object,
-        capture: Capture | None = None,
-    ) -> None: ...
+        blobs: BlobStore,
+        image_store: ImageStore,
+        layers: LayerStore,
+        ownership: Ownership,
+        events: Events,
+        held: Callable[[], Iterable[str]],
+        captures: Mapping[str, Capture] | None = None,
+    ) -> None:
+        self._stores = Stores(blobs, layers, ownership)
+        self._image_store = image_store
+        self._events = events
+        self._held = held
+        self._captures = captures or {}
+        self._transfers = Transfers(self._stores)
+        self._active: dict[object, Found] = {}
+
+    @property
+    def layers(self) -> set[str]:
+        """The chain ids that pulls in progress count on: not to be deleted now."""
+        return {layer.chain_id for found in self._active.values() for layer in found.layers}
 
     def pull(
         self, reference: str, platform: str | None = None, auth: str | None = None
-    ) -> AsyncIterator[Progress]:
+    ) -> AsyncGenerator[Progress, None]:
         """Pull `NAME[:TAG|@DIGEST]`, yielding Docker's progress messages.
 
-        `auth` is the X-Registry-Auth header as sent. Raises a ContainerError before the first
-        message or later; leaves nothing behind then, nor when the iteration is abandoned.
+        `auth` is the X-Registry-Auth header as it was sent. Raises a ContainerError before the
+        first message or later; leaves nothing behind then, nor when the iteration is given up
+        (`contextlib.aclosing` does that at once).
         """
-        raise NotImplementedError
+        wanted = Reference.parse(reference).canonical
+        if (capture := self._captures.get(wanted.familiar_name)) is not None:
+            return capture(wanted)
+        chosen = platforms.parse(platform) if platform else None
+        return progress.told(lambda say: self._pull(wanted, chosen, auth, say))
+
+    async def _pull(
+        self, wanted: Reference, platform: Platform | None, auth: str | None, say: Say
+    ) -> None:
+        from ipycontainer_runtime.engine.lookup import look
+
+        found = await asyncio.to_thread(look, wanted, platform, auth, self._stores.blobs)
+        say(progress.status(f"Pulling from {wanted.path}", wanted.digest or wanted.tag))
+        before = self._image_store.find(wanted.full)
+        with found.registry:
+            record = await self._obtain(wanted, found, say)
+        known = before is not None and before.id == record.id
+        verb = "Image is up to date for" if known else "Downloaded newer image for"
+        say(progress.status(f"Digest: {found.resolved.named.digest}"))
+        say(progress.status(f"Status: {verb} {wanted.familiar}"))
+        attributes = {**(record.config.defaults.labels or {}), "name": wanted.familiar_name}
+        self._events.publish("image", "pull", wanted.familiar, attributes)
+
+    async def _obtain(self, wanted: Reference, found: "Found", say: Say) -> ImageRecord:
+        """Fetch what is missing of an image and name it; on failure undo what was fetched."""
+        try:
+            with self._counting_on(found):
+                await self._fetch(wanted, found, say)
+                references = [wanted, wanted.with_digest(found.resolved.named.digest)]
+                return self._image_store.add(found.resolved.chosen.descriptor, references)
+        except BaseException:
+            await self._clean(found)
+            raise
+
+    @contextmanager
+    def _counting_on(self, found: "Found") -> Iterator[None]:
+        """Keep other pulls' failures, and removals, from taking this image's parts away."""
+        key = object()
+        self._active[key] = found
+        try:
+            yield
+        finally:
+            del self._active[key]
+
+    async def _fetch(self, wanted: Reference, found: "Found", say: Say) -> None:
+        """Return once every part of an image is here; the caller names it without waiting."""
+        from ipycontainer_runtime.engine.lookup import Download
+
+        while not self._complete(found):
+            await self._transfers.fetch(
+                found.layers, lambda blob: Download(found.registry, wanted.path, blob), say
+            )
+            for digest, content in found.documents:
+                await asyncio.to_thread(self._put, digest, content)
+            # Around again: while this waited, the removal of an image may have taken a part away.
+
+    def _put(self, digest: str, content: bytes) -> None:
+        with self._stores.blobs.writer(digest, len(content)) as writer:
+            writer.write(content)
+            writer.commit()
+
+    def _complete(self, found: "Found") -> bool:
+        return all(map(self._stores.blobs.has, found.blobs)) and all(
+            map(self._stores.has, found.layers)
+        )
+
+    async def _clean(self, found: "Found") -> None:
+        """Delete what was fetched of an image and belongs to no other image, pull or container."""
+        records = self._image_store.list()
+        others = list(self._active.values())
+        blobs = found.blobs.difference(
+            *(record.blobs for record in records), *(other.blobs for other in others)
+        )
+        kept = {*self._held(), *self.layers, *(c for r in records for c in r.chain_ids)}
+        chains = [layer.chain_id for layer in found.layers if layer.chain_id not in kept]
+        await asyncio.to_thread(self._delete, blobs, chains)
+
+    def _delete(self, blobs: set[str], chains: list[str]) -> None:
+        for digest in blobs:
+            self._stores.blobs.delete(digest)
+        for chain_id in reversed(chains):
+            self._stores.layers.remove(chain_id)
+        self._stores.layers.trash.empty()

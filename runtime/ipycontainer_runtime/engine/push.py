@@ -1,17 +1,149 @@
-"""Pushing images, told as Docker tells it."""
+"""Pushing images, told as Docker tells it: blobs as they lie in the store, then the manifest."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
-from ipycontainer_runtime.engine.pull import Progress
+from ipycontainer_runtime.engine import progress
+from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.progress import Pace, Progress, Say
+from ipycontainer_runtime.errors import InvalidParameter, NotFound
+from ipycontainer_runtime.oci.model import Descriptor
+from ipycontainer_runtime.oci.reference import DEFAULT_TAG, Reference
+from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.images import ImageRecord, ImageStore
+
+if TYPE_CHECKING:
+    from ipycontainer_runtime.registry.upload import Uploader
+
+PARALLEL = 5
+"""Layers that are pushed at once, as many as Docker's engine pushes."""
 
 
 class Pushes:
-    """The pushes of one engine."""
+    """The pushes of one engine; used on its event loop."""
 
-    def __init__(self, *, blobs: object, image_store: object, events: object) -> None: ...
+    def __init__(self, *, blobs: BlobStore, image_store: ImageStore, events: Events) -> None:
+        self._blobs = blobs
+        self._image_store = image_store
+        self._events = events
 
     def push(
         self, name: str, tag: str | None = None, auth: str | None = None
-    ) -> AsyncIterator[Progress]:
-        """Push one tag of a repository, or all of its tags, yielding Docker's progress messages."""
-        raise NotImplementedError
+    ) -> AsyncGenerator[Progress, None]:
+        """Push one tag of a repository, or without one all of its tags.
+
+        Yields Docker's progress messages; `auth` is the X-Registry-Auth header as it was sent.
+        Raises a ContainerError before the first message or later.
+        """
+        repository = Reference.parse(name, default_tag=None)
+        if repository.digest:
+            raise InvalidParameter("cannot push a digest reference")
+        if tag or repository.tag:
+            repository = repository.with_tag(tag or repository.tag or DEFAULT_TAG)
+        return progress.told(lambda say: self._push(repository, auth, say))
+
+    async def _push(self, wanted: Reference, auth: str | None, say: Say) -> None:
+        from ipycontainer_runtime.registry.client import Registry
+        from ipycontainer_runtime.registry.credentials import DockerConfig, Given
+        from ipycontainer_runtime.registry.upload import Uploader
+
+        say(progress.status(f"The push refers to repository [{wanted.name}]"))
+        chosen = self._chosen(wanted)
+        credentials = Given(auth, DockerConfig())
+        with await asyncio.to_thread(Registry, wanted.domain, credentials) as registry:
+            uploader = Uploader(registry, wanted.path)
+            for tag, record in chosen.items():
+                await _ImagePush(uploader, self._blobs, record, say).run(tag)
+                attributes = {**(record.config.defaults.labels or {}), "name": wanted.familiar_name}
+                actor = wanted.with_tag(tag).familiar
+                self._events.publish("image", "push", actor, attributes)
+
+    def _chosen(self, wanted: Reference) -> dict[str, ImageRecord]:
+        """Return the images to push, by tag."""
+        found = {
+            reference.tag: record
+            for record in self._image_store.list()
+            for reference in record.references
+            if reference.name == wanted.name and reference.tag and not reference.digest
+        }
+        if not found:
+            raise NotFound(f"An image does not exist locally with the tag: {wanted.familiar_name}")
+        if not wanted.tag:
+            return found
+        if wanted.tag not in found:
+            raise NotFound(f"tag does not exist: {wanted.familiar}")
+        return {wanted.tag: found[wanted.tag]}
+
+
+class _ImagePush:
+    """The push of one image under one tag."""
+
+    def __init__(
+        self, uploader: "Uploader", blobs: BlobStore, record: ImageRecord, say: Say
+    ) -> None:
+        self._uploader = uploader
+        self._blobs = blobs
+        self._record = record
+        self._say = say
+        self._loop = asyncio.get_running_loop()
+        self._slots = asyncio.Semaphore(PARALLEL)
+        self._stop = threading.Event()
+
+    async def run(self, tag: str) -> None:
+        """Push layers, config and manifest; when cancelled, wait until the threads have ended."""
+        sending = [asyncio.ensure_future(self._send(*pair)) for pair in self._layers()]
+        try:
+            await asyncio.gather(*(asyncio.shield(task) for task in sending))
+            await asyncio.to_thread(self._finish, tag)
+        finally:
+            self._stop.set()
+            if sending:
+                await asyncio.wait(sending)
+            for task in sending:
+                # The first failure was raised; asyncio reports those that nobody looked at.
+                _ = task.cancelled() or task.exception()
+        digest, size = self._record.descriptor.digest, self._record.descriptor.size
+        self._say(progress.status(f"{tag}: digest: {digest} size: {size}"))
+        self._say({"progressDetail": {}, "aux": {"Tag": tag, "Digest": digest, "Size": size}})
+
+    def _layers(self) -> list[tuple[Descriptor, str]]:
+        """Say what will be pushed, uppermost first; a blob that is two layers is sent once."""
+        diff_ids = self._record.config.rootfs.diff_ids
+        pairs = list(zip(self._record.manifest.layers, diff_ids, strict=True))[::-1]
+        named = [(layer, progress.short(diff_id)) for layer, diff_id in pairs]
+        for _, name in named:
+            self._say(progress.layer("Preparing", name))
+        return list({layer.digest: (layer, name) for layer, name in named}.values())
+
+    async def _send(self, layer: Descriptor, name: str) -> None:
+        if self._slots.locked():
+            self._say(progress.layer("Waiting", name))
+        async with self._slots:
+            if not self._stop.is_set():
+                await asyncio.to_thread(self._upload, layer, name)
+
+    def _upload(self, layer: Descriptor, name: str) -> None:
+        if self._uploader.has(layer.digest):
+            self._tell(progress.layer("Layer already exists", name))
+            return
+        pace = Pace()
+
+        def sent(done: int) -> bool:
+            if done == layer.size or pace.due():
+                self._tell(progress.layer("Pushing", name, done, layer.size))
+            return not self._stop.is_set()
+
+        self._uploader.blob(layer, self._blobs.path(layer.digest), sent)
+        self._tell(progress.layer("Pushed", name))
+
+    def _finish(self, tag: str) -> None:
+        """Push the config, and then the manifest, which names everything before it."""
+        config, manifest = self._record.manifest.config, self._record.descriptor
+        if not self._uploader.has(config.digest):
+            self._uploader.blob(config, self._blobs.path(config.digest), lambda _: True)
+        self._uploader.manifest(self._blobs.read(manifest.digest), manifest.media_type, tag)
+
+    def _tell(self, message: Progress) -> None:
+        self._loop.call_soon_threadsafe(self._say, message)

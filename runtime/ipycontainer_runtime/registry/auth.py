@@ -51,7 +51,7 @@ FetchToken = Callable[[TokenCall], bytes]
 
 
 def parse_challenges(header: str) -> list[Challenge]:
-    """Return the challenges of a WWW-Authenticate header in their order; unknown text is skipped."""
+    """Return the challenges of a WWW-Authenticate header in their order."""
     found = []
     for scheme, rest in _CHALLENGE.findall(header[:8192]):
         parameters = {
@@ -89,6 +89,8 @@ class Authorizer:
             current = self.header(scope)
             if current is not None and current != refused:
                 return current
+            if self._login and self._login.registry_token:
+                raise Unauthorized(f"{self._endpoint.domain} does not accept this registry token")
             key, value = self._authorize(parse_challenges(challenges), scope)
             if value == refused:
                 raise Unauthorized(f"{self._endpoint.domain} does not accept these credentials")
@@ -129,7 +131,7 @@ class Authorizer:
                 "log out to pull without them"
             )
         # Our own scope, not the challenge's: a registry must not widen what a token allows.
-        query = {"scope": scope}
+        query = {"scope": scope} if scope else {}
         if service := challenge.parameters.get("service"):
             query["service"] = service
         return self._with_login(realm, query)

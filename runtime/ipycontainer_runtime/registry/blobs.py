@@ -25,7 +25,7 @@ FIRST_PAUSE = 0.2
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 
-class Cancelled(ContainerError):
+class Abandoned(ContainerError):  # noqa: N818 - named as the kinds of errors.py are
     """The reader of a download no longer wants it."""
 
 
@@ -58,7 +58,7 @@ class Download:
         self.resumed = 0
 
     def cancel(self) -> None:
-        """Make the iteration raise Cancelled soon, also while it waits for the registry."""
+        """Make the iteration raise Abandoned soon, also while it waits for the registry."""
         self._cancelled.set()
         response = self._response
         if response is not None:
@@ -82,17 +82,18 @@ class Download:
     def _retry(self, failures: int, error: Exception) -> None:
         """Wait before the next connection, or raise where enough were tried."""
         if self._cancelled.is_set():
-            raise Cancelled("cancelled") from error
+            raise Abandoned("cancelled") from error
         if failures >= ATTEMPTS:
             if isinstance(error, ContainerError):
                 raise error
             raise Unavailable(
-                f"the registry {self._registry.endpoint.domain} cut the connection {ATTEMPTS} times "
-                f"at byte {self._received} of {self._blob.size} of {self._blob.digest}; try again"
+                f"the registry {self._registry.endpoint.domain} cut the connection {ATTEMPTS} "
+                f"times at byte {self._received} of {self._blob.size} of {self._blob.digest}; "
+                "try again"
             ) from error
         self.resumed += 1
         if self._cancelled.wait(FIRST_PAUSE * 2 ** (failures - 1)):
-            raise Cancelled("cancelled") from error
+            raise Abandoned("cancelled") from error
 
     def _connection(self) -> Iterator[bytes]:
         with self._open() as response:
@@ -101,7 +102,7 @@ class Download:
                 skip = self._offset(response)
                 for chunk in response.raw.stream(CHUNK, decode_content=False):
                     if self._cancelled.is_set():
-                        raise Cancelled("cancelled")
+                        raise Abandoned("cancelled")
                     if skip >= len(chunk):
                         skip -= len(chunk)
                         continue
@@ -114,7 +115,7 @@ class Download:
 
     def _open(self) -> requests.Response:
         if self._cancelled.is_set():
-            raise Cancelled("cancelled")
+            raise Abandoned("cancelled")
         if not self._received:
             return self._registry.call(self._call)
         return self._registry.call(
@@ -129,8 +130,8 @@ class Download:
         start = int(found[1]) if found else self._received
         if start > self._received:
             raise Corrupt(
-                f"the registry {self._registry.endpoint.domain} resumed {self._blob.digest} at byte "
-                f"{start} where {self._received} was asked for"
+                f"the registry {self._registry.endpoint.domain} resumed {self._blob.digest} at "
+                f"byte {start} where {self._received} was asked for"
             )
         return self._received - start
 

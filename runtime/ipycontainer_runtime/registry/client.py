@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from ipycontainer_runtime.errors import Unauthorized, Unavailable
+from ipycontainer_runtime.errors import Corrupt, Unauthorized, Unavailable
 from ipycontainer_runtime.registry.auth import TOKEN_LIMIT, Authorizer, TokenCall
 from ipycontainer_runtime.registry.credentials import Anonymous, Credentials
 from ipycontainer_runtime.registry.errors import ERROR_LIMIT, RegistryError, answered, unreachable
@@ -75,7 +75,7 @@ class Registry:
         with self.call(call) as response:
             body = read_bounded(response, limit + 1)
             if len(body) > limit:
-                raise Unavailable(
+                raise Corrupt(
                     f"{call.location} of the registry {self.endpoint.domain} is larger than the "
                     f"{limit} bytes that are allowed for it"
                 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.registry.blobs import CHUNK, Cancelled, Sized
+from ipycontainer_runtime.registry.blobs import CHUNK, Abandoned, Sized
 from ipycontainer_runtime.registry.client import Call, Registry
 from ipycontainer_runtime.registry.errors import ERROR_LIMIT, RegistryError
 
@@ -88,4 +88,4 @@ class _File:
                 yield chunk
                 done += len(chunk)
                 if not self._sent(done):
-                    raise Cancelled("cancelled")
+                    raise Abandoned("cancelled")

@@ -1,0 +1,120 @@
+"""The Image tag of the Engine API."""
+
+from contextlib import aclosing
+
+from ipycontainer_runtime.api.base import EngineHandler
+from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.oci import digest as digests
+from ipycontainer_runtime.oci.reference import Reference
+
+AUTH = "X-Registry-Auth"
+
+
+class List(EngineHandler):
+    """GET /images/json."""
+
+    def get(self) -> None:
+        """Answer with the images that the filters let through, newest first."""
+        filters = self.filters()
+        if name := self.text("filter"):  # how clients before 1.28 asked for a name
+            filters["reference"] = [*filters.get("reference", ()), name]
+        self.reply(
+            self.engine.images.list(
+                filters,
+                show_all=self.flag("all"),
+                shared_size=self.flag("shared-size"),
+                version=self.api_version,
+            )
+        )
+
+
+class Create(EngineHandler):
+    """POST /images/create."""
+
+    async def post(self) -> None:
+        """Pull an image, streaming its progress."""
+        name = self._name()
+        pulled = self.engine.pulls.pull(
+            name, self.text("platform") or None, self.request.headers.get(AUTH)
+        )
+        async with self.stream() as out, aclosing(pulled):
+            async for message in pulled:
+                await out.json(message)
+
+    def _name(self) -> str:
+        if self.text("fromSrc"):
+            raise NotImplementedHere(
+                f"fromSrc={self.text('fromSrc')[:100]} (docker import) is not supported yet; "
+                "pull an image, or commit a container"
+            )
+        name, tag = self.text("fromImage"), self.text("tag")
+        if not name:
+            raise InvalidParameter("the query names no image: fromImage=NAME is wanted")
+        if tag:
+            return f"{name}@{tag}" if digests.is_digest(tag) else f"{name}:{tag}"
+        reference = Reference.parse(name, default_tag=None)
+        if not reference.suffix:
+            raise NotImplementedHere(
+                f"pulling every tag of {name} (--all-tags) is not supported yet; "
+                f"name one, as in {name}:latest"
+            )
+        return name
+
+
+class Inspect(EngineHandler):
+    """GET /images/{name}/json."""
+
+    def get(self, name: str) -> None:
+        """Answer with all that is known of one image."""
+        self.reply(self.engine.images.inspect(name, self.api_version))
+
+
+class History(EngineHandler):
+    """GET /images/{name}/history."""
+
+    def get(self, name: str) -> None:
+        """Answer with the steps that made an image, newest first."""
+        self.reply(self.engine.images.history(name))
+
+
+class Tag(EngineHandler):
+    """POST /images/{name}/tag."""
+
+    def post(self, name: str) -> None:
+        """Give an image another name."""
+        self.engine.images.tag(name, self.text("repo"), self.text("tag"))
+        self.empty(201)
+
+
+class Push(EngineHandler):
+    """POST /images/{name}/push."""
+
+    async def post(self, name: str) -> None:
+        """Push one tag, or every tag of a repository, streaming the progress."""
+        auth = self.request.headers.get(AUTH)
+        pushed = self.engine.pushes.push(name, self.text("tag") or None, auth)
+        async with self.stream() as out, aclosing(pushed):
+            async for message in pushed:
+                await out.json(message)
+
+
+class Remove(EngineHandler):
+    """DELETE /images/{name}."""
+
+    def delete(self, name: str) -> None:
+        """Untag an image, and delete it when that was its last name."""
+        force, prune = self.flag("force"), not self.flag("noprune")
+        self.reply(self.engine.images.remove(name, force=force, prune=prune))
+
+
+_NAME = r"/images/(.+)"
+
+ROUTES: list[tuple[str, type[EngineHandler]]] = [
+    ("/images/json", List),
+    ("/images/create", Create),
+    (_NAME + "/json", Inspect),
+    (_NAME + "/history", History),
+    (_NAME + "/tag", Tag),
+    (_NAME + "/push", Push),
+    (_NAME, Remove),
+]

@@ -1,0 +1,114 @@
+"""What a registry has under a reference: the part of a pull before any layer is fetched.
+
+Imported when the first pull begins: `requests` costs an idle engine time and memory.
+"""
+
+from typing import NamedTuple
+
+from ipycontainer_runtime.engine.unpacking import Layer
+from ipycontainer_runtime.errors import Corrupt, NotFound
+from ipycontainer_runtime.oci import platform as platforms
+from ipycontainer_runtime.oci.model import ImageConfig, Manifest, chain_ids, decode_config
+from ipycontainer_runtime.oci.platform import Platform
+from ipycontainer_runtime.oci.reference import Reference
+from ipycontainer_runtime.registry import manifests
+from ipycontainer_runtime.registry.blobs import Download
+from ipycontainer_runtime.registry.client import Registry
+from ipycontainer_runtime.registry.credentials import DockerConfig, Given
+from ipycontainer_runtime.registry.errors import RegistryError, for_pull
+from ipycontainer_runtime.registry.manifests import Resolved
+from ipycontainer_runtime.store.blobs import BlobStore
+
+__all__ = ["Download", "Found", "look"]
+
+
+class Found(NamedTuple):
+    """An image in a registry, verified as far as it is here: manifest and config."""
+
+    registry: Registry
+    resolved: Resolved
+    raw_config: bytes
+    config: ImageConfig
+
+    @property
+    def documents(self) -> list[tuple[str, bytes]]:
+        """Its config and its manifest, each after its digest."""
+        chosen = self.resolved.chosen
+        return [
+            (self.resolved.manifest.config.digest, self.raw_config),
+            (chosen.digest, chosen.raw),
+        ]
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its layers, lowest first."""
+        diff_ids = self.config.rootfs.diff_ids
+        chain = chain_ids(diff_ids)
+        descriptors = self.resolved.manifest.layers
+        return [
+            Layer(descriptor, diff_id, chain[i], chain[:i])
+            for i, (descriptor, diff_id) in enumerate(zip(descriptors, diff_ids, strict=True))
+        ]
+
+    @property
+    def blobs(self) -> set[str]:
+        """The digest of every blob it consists of."""
+        manifest = self.resolved.manifest
+        layers = (layer.digest for layer in manifest.layers)
+        return {self.resolved.chosen.digest, manifest.config.digest, *layers}
+
+
+def look(wanted: Reference, platform: Platform | None, auth: str | None, blobs: BlobStore) -> Found:
+    """Ask the registry what a reference means on `platform`, or on this machine; on a thread.
+
+    Raises a ContainerError in the words of Docker's engine. The caller closes the registry.
+    """
+    registry = Registry(wanted.domain, Given(auth, DockerConfig()))
+    try:
+        return _look(registry, wanted, platform, blobs)
+    except RegistryError as error:
+        registry.close()
+        raise for_pull(error, wanted.familiar_name, wanted.familiar) from error
+    except BaseException:
+        registry.close()
+        raise
+
+
+def _look(
+    registry: Registry, wanted: Reference, platform: Platform | None, blobs: BlobStore
+) -> Found:
+    name = wanted.digest or wanted.tag or ""
+    resolved = manifests.resolve(registry, wanted.path, name, platform or platforms.host())
+    raw = _config(registry, wanted, resolved.manifest, blobs)
+    found = Found(registry, resolved, raw, decode_config(raw))
+    _check(wanted, platform, found)
+    return found
+
+
+def _config(registry: Registry, wanted: Reference, manifest: Manifest, blobs: BlobStore) -> bytes:
+    if blobs.has(manifest.config.digest):
+        return blobs.read(manifest.config.digest)
+    return manifests.fetch_config(registry, wanted.path, manifest.config)
+
+
+def _check(wanted: Reference, platform: Platform | None, found: Found) -> None:
+    """Refuse a config that does not fit its manifest, or is for another machine than was chosen."""
+    config, resolved = found.config, found.resolved
+    layers, diff_ids = len(resolved.manifest.layers), len(config.rootfs.diff_ids)
+    if layers != diff_ids:
+        raise Corrupt(
+            f"{wanted.familiar} has {layers} layers and diff ids for {diff_ids}: its manifest and "
+            "its config do not belong together"
+        )
+    if config.os not in ("linux", ""):
+        raise NotFound(
+            f"image operating system {config.os[:60]!r} of {wanted.familiar} cannot be used here: "
+            "this engine runs linux images"
+        )
+    was_chosen = platform is not None or resolved.named is not resolved.chosen
+    sought = platform or platforms.host()
+    if was_chosen and not platforms.matches(sought, config.platform):
+        raise NotFound(
+            f"image with reference {wanted.familiar} was found but its platform "
+            f"({config.platform}) does not match the specified platform ({sought})"
+        )
