@@ -3,12 +3,12 @@
 A verb is written once against `Surface`. `cell.Cell` writes into the notebook's cell and reads the
 cell's body; `terminal.Terminal` is the process's own descriptors. Life of one: the magic or the
 command line makes it, the verb writes to it, and the streams of a container are relayed through it:
-`source()` is asked for once, then `write` and `tick` are called in turns until the stream ends.
+`source()` is asked for once, `guard` is entered, then `write` and `tick` are called in turns until
+the stream ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -25,20 +25,33 @@ class Source(Protocol):
     @property
     def descriptor(self) -> int | None:
         """What to wait on before `read`; None when reading never waits."""
+        ...
 
     def read(self) -> bytes | memoryview:
         """Return the next bytes; empty at the end."""
+        ...
 
     @property
     def detached(self) -> bool:
         """Whether the person has typed the keys that leave the container running."""
+        ...
+
+
+class Controls(Protocol):
+    """What a person's signals and window do to a process in a container."""
+
+    def resize(self, width: int, height: int) -> None:
+        """Tell the process's terminal its size in characters."""
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on to the process."""
 
 
 class Progress(Protocol):
     """What a transfer looks like while it goes on."""
 
     def update(self, entry: dict[str, Any]) -> None:
-        """Take one line of the engine's progress stream."""
+        """Take one object of the engine's progress stream."""
 
     def done(self, summary: str) -> None:
         """Leave `summary` as the true, final text."""
@@ -64,21 +77,33 @@ class Surface(Protocol):
 
     def tick(self) -> float | None:
         """Show what is due of the bytes taken; return the seconds until more is due."""
+        ...
+
+    def flush(self) -> None:
+        """Show all the bytes taken: the stream has ended."""
 
     def redirect(self, out: str | None, err: str | None) -> None:
         """Send the streams to the notebook's variables of these names instead."""
 
     def source(self, *, tty: bool) -> Source:
         """Return what a container with `-i` reads."""
+        ...
 
-    def terminal(self, resize: Any) -> AbstractContextManager[None]:
-        """Give the terminal to a container with `-t`; `resize(width, height)` tells its size."""
+    def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> AbstractContextManager[None]:
+        """Give the terminal, and with `proxy` the signals, to a container until the block ends."""
+        ...
 
-    def signals(self) -> AbstractContextManager[Iterable[int]]:
-        """Catch what should reach the container; iterating gives the signals caught since."""
+    @property
+    def wake(self) -> int | None:
+        """A descriptor that is readable when `woken` should be called, if there is one."""
+        ...
 
-    def progress(self, verb: str, name: str) -> Progress:
-        """Return the view of one pull, push or capture."""
+    def woken(self) -> None:
+        """Hand the signals that came to the `controls` of the guard."""
+
+    def progress(self, title: str, *, aside: bool = False) -> Progress:
+        """Return the view of one transfer; `aside` when it is not what was asked for."""
+        ...
 
     def show(self, listing: Listing[Any]) -> object:
         """Show a listing, or return it to be shown."""

@@ -1,0 +1,300 @@
+"""A process in a container with its streams in a cell or a terminal, from attach to exit code."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .failures import CANNOT_EXECUTE, ENGINE_FAILED, NOT_FOUND, ContainerExit, Failure, Interrupted
+from .streams import Connection, Relay
+
+if TYPE_CHECKING:
+    from .session import Session
+    from .surface import Source
+
+_UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
+# An interrupted cell should not hang for the ten seconds that `stop` gives a service.
+INTERRUPT_GRACE = 3
+_KILLED = 137
+
+
+class Exit:
+    """The exit code of a container that may be removed the moment it ends.
+
+    The engine answers `wait` with its headers at once and with the code at the end, so asking
+    before `start` misses nothing. The answer is read in a thread: an interrupt that hit the read
+    would lose it.
+    """
+
+    def __init__(self, session: Session, container: str, condition: str) -> None:
+        api = session.api
+        response = api._post(
+            api._url("/containers/{0}/wait", container),
+            params={"condition": condition},
+            stream=True,
+            timeout=None,
+        )
+        api._raise_for_status(response)
+        self._response = response
+        self._answer: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def _read(self) -> None:
+        try:
+            self._answer = self._response.json()
+        except (OSError, ValueError) as error:  # a lost connection, an engine that was killed
+            self._answer = {"Error": {"Message": f"the engine went away: {error}"}}
+
+    def code(self) -> int:
+        """Wait for the end and return the exit code; may be called again after an interrupt."""
+        if self._thread.ident is None:
+            self._thread.start()
+        self._thread.join()
+        if error := (self._answer.get("Error") or {}).get("Message"):
+            raise Failure(f"waiting for the container failed: {error}", ENGINE_FAILED)
+        return int(self._answer["StatusCode"])
+
+    def close(self) -> None:
+        """Stop waiting; for a container that did not start or was left running."""
+        self._response.close()
+
+
+class ContainerControls:
+    """The person's signals and window size, for a container's first process."""
+
+    def __init__(self, session: Session, container: str) -> None:
+        self._api = session.api
+        self._container = container
+
+    def resize(self, width: int, height: int) -> None:
+        """Tell the container's terminal its size; one that has ended needs none."""
+        _quietly(lambda: self._api.resize(self._container, height, width))
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on; one that has ended needs none."""
+        _quietly(lambda: self._api.kill(self._container, number))
+
+
+class ExecControls:
+    """The person's window size, for an exec; the Engine API can send it no signal."""
+
+    def __init__(self, session: Session, exec_id: str) -> None:
+        self._api = session.api
+        self._exec = exec_id
+
+    def resize(self, width: int, height: int) -> None:
+        """Tell the exec's terminal its size."""
+        _quietly(lambda: self._api.exec_resize(self._exec, height, width))
+
+    def signal(self, number: int) -> None:
+        """Do nothing: there is no such operation."""
+
+
+def _quietly(call: Callable[[], object]) -> None:
+    from docker.errors import APIError
+
+    try:
+        call()
+    except APIError as error:
+        if error.status_code not in {404, 409, 500}:  # ended meanwhile; Docker says 500 of a resize
+            raise
+
+
+def attach(session: Session, container: str, **wanted: Any) -> Connection:
+    """Hijack a connection to the container's streams; `wanted` are the operation's parameters."""
+    api = session.api
+    params = {name: value for name, value in wanted.items() if value is not None}
+    response = api._post(
+        api._url("/containers/{0}/attach", container),
+        params={"stream": 1, **params},
+        headers=_UPGRADE,
+        stream=True,
+    )
+    api._raise_for_status(response)
+    return Connection(response)
+
+
+def start_exec(session: Session, exec_id: str, *, tty: bool) -> Connection:
+    """Start an exec and hijack the connection to its streams."""
+    api = session.api
+    response = api._post_json(
+        api._url("/exec/{0}/start", exec_id),
+        data={"Tty": tty, "Detach": False},
+        headers=_UPGRADE,
+        stream=True,
+    )
+    api._raise_for_status(response)
+    return Connection(response)
+
+
+class Attended:
+    """One container whose streams are here: started, relayed, and its exit told.
+
+    With `stops` an interrupt stops it: this cell started it. Without, it is left running.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        container: str,
+        *,
+        name: str,
+        tty: bool,
+        removed: bool,
+        stops: bool,
+        grace: int | None,
+    ) -> None:
+        self._session = session
+        self._container = container
+        self._name = name
+        self._tty = tty
+        self._removed = removed
+        self._stops = stops
+        self._grace = INTERRUPT_GRACE if grace is None else grace
+        self._stopping = 0
+
+    def run(
+        self,
+        *,
+        stdin: bool,
+        start: Callable[[], object] | None,
+        proxy: bool = True,
+        detach_keys: str | None = None,
+        streams: tuple[bool, bool] = (True, True),
+    ) -> int | None:
+        """Attach, start, relay, and return the exit code; None when it was left running."""
+        session, surface = self._session, self._session.surface
+        source = surface.source(tty=self._tty) if stdin else None
+        connection = attach(
+            session,
+            self._container,
+            stdin=int(stdin),
+            stdout=int(streams[0]),
+            stderr=int(streams[1]),
+            detachKeys=detach_keys,
+        )
+        relay: Relay | None = None
+        exit_: Exit | None = None
+        try:
+            exit_ = Exit(
+                session, self._container, "removed" if self._removed else _condition(start)
+            )
+            if start is not None:
+                start()
+            controls = ContainerControls(session, self._container)
+            with surface.guard(controls, tty=self._tty, proxy=proxy):
+                relay = Relay(connection, surface, source, tty=self._tty)
+                return self._follow(relay, exit_, source)
+        finally:
+            if exit_ is not None:
+                exit_.close()
+            if relay is not None:
+                relay.close()
+            connection.close()
+            surface.flush()
+
+    def _follow(self, relay: Relay, exit_: Exit, source: Source | None) -> int | None:
+        while True:
+            try:
+                relay.run()
+                if source is not None and source.detached:
+                    return None
+                code = exit_.code()
+            except KeyboardInterrupt:
+                self._interrupted()
+            else:
+                if self._stopping:
+                    raise Interrupted(f"container {self._name} was stopped (exit code {code})")
+                return code
+
+    def _interrupted(self) -> None:
+        """Stop the container the first time, kill it the second, give up the third."""
+        if not self._stops:
+            raise Interrupted(
+                f"container {self._name} goes on; "
+                f"`{self._session.program} stop {self._name}` ends it"
+            ) from None
+        self._stopping += 1
+        if self._stopping > 2:
+            raise Interrupted(f"container {self._name} may still run") from None
+        if self._stopping == 1:
+            self._session.surface.note(
+                f"Interrupted: stopping container {self._name} "
+                f"(it is killed after {self._grace} s; interrupt again to kill it now)"
+            )
+        # In a thread: what the container says while it ends is still relayed.
+        threading.Thread(target=self._end, args=(self._stopping > 1,), daemon=True).start()
+
+    def _end(self, kill: bool) -> None:
+        api = self._session.api
+        if kill:
+            _quietly(lambda: api.kill(self._container))
+        else:
+            _quietly(lambda: api.stop(self._container, timeout=self._grace))
+
+
+def _condition(start: object) -> str:
+    """A container that already runs may end before `wait` is asked; then there is no next exit."""
+    return "next-exit" if start is not None else "not-running"
+
+
+def check_exit(
+    session: Session,
+    container: str,
+    *,
+    name: str | None,
+    code: int,
+    since: float,
+    flags: dict[str, Any],
+) -> None:
+    """Raise `ContainerExit` for a code that is not 0, with the memory limit if that was the reason.
+
+    `flags` are those of a `run`: they tell the limit when the container is removed already.
+    """
+    from docker.errors import NotFound
+
+    try:
+        details = session.api.inspect_container(container)
+    except NotFound:
+        killed = code == _KILLED and _was_out_of_memory(session, container, since)
+        limit = _bytes(flags.get("memory"))
+        name = name or container[:12]
+    else:
+        killed = bool(details["State"].get("OOMKilled"))
+        limit = int(details["HostConfig"].get("Memory") or 0)
+        name = name or details["Name"].lstrip("/")
+    raise ContainerExit(name, code, limit if killed else None)
+
+
+def _bytes(size: str | None) -> int:
+    from docker.utils import parse_bytes
+
+    return int(parse_bytes(size)) if size else 0
+
+
+def _was_out_of_memory(session: Session, container: str, since: float) -> bool:
+    """Ask the engine's past events: with `--rm` there is nothing left to inspect."""
+    import time
+
+    filters = {"container": [container], "event": ["oom"]}
+    # An `until` that has passed ends the stream.
+    past = session.api.events(f"{since:.6f}", f"{time.time():.6f}", filters, decode=True)
+    return any(True for _ in past)
+
+
+# What runc and its kin put before the reason.
+_PREAMBLE = re.compile(r"^.*?unable to start container process: ", re.DOTALL)
+
+
+def start_failure(message: str) -> Failure:
+    """Return the failure of a `start`, with the exit code that the `docker` command gives it."""
+    lowered = message.lower()
+    if any(s in lowered for s in ("not found", "no such file or directory")):
+        code = NOT_FOUND
+    elif any(s in lowered for s in ("permission denied", "is a directory", "exec format")):
+        code = CANNOT_EXECUTE
+    else:
+        code = ENGINE_FAILED
+    return Failure(_PREAMBLE.sub("", message).removesuffix(": unknown"), code)

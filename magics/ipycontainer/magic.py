@@ -1,0 +1,90 @@
+"""`%container` and `%%container`: what `%load_ext ipycontainer` registers.
+
+Kept light: nothing here imports click or docker before a verb runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from IPython.core.interactiveshell import InteractiveShell
+
+_NAME = "container"
+
+
+@magics_class
+class ContainerMagics(Magics):
+    """The magic, with the client that its verbs share."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._clients: dict[str | None, DockerClient] = {}
+
+    @no_var_expand
+    @line_cell_magic
+    def container(self, line: str, cell: str | None = None) -> object:
+        """Docker-style containers in the notebook.
+
+        %container VERB [FLAGS] ...      e.g.  %container run --rm busybox echo hello
+        %%container run -i IMAGE sh      the cell's body is the standard input
+
+        Verbs: attach, capture, commit, create, diff, engine, events, exec, history, images, info,
+        inspect, kill, logs, ls, ps, pull, push, rm, rmi, run, start, stop, tag, version, wait.
+        `%container VERB --help` tells the flags, which are Docker's.
+
+        Output comes into the cell as it is made; `--out NAME` and `--err NAME` fill variables
+        instead, with text, or with bytes when they are no UTF-8. A command that fails fails the
+        cell. Interrupting the cell stops the container that it runs.
+
+        A whole word {name} is the notebook's variable, as exactly one argument; {*names} is each
+        item of a list. Quote it to pass it as it is. Nothing goes through a shell: `$`, `*`, `|`
+        and {{.ID}} reach the container untouched.
+        """
+        from .cell import Cell
+        from .session import Session
+        from .verbs import invoke
+        from .words import split
+
+        assert self.shell is not None  # IPython makes magics with their shell
+        names = self.shell.user_ns
+        surface = Cell(cell, live=getattr(self.shell, "kernel", None) is not None)
+        try:
+            return invoke(Session(surface, self._client), split(line, names))
+        finally:
+            names.update(surface.variables())
+
+    def _client(self) -> DockerClient:
+        """Return the client of the engine that DOCKER_HOST means now."""
+        import os
+
+        from . import connect
+
+        host = os.environ.get("DOCKER_HOST")
+        if host not in self._clients:
+            self._clients[host] = connect()
+        return self._clients[host]
+
+    def close(self) -> None:
+        """Let the connections go."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magic, its completion, and how docker-py's objects look."""
+    magics = ContainerMagics(shell)
+    shell.register_magics(magics)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take back what `load` registered."""
+    magics = shell.magics_manager.registry.pop(ContainerMagics.__name__, None)
+    if isinstance(magics, ContainerMagics):
+        magics.close()
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop(_NAME, None)

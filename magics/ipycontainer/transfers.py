@@ -1,0 +1,110 @@
+"""Pull, push and capture: a progress stream from the engine, shown while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .failures import Failure, Interrupted
+
+if TYPE_CHECKING:
+    from .session import Session
+    from .surface import Progress
+
+
+class _Quiet:
+    """Shows nothing, for `-q`."""
+
+    def update(self, entry: dict[str, Any]) -> None:
+        """Ignore what goes on."""
+
+    def done(self, summary: str) -> None:
+        """Ignore what was done."""
+
+    def failed(self, reason: str) -> None:
+        """Ignore why not: the failure is raised as well."""
+
+
+def pull(
+    session: Session,
+    name: str,
+    *,
+    platform: str | None = None,
+    all_tags: bool = False,
+    quiet: bool = False,
+    aside: bool = False,
+) -> None:
+    """Pull an image; `aside` when something else was asked for that needs it."""
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(name)
+    full = name if tag or all_tags else f"{name}:latest"
+    view = _view(session, f"Pulling {full}", quiet=quiet, aside=aside)
+    stream = session.api.pull(
+        repository, tag, stream=True, decode=True, platform=platform, all_tags=all_tags
+    )
+    last = _follow(view, stream)
+    view.done(f"{full} is up to date" if "up to date" in last else f"Pulled {full}")
+
+
+def push(session: Session, name: str, *, quiet: bool = False) -> None:
+    """Push an image to the registry that its name says."""
+    from docker.utils import parse_repository_tag
+
+    repository, tag = parse_repository_tag(name)
+    full = f"{repository}:{tag or 'latest'}"
+    view = _view(session, f"Pushing {full}", quiet=quiet)
+    stream = session.api.push(repository, tag or "latest", stream=True, decode=True)
+    _follow(view, stream)
+    view.done(f"Pushed {full}")
+
+
+def _view(session: Session, title: str, *, quiet: bool, aside: bool = False) -> Progress:
+    return _Quiet() if quiet else session.surface.progress(title, aside=aside)
+
+
+def _follow(view: Progress, stream: Iterable[dict[str, Any]]) -> str:
+    """Show the stream to its end and return its last status; whatever ends it early is shown."""
+    last = ""
+    try:
+        for entry in _checked(stream):
+            view.update(entry)
+            last = str(entry.get("status") or last)
+    except KeyboardInterrupt:
+        view.failed("interrupted")
+        raise Interrupted("interrupted; what was transferred already is kept") from None
+    except Exception:
+        view.failed("failed")
+        raise
+    return last
+
+
+def _checked(stream: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for entry in stream:
+        if "error" in entry:
+            detail = entry.get("errorDetail") or {}
+            raise Failure(str(detail.get("message") or entry["error"]))
+        yield entry
+
+
+def capture(session: Session, name: str, *, quiet: bool = False) -> None:
+    """Ask the engine to make an image of the environment that this process runs in."""
+    import sys
+
+    from .session import json_lines
+
+    if "capture" not in session.extensions():
+        raise Failure(
+            f"the engine at {session.api.base_url} cannot capture {name!r}: only ipycontainer's own"
+            " can, on the machine of the notebook; unset DOCKER_HOST to use it"
+        )
+    api = session.api
+    view = _view(session, f"Capturing {name}", quiet=quiet)
+    response = api._post_json(
+        api._url("/ipycontainer/capture"),
+        data={"name": name, "prefix": sys.prefix, "executable": sys.executable},
+        stream=True,
+    )
+    api._raise_for_status(response)
+    _follow(view, json_lines(session, response))
+    view.done(f"Captured {sys.prefix} as {name}")

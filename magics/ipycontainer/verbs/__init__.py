@@ -1,0 +1,14 @@
+"""The verbs: one declaration each, for the magic and for the command line.
+
+A verb is a click command: its flags, help, completion and handler stand together. Handlers write to
+`session.surface` and return what a cell's last expression should be. Adding a verb is one function
+with `@main.command()` in one of the modules imported here.
+"""
+
+from . import containers, engine, execs, images, looking, run, streams, system  # noqa: F401 - each adds its verbs to `main`
+from .aliases import add_aliases
+from .base import invoke, main
+
+add_aliases(main)
+
+__all__ = ["invoke", "main"]

@@ -1,0 +1,47 @@
+"""Docker's other names for the same verbs: `container ls`, `image rm`, `ls`."""
+
+from __future__ import annotations
+
+import copy
+
+import click
+
+_CONTAINER = [
+    "attach",
+    "commit",
+    "create",
+    "diff",
+    "exec",
+    "inspect",
+    "kill",
+    "logs",
+    "rm",
+    "run",
+    "start",
+    "stop",
+    "wait",
+]
+_IMAGE = ["history", "inspect", "pull", "push", "tag"]
+
+
+def add_aliases(main: click.Group) -> None:
+    """Add the hidden names to the root."""
+    main.add_command(_hidden(main.commands["ps"]), "ls")
+    container = click.Group("container", hidden=True, no_args_is_help=False)
+    for verb in _CONTAINER:
+        container.add_command(main.commands[verb])
+    for name in ("ls", "ps", "list"):
+        container.add_command(main.commands["ps"], name)
+    image = click.Group("image", hidden=True, no_args_is_help=False)
+    for verb in _IMAGE:
+        image.add_command(main.commands[verb])
+    for name, verb in (("ls", "images"), ("list", "images"), ("rm", "rmi")):
+        image.add_command(main.commands[verb], name)
+    main.add_command(container)
+    main.add_command(image)
+
+
+def _hidden(command: click.Command) -> click.Command:
+    found = copy.copy(command)
+    found.hidden = True
+    return found

@@ -1,0 +1,158 @@
+"""The root of all verbs, and what their declarations share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..session import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# The container's own flags come after the image and are not ours to read.
+PASSTHROUGH = {"allow_interspersed_args": False}
+
+pass_session = click.make_pass_decorator(Session)
+
+
+@click.group(
+    context_settings={"help_option_names": ["--help"], "max_content_width": 100},
+    no_args_is_help=False,
+)
+def main() -> None:
+    """Docker-style containers: pull, run and commit from a notebook or a terminal."""
+
+
+def invoke(session: Session, arguments: Sequence[str]) -> object:
+    """Run the verb that `arguments` name and return what it returns.
+
+    Raises `Failure` for what a person can cure; anything else is a defect.
+    """
+    from ..failures import explain
+
+    try:
+        given = list(arguments) or ["--help"]
+        with main.make_context(session.program, given, obj=session) as context:
+            return main.invoke(context)
+    except click.exceptions.Exit:  # after --help
+        return None
+    except Exception as error:
+        failure = explain(error, session.program)
+        if failure is None or failure is error:
+            raise
+        raise failure from error
+
+
+def _completed(names: Callable[[Session], list[str]]) -> Any:
+    """Return a completion callback that offers the names which the engine knows."""
+
+    def complete(
+        context: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        session = context.find_object(Session)
+        if session is None:
+            return []
+        try:
+            found = names(session)
+        except Exception as error:
+            # No engine, no names: a Tab shows nothing. A defect of our own is still raised.
+            session.explained(error)
+            return []
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+    return complete
+
+
+def _container_names(session: Session) -> list[str]:
+    entries = session.api.containers(all=True)
+    return [name.lstrip("/") for entry in entries for name in entry["Names"]]
+
+
+def _image_names(session: Session) -> list[str]:
+    tags = [tag for entry in session.api.images() for tag in entry["RepoTags"] or ()]
+    return [name for tag in tags if tag != "<none>:<none>" for name in _spellings(tag)]
+
+
+def _spellings(tag: str) -> list[str]:
+    """`latest` may be left away, and is offered so."""
+    return [tag.removesuffix(":latest"), tag] if tag.endswith(":latest") else [tag]
+
+
+def _any_names(session: Session) -> list[str]:
+    return [*_container_names(session), *_image_names(session)]
+
+
+def container_argument(*, many: bool = False) -> Callable[[F], F]:
+    """Declare CONTAINER, completed from those there are."""
+    return _argument("container", _container_names, many=many)
+
+
+def image_argument(*, many: bool = False) -> Callable[[F], F]:
+    """Declare IMAGE, completed from those there are."""
+    return _argument("image", _image_names, many=many)
+
+
+def object_argument() -> Callable[[F], F]:
+    """Declare one or more names, of containers or images."""
+    return _argument("name", _any_names, many=True)
+
+
+def _argument(name: str, names: Callable[[Session], list[str]], *, many: bool) -> Callable[[F], F]:
+    return click.argument(
+        f"{name}s" if many else name,
+        metavar=f"{name.upper()}..." if many else name.upper(),
+        nargs=-1 if many else 1,
+        required=True,
+        shell_complete=_completed(names),
+    )
+
+
+def flag(*names: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's own word
+    """Declare a flag that is there or not."""
+    return click.option(*names, is_flag=True, help=help)
+
+
+def variables(function: F) -> F:
+    """Declare `--out` and `--err`."""
+    function = click.option(
+        "--err", "err_name", metavar="NAME", help="Fill this variable with standard error."
+    )(function)
+    return click.option(
+        "--out", "out_name", metavar="NAME", help="Fill this variable with standard output."
+    )(function)
+
+
+def formats(function: F) -> F:
+    """Declare `--format`."""
+    return click.option(
+        "-f" if function.__name__ == "inspect" else "--format",
+        *(("--format",) if function.__name__ == "inspect" else ()),
+        "template",
+        metavar="TEMPLATE",
+        help="`json`, or text with {{.Field}} in it.",
+    )(function)
+
+
+def filters_of(given: Sequence[str]) -> dict[str, list[str]]:
+    """Return the engine's filters from `name=value` texts."""
+    from ..failures import Usage
+
+    found: dict[str, list[str]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Usage(f"--filter {text!r}: write NAME=VALUE, such as status=running")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+filtered = click.option(
+    "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Show only those that match."
+)

@@ -1,0 +1,107 @@
+"""`wait`, `stop`, `kill`, `rm` and `commit`: what is done to containers that are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..failures import Interrupted
+from ..session import Session
+from .base import container_argument, flag, main, pass_session
+
+if TYPE_CHECKING:
+    from docker.models.images import Image
+
+
+@main.command()
+@container_argument(many=True)
+@pass_session
+def wait(session: Session, containers: tuple[str, ...]) -> None:
+    """Wait until containers end, and print their exit codes."""
+    for container in containers:
+        try:
+            code = session.api.wait(container)["StatusCode"]
+        except KeyboardInterrupt:
+            raise Interrupted(f"no longer waiting for container {container}; it goes on") from None
+        session.surface.say(str(code))
+
+
+@main.command()
+@click.option("-s", "--signal", metavar="SIGNAL", help="Send this signal first.")
+@click.option(
+    "-t",
+    "--time",
+    "--timeout",
+    "grace",
+    type=int,
+    metavar="SECONDS",
+    help="Kill it this long after.",
+)
+@container_argument(many=True)
+@pass_session
+def stop(
+    session: Session, containers: tuple[str, ...], signal: str | None, grace: int | None
+) -> None:
+    """Ask containers to end, and kill those that do not."""
+
+    def end(name: str) -> None:
+        api = session.api
+        given = {"signal": signal, "t": grace}
+        params = {key: value for key, value in given.items() if value is not None}
+        # docker-py's own `stop` cannot send a signal of one's choice.
+        api._raise_for_status(api._post(api._url("/containers/{0}/stop", name), params=params))
+
+    session.each(containers, end)
+
+
+@main.command()
+@click.option("-s", "--signal", default="KILL", metavar="SIGNAL", help="Send this one, not KILL.")
+@container_argument(many=True)
+@pass_session
+def kill(session: Session, containers: tuple[str, ...], signal: str) -> None:
+    """Send containers a signal."""
+    session.each(containers, lambda name: session.api.kill(name, signal))
+
+
+@main.command()
+@flag("-f", "--force", help="Kill those that run.")
+@flag("-v", "--volumes", help="Remove their anonymous volumes too.")
+@container_argument(many=True)
+@pass_session
+def rm(session: Session, containers: tuple[str, ...], *, force: bool, volumes: bool) -> None:
+    """Remove containers."""
+    session.each(
+        containers, lambda name: session.api.remove_container(name, v=volumes, force=force)
+    )
+
+
+@main.command()
+@click.option("-m", "--message", metavar="TEXT", help="Say what changed.")
+@click.option("-a", "--author", metavar="TEXT", help="Say who changed it.")
+@click.option(
+    "-c", "--change", "changes", multiple=True, metavar="LINE", help='Such as CMD ["sh"].'
+)
+@click.option("-p", "--pause/--no-pause", default=True, help="Pause the container meanwhile.")
+@container_argument()
+@click.argument("repository", metavar="[REPOSITORY[:TAG]]", required=False)
+@pass_session
+def commit(
+    session: Session,
+    container: str,
+    repository: str | None,
+    *,
+    message: str | None,
+    author: str | None,
+    changes: tuple[str, ...],
+    pause: bool,
+) -> Image:
+    """Make an image of a container's files as they are now, and return it."""
+    from docker.utils import parse_repository_tag
+
+    name, tag = parse_repository_tag(repository) if repository else (None, None)
+    made = session.api.commit(
+        container, name, tag, message=message, author=author, pause=pause, changes=list(changes)
+    )
+    session.surface.say(made["Id"])
+    return session.client.images.get(made["Id"])

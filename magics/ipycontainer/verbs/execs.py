@@ -1,0 +1,79 @@
+"""`exec`: another command in a container that runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..attached import ExecControls, start_exec
+from ..failures import ContainerExit, Interrupted
+from ..session import Session
+from ..streams import Relay
+from .base import PASSTHROUGH, container_argument, flag, main, pass_session, variables
+from .options import Flags, environment
+
+
+@main.command("exec", context_settings=PASSTHROUGH)
+@flag("-d", "--detach", help="Leave it running.")
+@flag("-i", "--interactive", help="Send standard input: a cell's body, or what is piped in.")
+@flag("-t", "--tty", help="Give it a terminal.")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
+@click.option("--env-file", multiple=True, metavar="FILE", help="Set the variables in a file.")
+@click.option("-w", "--workdir", metavar="PATH", help="Work in this folder.")
+@click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Run as this user.")
+@flag("--privileged", help="Give it all capabilities.")
+@click.option("--detach-keys", metavar="KEYS", help="Keys that leave it running.")
+@variables
+@container_argument()
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@pass_session
+def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags: Any) -> None:
+    """Run COMMAND in a container that runs.
+
+    With -i a cell's body is the standard input. When the command fails, so does the cell.
+    """
+    api = session.api
+    session.surface.redirect(flags["out_name"], flags["err_name"])
+    made = api.exec_create(
+        container,
+        list(command),
+        stdin=flags["interactive"] and not flags["detach"],
+        tty=flags["tty"],
+        privileged=flags["privileged"],
+        user=flags["user"],
+        environment=environment(flags["env"], flags["env_file"]) or None,
+        workdir=flags["workdir"],
+        detach_keys=flags["detach_keys"],
+    )["Id"]
+    if flags["detach"]:
+        api.exec_start(made, detach=True)
+        return
+    if not _relayed(session, container, made, flags):
+        return
+    if code := api.exec_inspect(made)["ExitCode"]:
+        raise ContainerExit(container, int(code))
+
+
+def _relayed(session: Session, container: str, exec_id: str, flags: Flags) -> bool:
+    """Relay the streams to their end; False when the person left it running."""
+    surface, tty = session.surface, flags["tty"]
+    source = surface.source(tty=tty) if flags["interactive"] else None
+    connection = start_exec(session, exec_id, tty=tty)
+    relay: Relay | None = None
+    try:
+        with surface.guard(ExecControls(session, exec_id), tty=tty, proxy=False):
+            relay = Relay(connection, surface, source, tty=tty)
+            relay.run()
+    except KeyboardInterrupt:
+        # The Engine API can signal a container, not an exec.
+        raise Interrupted(
+            f"the command goes on in container {container}; "
+            f"`{session.program} stop {container}` ends both"
+        ) from None
+    finally:
+        if relay is not None:
+            relay.close()
+        connection.close()
+        surface.flush()
+    return source is None or not source.detached

@@ -1,0 +1,79 @@
+"""`pull`, `push`, `tag`, `rmi` and `capture`: where images come from and go to."""
+
+from __future__ import annotations
+
+import click
+
+from ..failures import Usage
+from ..session import Session
+from ..transfers import capture as capture_environment
+from ..transfers import pull as pull_image
+from ..transfers import push as push_image
+from .base import flag, image_argument, main, pass_session
+
+_quiet = flag("-q", "--quiet", help="Show no progress.")
+
+
+@main.command()
+@_quiet
+@flag("-a", "--all-tags", help="Pull every tag of the repository.")
+@click.option("--platform", metavar="OS/ARCH", help="Pull for this platform: linux/arm64.")
+@image_argument()
+@pass_session
+def pull(
+    session: Session, image: str, *, quiet: bool, all_tags: bool, platform: str | None
+) -> None:
+    """Pull an image from a registry."""
+    pull_image(session, image, platform=platform, all_tags=all_tags, quiet=quiet)
+    if quiet:
+        session.surface.say(image)
+
+
+@main.command()
+@_quiet
+@image_argument()
+@pass_session
+def push(session: Session, image: str, *, quiet: bool) -> None:
+    """Push an image to the registry in its name."""
+    push_image(session, image, quiet=quiet)
+    if quiet:
+        session.surface.say(image)
+
+
+@main.command()
+@image_argument()
+@click.argument("target", metavar="NAME[:TAG]")
+@pass_session
+def tag(session: Session, image: str, target: str) -> None:
+    """Give an image another name."""
+    from docker.utils import parse_repository_tag
+
+    repository, name = parse_repository_tag(target)
+    if name and name.startswith("sha256:"):
+        raise Usage(f"{target!r} is a digest; an image is named NAME:TAG")
+    session.api.tag(image, repository, name)
+
+
+@main.command()
+@flag("-f", "--force", help="Remove it though a container was made from it.")
+@flag("--no-prune", help="Keep the untagged images under it.")
+@image_argument(many=True)
+@pass_session
+def rmi(session: Session, images: tuple[str, ...], *, force: bool, no_prune: bool) -> None:
+    """Remove images' names, and the images that have no name left."""
+
+    def remove(name: str) -> None:
+        for step in session.api.remove_image(name, force=force, noprune=no_prune):
+            for action, what in step.items():
+                session.surface.say(f"{action}: {what}")
+
+    session.each(images, remove, silent=True)
+
+
+@main.command()
+@_quiet
+@click.argument("name", metavar="NAME[:TAG]", default="host")
+@pass_session
+def capture(session: Session, name: str, *, quiet: bool) -> None:
+    """Make an image of the Python environment that this runs in."""
+    capture_environment(session, name, quiet=quiet)

@@ -1,0 +1,178 @@
+"""`ps`, `images`, `inspect`, `history` and `diff`: tables of docker-py's objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import rows
+from ..failures import Failure
+from ..listing import Documents, Lines, Listing, Table
+from ..session import Session
+from ..templates import formatted
+from .base import (
+    container_argument,
+    filtered,
+    filters_of,
+    flag,
+    formats,
+    image_argument,
+    main,
+    object_argument,
+    pass_session,
+)
+
+
+def _listed(
+    session: Session, table: Table[Any], found: rows.Rows, template: str | None, *, quiet: bool
+) -> object:
+    """Show the table, its ids with -q, or what --format makes of its rows."""
+    if template is not None:
+        return session.surface.show(formatted(template, found))
+    if quiet:
+        return session.surface.show(Lines(dict.fromkeys(str(row["ID"]) for row in found)))
+    return session.surface.show(table)
+
+
+@main.command()
+@flag("-a", "--all", "everything", help="Show those that have ended too.")
+@flag("-q", "--quiet", help="Show only ids.")
+@flag("-l", "--latest", help="Show the newest one.")
+@flag("-s", "--size", help="Show the size of their changes.")
+@flag("--no-trunc", help="Cut nothing short.")
+@click.option("-n", "--last", type=int, default=-1, metavar="NUMBER", help="Show the newest few.")
+@filtered
+@formats
+@pass_session
+def ps(session: Session, /, filters: tuple[str, ...], template: str | None, **flags: Any) -> object:
+    """List containers."""
+    entries = session.api.containers(
+        all=flags["everything"],
+        limit=1 if flags["latest"] else flags["last"],
+        size=flags["size"],
+        filters=filters_of(filters),
+    )
+    models = session.client.containers
+    # docker-py reads a container's name from what only `inspect` has.
+    items = [models.prepare_model({**e, "Name": rows.container_name(e)}) for e in entries]
+    found = [rows.container(e, whole=flags["no_trunc"]) for e in entries]
+    columns = rows.CONTAINER_COLUMNS | ({"SIZE": "Size"} if flags["size"] else {})
+    table = Table(items, f"{len(items)} containers", columns, found)
+    return _listed(session, table, found, template, quiet=flags["quiet"])
+
+
+@main.command()
+@flag("-a", "--all", "everything", help="Show intermediate images too.")
+@flag("-q", "--quiet", help="Show only ids.")
+@flag("--digests", help="Show digests.")
+@flag("--no-trunc", help="Cut nothing short.")
+@filtered
+@formats
+@click.argument("name", metavar="[NAME[:TAG]]", required=False)
+@pass_session
+def images(
+    session: Session,
+    /,
+    name: str | None,
+    filters: tuple[str, ...],
+    template: str | None,
+    **flags: Any,
+) -> object:
+    """List images."""
+    wanted = filters_of(filters)
+    if name:
+        wanted.setdefault("reference", []).append(name)
+    entries = session.api.images(all=flags["everything"], filters=wanted)
+    items = [session.client.images.prepare_model(entry) for entry in entries]
+    found = [row for e in entries for row in rows.image(e, whole=flags["no_trunc"])]
+    columns = rows.IMAGE_DIGEST_COLUMNS if flags["digests"] else rows.IMAGE_COLUMNS
+    table = Table(items, f"{len(items)} images", columns, found)
+    return _listed(session, table, found, template, quiet=flags["quiet"])
+
+
+@main.command()
+@click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look only there.")
+@flag("-s", "--size", help="Measure a container's files too.")
+@formats
+@object_argument()
+@pass_session
+def inspect(
+    session: Session,
+    /,
+    names: tuple[str, ...],
+    *,
+    kind: str | None,
+    size: bool,
+    template: str | None,
+) -> object:
+    """Show all that is known of containers or images."""
+    found = [_inspected(session, name, kind, size=size) for name in names]
+    documents = [item.attrs for item in found]
+    if template is not None and template != "json":
+        return session.surface.show(formatted(template, documents))
+    facts = [rows.facts(document) for document in documents]
+    return session.surface.show(Documents(found, documents, facts))
+
+
+def _inspected(session: Session, name: str, kind: str | None, *, size: bool) -> Any:
+    from docker.errors import NotFound
+
+    api, client = session.api, session.client
+    if kind != "image":
+        try:
+            if not size:
+                return client.containers.get(name)
+            url = api._url("/containers/{0}/json", name)
+            document = api._result(api._get(url, params={"size": 1}), json=True)
+            return client.containers.prepare_model(document)
+        except NotFound:
+            if kind == "container":
+                raise
+    try:
+        return client.images.get(name)
+    except NotFound as error:
+        if kind == "image":
+            raise
+        program = session.program
+        raise Failure(
+            f"no container or image is named {name!r}; `{program} ps -a` and `{program} images`"
+            " list them"
+        ) from error
+
+
+@main.command()
+@flag("-q", "--quiet", help="Show only ids.")
+@flag("--no-trunc", help="Cut nothing short.")
+@formats
+@image_argument()
+@pass_session
+def history(
+    session: Session, /, image: str, *, quiet: bool, no_trunc: bool, template: str | None
+) -> object:
+    """Show the steps that made an image, the last first."""
+    steps = session.api.history(image)
+    found = [rows.step(entry, whole=no_trunc) for entry in steps]
+    table = Table(steps, f"{len(steps)} steps of {image}", rows.HISTORY_COLUMNS, found)
+    return _listed(session, table, found, template, quiet=quiet)
+
+
+class _Changes(Table[Any]):
+    """A table in notebooks; its text is that of the `docker` command, a letter and a path."""
+
+    def text(self) -> str:
+        return "\n".join(" ".join(cells) for cells in self._cells())
+
+
+@main.command()
+@container_argument()
+@pass_session
+def diff(session: Session, /, container: str) -> object:
+    """Show the files that a container has added (A), changed (C) or deleted (D)."""
+    changes = session.api.diff(container) or []
+    found = [{"Kind": "CAD"[change["Kind"]], "Path": change["Path"]} for change in changes]
+    columns = {"": "Kind", "PATH": "Path"}
+    table: Listing[Any] = _Changes(
+        changes, f"{len(changes)} changes in {container}", columns, found
+    )
+    return session.surface.show(table)

@@ -1,0 +1,215 @@
+"""`run`, `create`, `start` and `attach`: a container's life with its streams in the cell."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..attached import Attended, check_exit, start_failure
+from ..failures import ENGINE_FAILED, Failure, Usage
+from ..session import Session
+from ..transfers import pull as pull_image
+from .base import (
+    PASSTHROUGH,
+    container_argument,
+    flag,
+    image_argument,
+    main,
+    pass_session,
+    variables,
+)
+from .options import Flags, config_of, container_options, host_config_of
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+_command = click.argument("command", nargs=-1, type=click.UNPROCESSED)
+_detach_keys = click.option("--detach-keys", metavar="KEYS", help="Keys that leave it running.")
+_sig_proxy = click.option(
+    "--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the container."
+)
+
+
+@main.command(context_settings=PASSTHROUGH)
+@flag("-d", "--detach", help="Leave it running and return the container.")
+@click.option(
+    "-a",
+    "--attach",
+    "attached",
+    multiple=True,
+    type=click.Choice(["stdin", "stdout", "stderr"], case_sensitive=False),
+    help="Attach only to this stream.",
+)
+@variables
+@_detach_keys
+@_sig_proxy
+@container_options
+@image_argument()
+@_command
+@pass_session
+def run(
+    session: Session, /, image: str, command: tuple[str, ...], **flags: Any
+) -> Container | None:
+    """Make a container from IMAGE and run COMMAND in it.
+
+    The image is pulled when it is missing. With -i a cell's body is the standard input. When the
+    command fails, so does the cell; interrupting the cell stops the container.
+    """
+    session.surface.redirect(flags["out_name"], flags["err_name"])
+    container = _create(session, image, command, flags)
+    if flags["detach"]:
+        _start(session, container)
+        return _returned(session, container)
+    attended = _attended(session, container, flags)
+    since = time.time()
+    code = attended.run(
+        stdin=flags["interactive"],
+        start=lambda: _start(session, container),
+        proxy=flags["sig_proxy"],
+        detach_keys=flags["detach_keys"],
+        streams=_streams(flags["attached"]),
+    )
+    if code:
+        check_exit(session, container, name=flags["name"], code=code, since=since, flags=flags)
+    return None
+
+
+@main.command(context_settings=PASSTHROUGH)
+@container_options
+@image_argument()
+@_command
+@pass_session
+def create(session: Session, /, image: str, command: tuple[str, ...], **flags: Any) -> Container:
+    """Make a container from IMAGE that is not started yet, and return it."""
+    return _returned(session, _create(session, image, command, flags))
+
+
+@main.command()
+@flag("-a", "--attach", "attached", help="Show its output and wait for its end.")
+@flag("-i", "--interactive", help="Send standard input: a cell's body, or what is piped in.")
+@variables
+@_detach_keys
+@_sig_proxy
+@container_argument(many=True)
+@pass_session
+def start(session: Session, /, containers: tuple[str, ...], **flags: Any) -> None:
+    """Start containers that were made or have ended."""
+    session.surface.redirect(flags["out_name"], flags["err_name"])
+    if not (flags["attached"] or flags["interactive"]):
+        session.each(containers, lambda name: _start(session, name))
+        return
+    if len(containers) > 1:
+        raise Usage("start -a and -i take one container")
+    _attend(session, containers[0], flags, start=True)
+
+
+@main.command()
+@click.option("--no-stdin", is_flag=True, help="Send no standard input.")
+@variables
+@_detach_keys
+@_sig_proxy
+@container_argument()
+@pass_session
+def attach(session: Session, /, container: str, **flags: Any) -> None:
+    """Show a running container's output until it ends; a cell's body is its input.
+
+    Interrupting the cell leaves the container running.
+    """
+    session.surface.redirect(flags["out_name"], flags["err_name"])
+    _attend(session, container, {**flags, "interactive": not flags["no_stdin"]}, start=False)
+
+
+def _attend(session: Session, name: str, flags: Flags, *, start: bool) -> None:
+    details = session.api.inspect_container(name)
+    if not start and not details["State"]["Running"]:
+        raise Failure(
+            f"container {name} is not running; start it with `{session.program} start -a {name}`"
+        )
+    config, host = details["Config"], details["HostConfig"]
+    attended = Attended(
+        session,
+        details["Id"],
+        name=name,
+        tty=config["Tty"],
+        removed=bool(host.get("AutoRemove")),
+        stops=start,
+        grace=config.get("StopTimeout"),
+    )
+    since = time.time()
+    code = attended.run(
+        stdin=flags["interactive"] and config["OpenStdin"],
+        start=(lambda: _start(session, details["Id"])) if start else None,
+        proxy=flags["sig_proxy"],
+        detach_keys=flags["detach_keys"],
+    )
+    if code:
+        check_exit(session, details["Id"], name=name, code=code, since=since, flags={})
+
+
+def _attended(session: Session, container: str, flags: Flags) -> Attended:
+    return Attended(
+        session,
+        container,
+        name=flags["name"] or container[:12],
+        tty=flags["tty"],
+        removed=flags["auto_remove"],
+        stops=True,
+        grace=flags["stop_timeout"],
+    )
+
+
+def _streams(attached: tuple[str, ...]) -> tuple[bool, bool]:
+    return (not attached or "stdout" in attached, not attached or "stderr" in attached)
+
+
+def _create(session: Session, image: str, command: tuple[str, ...], flags: Flags) -> str:
+    from docker.errors import ImageNotFound
+
+    api = session.api
+    host = api.create_host_config(**host_config_of(flags))
+    config = api.create_container_config(**config_of(flags, image, command), host_config=host)
+    if flags["pull"] == "always":
+        _fetch(session, image, flags)
+    try:
+        made = api.create_container_from_config(config, flags["name"], flags["platform"])
+    except ImageNotFound:
+        if flags["pull"] != "missing":
+            raise
+        session.surface.note(f"Unable to find image '{image}' here; pulling it")
+        _fetch(session, image, flags)
+        made = api.create_container_from_config(config, flags["name"], flags["platform"])
+    for warning in made.get("Warnings") or ():
+        session.surface.note(f"WARNING: {warning}")
+    if flags["cidfile"]:
+        Path(flags["cidfile"]).write_text(made["Id"], encoding="ascii")
+    return str(made["Id"])
+
+
+def _fetch(session: Session, image: str, flags: Flags) -> None:
+    """Pull for a run; whatever fails is the engine's failure, 125 on the command line."""
+    try:
+        pull_image(session, image, platform=flags["platform"], quiet=flags["quiet"], aside=True)
+    except Exception as error:
+        failure = session.explained(error)
+        failure.exit_code = ENGINE_FAILED
+        raise failure from error
+
+
+def _start(session: Session, container: str) -> None:
+    from docker.errors import APIError
+
+    try:
+        session.api.start(container)
+    except APIError as error:
+        if error.status_code == 404 and "No such container" in str(error.explanation):
+            raise
+        raise start_failure(str(error.explanation)) from error
+
+
+def _returned(session: Session, container: str) -> Container:
+    """Say the container's id, as the `docker` command does, and return the object."""
+    session.surface.say(container)
+    return session.client.containers.get(container)
