@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from tornado.web import Application
 
-from ipycontainer_runtime.api import extensions, missing, system
+from ipycontainer_runtime.api import capture, extensions, missing, system
 from ipycontainer_runtime.api.base import EngineHandler
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ _PREFIX = r"(?:/v\d+\.\d+)?"
 
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *system.ROUTES,
+    *capture.ROUTES,
     *extensions.ROUTES,
     *missing.ROUTES,
 ]

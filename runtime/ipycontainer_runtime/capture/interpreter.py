@@ -44,7 +44,7 @@ class Interpreter(NamedTuple):
 
 
 def ask(executable: str) -> Interpreter:
-    """Return what the interpreter at `executable` says of itself; InvalidParameter if it is none."""
+    """Return what the Python at `executable` says of itself; InvalidParameter if it is none."""
     return Interpreter(**json.loads(_run(executable)))
 
 

@@ -16,6 +16,9 @@ from ipycontainer_runtime.capture.tree import Tree
 MAGIC = b"\x7fELF"
 # Loaded by name at run time, so that no header tells of them: threads that are cancelled, names.
 LOADED_LATER = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
+# The entries that matter, and the attribute in which pyelftools puts the text of each.
+TAGS = {"DT_NEEDED": "needed", "DT_RUNPATH": "runpath", "DT_RPATH": "rpath"}
+LDCONFIG = ("/sbin/ldconfig", "/usr/sbin/ldconfig")
 CONFIGURATION = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
 
 
@@ -33,7 +36,7 @@ def collect(tree: Tree) -> None:
     for path in CONFIGURATION:
         tree.add_folder(path, lambda _path, _folder: False)
     known = _known_libraries()
-    pending = [path for path in tree.files() if _is_elf(path)]
+    pending = [path for path in tree.files() if _may_be_elf(path) and _is_elf(path)]
     pending += [known[name] for name in LOADED_LATER if name in known]
     seen: set[str] = set()
     while pending:
@@ -48,23 +51,23 @@ def collect(tree: Tree) -> None:
 
 def read(path: str) -> Needs:
     """Return what an ELF file needs; nothing for a static one, or one that is broken."""
-    loader, names, folders = None, [], []
+    loader: str | None = None
+    said: dict[str, list[str]] = {name: [] for name in TAGS}
     try:
         with open(path, "rb") as file:
             for segment in ELFFile(file).iter_segments():
                 if isinstance(segment, InterpSegment):
                     loader = segment.get_interp_name()
                 elif isinstance(segment, DynamicSegment):
-                    tags = list(segment.iter_tags())
-                    names += [t.needed for t in tags if t.entry.d_tag == "DT_NEEDED"]
-                    folders += [t.runpath for t in tags if t.entry.d_tag == "DT_RUNPATH"]
-                    folders += [t.rpath for t in tags if t.entry.d_tag == "DT_RPATH"]
+                    for tag in segment.iter_tags():
+                        if attribute := TAGS.get(tag.entry.d_tag):
+                            said[tag.entry.d_tag].append(getattr(tag, attribute))
     except (ELFError, OSError):
         return Needs(None, (), ())
     origin = os.path.dirname(path)
-    split = [part for folder in folders for part in folder.split(":") if part]
-    resolved = [p.replace("$ORIGIN", origin).replace("${ORIGIN}", origin) for p in split]
-    return Needs(loader, tuple(names), tuple(os.path.normpath(p) for p in resolved))
+    split = [part for folder in said["DT_RUNPATH"] + said["DT_RPATH"] for part in folder.split(":")]
+    resolved = [p.replace("$ORIGIN", origin).replace("${ORIGIN}", origin) for p in split if p]
+    return Needs(loader, tuple(said["DT_NEEDED"]), tuple(map(os.path.normpath, resolved)))
 
 
 def _find(name: str, folders: Iterable[str], known: dict[str, str]) -> str | None:
@@ -80,9 +83,7 @@ def _find(name: str, folders: Iterable[str], known: dict[str, str]) -> str | Non
 @cache
 def _known_libraries() -> dict[str, str]:
     """Return the libraries of the linker's cache by name, those of this machine's kind first."""
-    ldconfig = next(
-        (p for p in ("/sbin/ldconfig", "/usr/sbin/ldconfig") if os.path.exists(p)), None
-    )
+    ldconfig = next((p for p in LDCONFIG if os.path.exists(p)), None)
     if ldconfig is None:
         return {}
     done = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=True)
@@ -94,6 +95,11 @@ def _known_libraries() -> dict[str, str]:
         if arrow and (wide in kind or name not in known):
             known.setdefault(name, path)
     return known
+
+
+def _may_be_elf(path: str) -> bool:
+    # Programs are executable and extension modules are named so; the rest need not be opened.
+    return ".so" in os.path.basename(path) or os.access(path, os.X_OK)
 
 
 def _is_elf(path: str) -> bool:

@@ -8,7 +8,7 @@ from ipycontainer_runtime.capture.tree import Tree
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOST_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
-COMMANDS = (
+COMMANDS = (  # noqa: SIM905 - this many words read better as text
     # shells, and the programs of GNU coreutils, grep, sed, awk, findutils, procps, tar and gzip
     "sh bash dash "
     "arch b2sum base32 base64 basename cat chgrp chmod chown cksum comm cp csplit cut date dd df "

@@ -5,7 +5,7 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.engine import progress
@@ -25,7 +25,7 @@ from ipycontainer_runtime.store.layers import LayerStore
 if TYPE_CHECKING:
     from ipycontainer_runtime.capture.interpreter import Interpreter
 
-HOST = "host:latest"
+HOST = "host"
 """The image that is always there: pulling it, or running it, captures the engine's own Python."""
 
 
@@ -49,7 +49,7 @@ class Captures:
         self._events = events
         self._python = python
 
-    def capture(self, reference: Reference, python: str | None = None) -> AsyncIterator[Progress]:
+    def capture(self, reference: Reference, python: str | None = None) -> AsyncGenerator[Progress, None]:
         """Make an image of the environment of `python` and name it; yield Docker-like progress.
 
         Takes seconds. Raises InvalidParameter when `python` is no interpreter; an abandoned or

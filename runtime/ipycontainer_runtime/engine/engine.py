@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.images import Images
@@ -51,6 +52,13 @@ class Engine:
             activity=self.activity,
             paths=self.paths,
         )
+        self.captures = Captures(
+            blobs=self.blobs,
+            image_store=self.image_store,
+            layers=self.layers,
+            ownership=self.ownership,
+            events=self.events,
+        )
         self.pulls = Pulls(
             blobs=self.blobs,
             image_store=self.image_store,
@@ -58,6 +66,7 @@ class Engine:
             ownership=self.ownership,
             events=self.events,
             held=self._held_by_containers,
+            captures={HOST: self.captures.capture},
         )
         self.pushes = Pushes(blobs=self.blobs, image_store=self.image_store, events=self.events)
         self.images = Images(
