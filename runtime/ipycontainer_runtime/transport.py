@@ -24,13 +24,13 @@ class EngineConnection(urllib3.connection.HTTPConnection):
     def __init__(self, paths: Paths, first: socket.socket | None = None) -> None:
         super().__init__("localhost", timeout=None)
         self._paths = paths
-        self._first = first
+        # Opened a while ago perhaps, so it counts as one that was used before.
+        self.sock = first
         self._resendable: list[bytes] | None = None
 
     def connect(self) -> None:
         """Connect to the engine, starting it if need be."""
-        first, self._first = self._first, None
-        self.sock = first or activation.activate(self._paths)
+        self.sock = activation.activate(self._paths)
 
     def putrequest(self, *args: Any, **kwargs: Any) -> None:
         """Begin a request; one on a connection used before is kept until it is sent."""

@@ -1,0 +1,121 @@
+"""An engine leaves when nobody needs it, and nobody notices."""
+
+import json
+import os
+import random
+import select
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import raw
+
+from ipycontainer_runtime import activation, client
+from ipycontainer_runtime.paths import Paths
+
+QUICK = 0.03
+
+
+def wait_for_end(pid: int, seconds: float = 20) -> bool:
+    """Wait for a process to end."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([process], [], [], seconds)[0])
+    finally:
+        os.close(process)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, folders: Paths) -> Paths:
+    """Folders of an engine that leaves almost at once."""
+    monkeypatch.setenv("IPYCONTAINER_IDLE", str(QUICK))
+    return folders
+
+
+def test_an_idle_engine_leaves_nothing_in_its_run_folder(quick: Paths) -> None:
+    pid = client.pid() or _started(quick)
+    assert wait_for_end(pid)
+    assert sorted(path.name for path in quick.run.iterdir()) == ["activation.lock", "engine.log"]
+    assert client.logs() == ""
+
+
+def _started(where: Paths) -> int:
+    with activation.activate(where) as sock:
+        assert raw.ask(sock, "/_ping") == (200, b"OK")
+    return int(where.pid.read_text())
+
+
+def test_two_hundred_clients_of_an_engine_that_keeps_leaving_are_all_served(quick: Paths) -> None:
+    chance = random.Random(1)
+    engines = set()
+
+    def visit(pause: float) -> tuple[int, bytes]:
+        time.sleep(pause)  # the race with the idle time is what is tested
+        with activation.activate(quick) as sock:
+            return raw.ask(sock, "/ipycontainer")
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(50):
+            pause = QUICK + chance.uniform(-0.003, 0.009)
+            for status, body in pool.map(visit, [pause] * 4):
+                assert status == 200
+                engines.add(json.loads(body)["Pid"])
+    assert len(engines) > 3, "the engine never left, so nothing was tested"
+
+
+def test_a_client_with_open_connections_does_not_hold_the_engine_and_loses_nothing(
+    quick: Paths,
+) -> None:
+    docker = client.connect()
+    chance = random.Random(2)
+    engines = set()
+    for _ in range(40):
+        told = docker.api._result(
+            docker.api._get(docker.api._url("/ipycontainer", versioned_api=False)), json=True
+        )
+        engines.add(told["Pid"])
+        time.sleep(QUICK + chance.uniform(-0.005, 0.01))
+    assert len(engines) > 3
+    docker.close()
+
+
+def test_a_request_in_progress_holds_the_engine(quick: Paths) -> None:
+    with activation.activate(quick) as sock:
+        sock.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        pid = int(quick.pid.read_text())
+        assert not wait_for_end(pid, 10 * QUICK)
+    assert wait_for_end(pid)
+
+
+def test_half_a_request_holds_the_engine(quick: Paths) -> None:
+    with activation.activate(quick) as sock:
+        sock.sendall(
+            b"POST /ipycontainer/keep?keep=0 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{"
+        )
+        with activation.activate(quick) as other:
+            assert raw.ask(other, "/_ping") == (200, b"OK")
+        pid = int(quick.pid.read_text())
+        assert not wait_for_end(pid, 10 * QUICK)
+        sock.sendall(b"}")
+        assert sock.recv(12) == b"HTTP/1.1 204"
+    assert wait_for_end(pid)
+
+
+def test_url_holds_the_engine_for_clients_that_cannot_start_it(quick: Paths) -> None:
+    client.url()
+    pid = client.pid()
+    assert pid is not None
+    assert not wait_for_end(pid, 10 * QUICK)
+
+
+def test_a_client_that_holds_the_lock_holds_the_engine(quick: Paths) -> None:
+    pid = _started(quick)
+    with activation.activation_lock(quick):
+        if wait_for_end(pid, 0):
+            pytest.skip("the engine had left before the lock was taken")
+        assert not wait_for_end(pid, 10 * QUICK)
+    assert wait_for_end(pid)
