@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from tornado.web import Application
 
-from ipycontainer_runtime.api import capture, extensions, missing, system
+from ipycontainer_runtime.api import capture, extensions, images, missing, system
 from ipycontainer_runtime.api.base import EngineHandler
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *system.ROUTES,
     *capture.ROUTES,
     *extensions.ROUTES,
+    *images.ROUTES,
     *missing.ROUTES,
 ]
 
