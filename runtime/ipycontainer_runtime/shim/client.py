@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
+
 from ..errors import NotFound, StartFailed, Unavailable
 from ..paths import Paths
 from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, send_packet
@@ -110,14 +112,20 @@ class ExecRequest:
     tty: bool = False
     stdin: bool = False
     attach: AttachOptions | None = None
+    failure: str = "%s\r\n"
+    """What an attached client reads when the process cannot be started; %s is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process that has executed its command; `pid` is the host's number for it."""
+    """A process that has executed its command; `pid` is the host's number for it.
+
+    `cgroup` is the name under which `linux.cgroup` opens the container's, "" for an exec.
+    """
 
     pid: int
     started_at: str
+    cgroup: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +167,7 @@ class ShimConnection:
         reply = await self._ask(
             {
                 "do": "start",
-                "spec": request.spec,
+                "spec": _text(request.spec),
                 "stdio": stdio,
                 "log": log,
                 "resources": request.resources,
@@ -181,9 +189,10 @@ class ShimConnection:
         message: Message = {
             "do": "exec",
             "exec": request.id,
-            "process": request.process,
+            "process": _text(request.process),
             "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": True},
             "attach": _attach_message(request.attach) if request.attach else None,
+            "failure": request.failure,
         }
         if sock is None:
             return _started(await self._ask(message))
@@ -360,7 +369,12 @@ def _attach_message(options: AttachOptions) -> Message:
 
 
 def _started(reply: Message) -> Started:
-    return Started(reply["pid"], reply["started_at"])
+    return Started(reply["pid"], reply["started_at"], reply.get("cgroup", ""))
+
+
+def _text(bundle: dict[str, Any]) -> str:
+    """Encode what only the nursery reads, so that the shim need not."""
+    return msgspec.json.encode(bundle).decode()
 
 
 def _error(message: Message) -> Exception:

@@ -6,8 +6,8 @@ DEFAULT = b"\x10\x11"  # ctrl-p, ctrl-q
 def parse(text: str) -> bytes:
     """Return the bytes that Docker's notation `ctrl-p,ctrl-q` stands for; "" is the default.
 
-    A key is one character, or ctrl- with a letter or one of @ [ \\ ] ^ _. Raises ValueError
-    that names the key.
+    A key is one character, or ctrl- with a letter or one of @ [ \\ ] ^ _. Raises
+    InvalidParameter that names the key.
     """
     if not text:
         return DEFAULT

@@ -1,4 +1,4 @@
-"""Reads a container's log, of whichever driver wrote it. Used by the engine, and by a shim's replay.
+"""Reads a container's log, whichever driver wrote it. Used by the engine, and by a shim's replay.
 
 The engine reads with `read`, or keeps a `Reader` and asks it again when the file has grown.
 """
@@ -35,6 +35,7 @@ class Reader:
         tail: int | None = None,
         stdout: bool = True,
         stderr: bool = True,
+        lines: bool = True,
     ) -> None:
         raise NotImplementedError
 

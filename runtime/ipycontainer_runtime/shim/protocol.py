@@ -14,12 +14,9 @@ import os
 import socket
 import struct
 from collections import deque
+from typing import Any, TypeAlias
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, TypeAlias
-
-    Message: TypeAlias = dict[str, Any]
+Message: TypeAlias = dict[str, Any]
 
 LIMIT = 8 << 20  # bytes of one message; the kernel takes 2 MB of arguments and environment
 MOST_FDS = 16
@@ -33,7 +30,7 @@ class ProtocolError(Exception):
     """The other end sent what is no message, or one that is too long."""
 
 
-def encode(message: "Message") -> bytes:
+def encode(message: Message) -> bytes:
     """Return the bytes of a message; raises ProtocolError past LIMIT."""
     text = json.dumps(message, separators=(",", ":")).encode()
     if len(text) > LIMIT:
@@ -42,13 +39,13 @@ def encode(message: "Message") -> bytes:
 
 
 class Channel:
-    """One end of a stream socket that carries messages; never blocks.
+    """One end of a stream socket that carries messages; never blocks, but for a nursery's.
 
     `receive` when the socket is readable, `flush` when it is writable and `pending` is true.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+    def __init__(self, sock: socket.socket, *, blocking: bool = False) -> None:
+        sock.setblocking(blocking)
         self.sock = sock
         self._incoming = bytearray()
         self._fds: deque[int] = deque()
@@ -63,7 +60,7 @@ class Channel:
         """Whether something waits for the socket to become writable."""
         return bool(self._outgoing)
 
-    def send(self, message: "Message", fds: tuple[int, ...] = ()) -> None:
+    def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Send a message, or queue what the socket does not take.
 
         The descriptors are duplicated when they must wait, so the caller may close its own.
@@ -160,7 +157,7 @@ def received_fds(ancillary: "list[tuple[int, int, bytes]]") -> list[int]:
     return list(fds)
 
 
-def send_packet(sock: socket.socket, message: "Message", fds: tuple[int, ...] = ()) -> None:
+def send_packet(sock: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
     """Send one message as one packet of a SOCK_SEQPACKET socket."""
     socket.send_fds(sock, [json.dumps(message, separators=(",", ":")).encode()], list(fds))
 

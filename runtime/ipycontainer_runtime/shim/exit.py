@@ -1,0 +1,35 @@
+"""The record of a container's end, for the next engine if none is there to hear of it."""
+
+import json
+import os
+import sys
+import time
+
+from .clock import rfc3339
+from .process import Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .protocol import Message
+
+NAME = "exit.json"
+
+
+def write_exit(folder: str, process: Process, oom: bool) -> "Message":
+    """Write exit.json whole or not at all, and return the event that tells the same."""
+    record = {
+        "code": process.code,
+        "signal": process.signal,
+        "at": rfc3339(time.time_ns()),
+        "oom": oom,
+        "started_at": process.started_at,
+    }
+    path = f"{folder}/{NAME}"
+    try:
+        with open(path + ".new", "w") as file:
+            json.dump(record, file)
+        os.rename(path + ".new", path)
+    except OSError as error:
+        # An engine that is there still learns of it by the event.
+        print(f"cannot write {path}: {error}", file=sys.stderr)
+    return {"event": "exit", **record}

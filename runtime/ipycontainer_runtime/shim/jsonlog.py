@@ -1,0 +1,93 @@
+"""Docker's `json-file` log format: one JSON object per line, or per 16 KB piece of a long line.
+
+Written as Docker's encoder writes it, byte for byte, so that whatever reads Docker's logs reads
+ours. A chunk becomes JSON by a few passes over the whole of it, not line by line.
+"""
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTIAL = 16 * 1024  # bytes after which Docker's copier breaks a line
+NAMES = {1: "stdout", 2: "stderr"}
+NUMBERS = {b"stdout": 1, b"stderr": 2}
+
+_BEGIN = b'{"log":"'
+_STREAM = b'","stream":"'
+_PLAIN = bytes(b for b in range(0x20, 0x7F) if b not in b'\\"<>&') + b"\n"
+# Go escapes what could end a script element, and writes \ufffd for each byte that is not UTF-8
+# (which "surrogateescape" turns into U+DC80 to U+DCFF).
+_ESCAPES = {
+    **{code: f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))},
+    **dict.fromkeys(range(0xDC80, 0xDD00), "\\ufffd"),
+    ord("\\"): "\\\\",
+    ord('"'): '\\"',
+    ord("\r"): "\\r",
+}
+del _ESCAPES[ord("\n")]
+
+
+def whole(data: bytes) -> int:
+    """Return how much of the data can be written: up to its last newline or full 16 KB piece."""
+    end = data.rfind(b"\n") + 1
+    return end + (len(data) - end) // PARTIAL * PARTIAL
+
+
+def encode(stream: int, data: bytes, time: str) -> bytes:
+    """Return the JSON lines of data that starts a line, all with one RFC 3339 time."""
+    if _has_long_line(data):
+        return b"".join(_encode(stream, piece, time) for piece in _pieces(data))
+    return _encode(stream, data, time)
+
+
+def _has_long_line(data: bytes) -> bool:
+    start = 0
+    while len(data) - start > PARTIAL:
+        newline = data.rfind(b"\n", start, start + PARTIAL)
+        if newline < 0:
+            return True
+        start = newline + 1
+    return False
+
+
+def _pieces(data: bytes) -> "Iterator[bytes]":
+    start = 0
+    while start < len(data):
+        newline = data.find(b"\n", start, start + PARTIAL)
+        end = newline + 1 if newline >= 0 else start + PARTIAL
+        yield data[start:end]
+        start = end
+
+
+def _encode(stream: int, data: bytes, time: str) -> bytes:
+    if data.translate(None, _PLAIN):
+        text = data.decode("utf-8", "surrogateescape")
+        data = text.translate(_ESCAPES).encode()
+    end = b'%s%s","time":"%s"}\n' % (_STREAM, NAMES[stream].encode(), time.encode())
+    lines = data.replace(b"\n", b"\\n" + end + _BEGIN)
+    if data.endswith(b"\n"):
+        return _BEGIN + lines[: -len(_BEGIN)]
+    return _BEGIN + lines + end
+
+
+def decode(line: bytes) -> tuple[str, int, bytes]:
+    """Return time, stream and data of one JSON line; raises ValueError if it is none."""
+    at = line.rfind(_STREAM)
+    body, rest = line[len(_BEGIN) : at], line[at + len(_STREAM) :]
+    stream = NUMBERS.get(rest[:6])
+    if at < 0 or stream is None or not line.startswith(_BEGIN) or rest[6:16] != b'","time":"':
+        return _decode_any(line)
+    time = rest[16:-3].decode()
+    if b"\\" in body[:-2]:
+        return time, stream, json.loads(b'"%s"' % body).encode()
+    return time, stream, body[:-2] + b"\n" if body.endswith(b"\\n") else body
+
+
+def _decode_any(line: bytes) -> tuple[str, int, bytes]:
+    try:
+        record = json.loads(line)
+        return record["time"], NUMBERS[record["stream"].encode()], record["log"].encode()
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a line of a json-file log: {line[:60]!r}") from error

@@ -1,0 +1,32 @@
+"""The `local` log format, ours: what was read from the container at once is one frame.
+
+    time    8 bytes   nanoseconds since 1970, big-endian
+    stream  1 byte    1 stdout, 2 stderr; 0x80 is added when the frame goes on with a line
+    length  3 bytes
+    data    length bytes
+    length  4 bytes   again, so that the end of a log is found from behind
+
+A frame costs one system call whatever it holds, so a megabyte of short lines is logged at the
+speed of the page cache; the reader finds the lines. Docker's format of the same name has one
+record per line.
+"""
+
+import struct
+
+HEADER = struct.Struct(">QBBH")
+TRAILER = struct.Struct(">I")
+OVERHEAD = HEADER.size + TRAILER.size
+CONTINUES = 0x80
+LARGEST = (1 << 24) - 1  # bytes of one frame's data
+
+
+def header(time_ns: int, stream: int, continues: bool, length: int) -> bytes:
+    """Return the twelve bytes before the data of a frame."""
+    first = stream | CONTINUES if continues else stream
+    return HEADER.pack(time_ns, first, length >> 16, length & 0xFFFF)
+
+
+def parse(data: bytes) -> tuple[int, int, bool, int]:
+    """Return time, stream, whether it goes on with a line, and length, from twelve bytes."""
+    time_ns, first, high, low = HEADER.unpack(data)
+    return time_ns, first & 0x7F, bool(first & CONTINUES), high << 16 | low

@@ -1,0 +1,155 @@
+"""Writes a container's log. One writer per container, in its shim, which reads each output once.
+
+`open_writer` gives the writer of a driver's name. A full disk never stops a container: what cannot
+be logged is lost, and `lost` counts its bytes. Reading is `log`'s business.
+"""
+
+import os
+import time
+
+from . import jsonlog, logformat
+from .clock import rfc3339
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+class Writer:
+    """Driver `none`, and what the others share.
+
+    `write` takes what was read at once (never empty); `held` returns what waits for its line's end.
+    """
+
+    driver = "none"
+    path = ""
+    lost = 0
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Log data of stream 1 (stdout) or 2 (stderr)."""
+
+    def held(self, stream: int) -> bytes:
+        """Return what was written and is not in the file yet."""
+        return b""
+
+    def close(self) -> None:
+        """Write what was held and close the file."""
+
+
+class LogFile(Writer):
+    """A file that grows by whole records and is rotated when it would pass `largest` bytes."""
+
+    def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
+        self.path = path
+        self._largest = largest
+        self._files = files
+        self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self.path, flags, 0o640)
+        self._size = os.fstat(self._fd).st_size
+
+    def append(self, parts: "Sequence[bytes]") -> None:
+        """Write one record in one call; all of it, or nothing."""
+        length = sum(map(len, parts))
+        if self._largest and self._size and self._size + length > self._largest:
+            self._rotate()
+        try:
+            written = os.writev(self._fd, parts)
+        except OSError:
+            written = 0
+        if written == length:
+            self._size += length
+            return
+        # A disk that is full took a part, which a reader could not tell from a record.
+        os.ftruncate(self._fd, self._size)
+        self.lost += length
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        for number in range(self._files - 1, 0, -1):
+            source = f"{self.path}.{number - 1}" if number > 1 else self.path
+            if os.path.exists(source):
+                os.rename(source, f"{self.path}.{number}")
+        if self._files == 1:
+            os.unlink(self.path)
+        self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+class LocalWriter(LogFile):
+    """Driver `local`: one frame per write, see `logformat`."""
+
+    driver = "local"
+
+    def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
+        super().__init__(path, largest, files)
+        self._goes_on = [False, False, False]
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Append one frame."""
+        head = logformat.header(time.time_ns(), stream, self._goes_on[stream], len(data))
+        self._goes_on[stream] = data[-1] != 0x0A
+        self.append((head, data, logformat.TRAILER.pack(len(data))))
+
+
+class JsonWriter(LogFile):
+    """Driver `json-file`: a line is written once it is whole, as Docker does."""
+
+    driver = "json-file"
+
+    def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
+        super().__init__(path, largest, files)
+        self._held = [b"", b"", b""]
+
+    def write(self, stream: int, data: bytes) -> None:
+        """Append the lines that are whole and hold the beginning of the next."""
+        data = self._held[stream] + data
+        end = jsonlog.whole(data)
+        self._held[stream] = data[end:]
+        if end:
+            self._encode(stream, data[:end])
+
+    def _encode(self, stream: int, data: bytes) -> None:
+        self.append((jsonlog.encode(stream, data, rfc3339(time.time_ns())),))
+
+    def held(self, stream: int) -> bytes:
+        """Return the line that has not ended."""
+        return self._held[stream]
+
+    def close(self) -> None:
+        """Write the lines that never ended, then close the file."""
+        for stream in (1, 2):
+            if self._held[stream]:
+                self._encode(stream, self._held[stream])
+                self._held[stream] = b""
+        super().close()
+
+
+DRIVERS = {"local": LocalWriter, "json-file": JsonWriter}
+
+
+def open_writer(driver: str, path: str, options: dict[str, str]) -> Writer:
+    """Return the writer of a driver; `options` are Docker's max-size and max-file.
+
+    Raises OSError when the file cannot be made, ValueError for an unknown driver or size.
+    """
+    if driver == "none":
+        return Writer()
+    if driver not in DRIVERS:
+        raise ValueError(f"unknown log driver {driver!r}: use json-file, local or none")
+    largest = parse_size(options.get("max-size", "0"))
+    return DRIVERS[driver](path, largest, int(options.get("max-file", "1")))
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a size such as 10m, 512k or 1g; raises ValueError."""
+    digits = text.lower().removesuffix("b")
+    unit = _UNITS.get(digits[-1:], 1)
+    return int(digits if unit == 1 else digits[:-1]) * unit

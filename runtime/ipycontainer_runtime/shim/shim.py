@@ -1,0 +1,309 @@
+"""The shim: one process per container, parent of its processes, owner of their streams and log.
+
+It is forked ahead by the spawner and waits until the engine wants a container. From then on it
+needs nobody: engines come and go on `shim.sock` in its folder; when the container's first process
+ends it writes exit.json, tells whoever listens, removes the cgroup and leaves.
+"""
+
+import os
+import signal
+import socket
+from collections import deque
+
+from ..launch.syscalls import prctl
+from ..linux.cgroup import Cgroup
+from .connection import Connection
+from .exit import write_exit
+from .logwriter import Writer, open_writer
+from .loop import IN, Loop
+from .nursery import Nursery
+from .process import Process
+from .protocol import SOCKET_NAME
+from .streams import Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connection import Answer
+    from .protocol import Message
+
+PR_SET_CHILD_SUBREAPER = 36
+KEPT_EXITS = 64  # codes of ended execs that a later engine can still ask for
+
+
+class Shim:
+    """One container's shim; `on_started` is called when its start has succeeded or failed."""
+
+    def __init__(self, cgroup: Cgroup, nursery: Nursery, on_started: "Callable[[], None]") -> None:
+        self._cgroup = cgroup
+        self._nursery: Nursery | None = None
+        self._on_started = on_started
+        self._loop = Loop()
+        self._streams = Streams(self._loop, Writer(), lambda: self._tell({"event": "detach"}))
+        self._init: Process | None = None
+        self._execs: dict[str, Process] = {}
+        self._exits: dict[str, int] = {}
+        self._launches: deque[Process] = deque()
+        self._lingering: list[Streams] = [self._streams]
+        self._connections: list[Connection] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._folder = -1
+        self._state_dir = ""
+        self._left = False
+        self._adopt(nursery)
+
+    def run(self, folder: str, engine: socket.socket) -> None:
+        """Serve from the moment an engine wants a container until that has ended."""
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self._watch_children()
+        self._listen(folder)
+        self._connect(engine)
+        while not self._left or any(streams.clients for streams in self._lingering):
+            self._loop.turn()
+
+    def _listen(self, folder: str) -> None:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        self._folder = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        # The path itself may be longer than the 108 bytes of an address.
+        self._listener.bind(f"/proc/self/fd/{self._folder}/{SOCKET_NAME}")
+        self._listener.listen()
+        self._loop.watch(self._listener.fileno(), IN, self._accept)
+
+    def _accept(self, events: int) -> None:
+        sock, _ = self._listener.accept()
+        self._connect(sock)
+
+    def _connect(self, sock: socket.socket) -> None:
+        self._connections.append(
+            Connection(self._loop, sock, self._handle, self._connection_closed)
+        )
+
+    def _connection_closed(self, connection: Connection) -> None:
+        self._connections.remove(connection)
+        if self._init is None and not self._connections:
+            self._leave()  # nobody is left who could start it
+
+    def _tell(self, event: "Message") -> None:
+        for connection in self._connections[:]:
+            connection.send(event)
+
+    def _handle(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        {
+            "start": self._start,
+            "attach": self._attach,
+            "exec": self._exec,
+            "resize": self._resize,
+            "signal": self._signal,
+            "status": self._status,
+        }[message["do"]](message, fds, answer)
+
+    def _start(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        if self._init is not None:
+            answer({"error": "the container was started already"})
+            return
+        self._init = Process(self._streams, lambda reply: self._started(reply, answer), self._ended)
+        self._state_dir = message["state_dir"]
+        try:
+            self._cgroup.limit(_with_nursery(message["resources"]))
+            log = message["log"]
+            self._streams.log = open_writer(log["driver"], log["path"], log["options"])
+        except (OSError, ValueError) as error:
+            self._init.failed({"error": str(error), "step": "prepare", "exit": 125})
+            return
+        self._launch(self._init, "init", message["spec"], message["stdio"])
+
+    def _started(self, reply: "Message", answer: "Answer") -> None:
+        answer({**reply, "cgroup": self._cgroup.name})
+        self._on_started()
+
+    def _launch(
+        self, process: Process, do: str, bundle: str, stdio: "Message", silent: bool = False
+    ) -> None:
+        if self._nursery is None:
+            self._adopt(Nursery(self._cgroup, self._init.pidfd if self._init else -1))
+        status, *streams = process.prepare(stdio, silent)
+        pidfd = [self._init.pidfd] if do == "exec" and self._init else []
+        self._launches.append(process)
+        if self._nursery is not None:
+            self._nursery.ask({"do": do, "bundle": bundle}, (status, *pidfd, *streams))
+        for fd in (status, *streams):
+            os.close(fd)
+        process.watch()
+
+    def _attach(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        self._streams.attach(fds.pop(), message)
+        answer({})
+
+    def _exec(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        name = message["exec"]
+        streams = Streams(
+            self._loop, Writer(), lambda: self._tell({"event": "detach", "exec": name})
+        )
+        if message["attach"]:
+            streams.attach(fds.pop(), message["attach"])
+
+        def launched(reply: "Message") -> None:
+            if "error" in reply and message["attach"]:
+                # The engine has answered 101, so this is the only way to reach the client.
+                streams.emit(1, (message["failure"] % reply["error"]).encode())
+            answer(reply)
+
+        process = Process(streams, launched, lambda ended: self._exec_ended(name, ended))
+        self._execs[name] = process
+        if self._init is None or not self._init.running:
+            process.failed({"error": "the container is not running", "step": "exec", "exit": 126})
+            return
+        silent = not message["attach"]
+        self._launch(process, "exec", message["process"], message["stdio"], silent)
+
+    def _find(self, name: str | None) -> Process | None:
+        process = self._init if name is None else self._execs.get(name)
+        return process if process and process.running else None
+
+    def _resize(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        name = message["exec"]
+        process = self._execs.get(name) if name else None
+        streams = process.streams if process else self._streams
+        if name and not process:
+            answer({"error": f"exec {name} is not running", "missing": True})
+            return
+        streams.resize(message["width"], message["height"])
+        answer({})
+
+    def _signal(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        process = self._find(message["exec"])
+        if process is None:
+            answer({"error": "the process is not running", "missing": True})
+            return
+        process.kill(message["signal"])
+        answer({})
+
+    def _status(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        init = self._find(None)
+        running = dict.fromkeys(self._execs, None)
+        answer(
+            {
+                "pid": init.pid if init else 0,
+                "started_at": init.started_at if init else "",
+                "execs": {**self._exits, **running},
+                "clients": self._streams.clients,
+                "cgroup": self._cgroup.name,
+            }
+        )
+
+    def _watch_children(self) -> None:
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+        def on_signal(events: int) -> None:
+            os.read(reading, 4096)
+            self._reap()
+
+        self._loop.watch(reading, IN, on_signal)
+
+    def _reap(self) -> None:
+        """Take the exits of children; one that is not known yet is left until it is."""
+        while not self._left:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            processes = [self._init, *self._execs.values()]
+            process = next((p for p in processes if p and p.pid == ended.si_pid), None)
+            if process is not None:
+                process.reap()
+            elif self._nursery is not None and ended.si_pid == self._nursery.pid:
+                self._lose_nursery()
+            elif self._launches:
+                return
+            else:
+                os.waitpid(ended.si_pid, 0)  # an orphan of the container, left to the subreaper
+
+    def _adopt(self, nursery: Nursery) -> None:
+        self._nursery = nursery
+        self._loop.watch(nursery.channel.fileno(), IN, self._hear_nursery)
+
+    def _hear_nursery(self, events: int) -> None:
+        received = self._nursery.channel.receive() if self._nursery else None
+        if received is None:
+            self._lose_nursery()
+            return
+        for reply, _ in received:
+            self._launches.popleft().named(reply)
+        self._reap()  # it may have ended before it was known
+
+    def _lose_nursery(self) -> None:
+        """The kernel may have killed it for want of memory; the next exec makes another."""
+        if self._nursery is None:
+            return
+        self._loop.forget(self._nursery.channel.fileno())
+        self._nursery.end()
+        self._nursery = None
+        while self._launches:
+            error = "the process that launches was killed; is the memory limit too low?"
+            self._launches.popleft().failed({"error": error, "step": "clone", "exit": 125})
+
+    def _ended(self, process: Process) -> None:
+        """End with the container's first process: log, exit.json, event, clients, the rest."""
+        process.streams.drain()
+        process.streams.log.close()
+        if not process.error:
+            oom = self._cgroup.oom_kills() > 0
+            self._tell(write_exit(self._state_dir, process, oom))
+        process.streams.finish()
+        self._end_rest()
+
+    def _end_rest(self) -> None:
+        """Kill what a pid namespace of its own would have ended already, then leave."""
+        own = self._nursery.pid if self._nursery else 0
+        if any(pid != own for pid in self._cgroup.pids()):
+            self._cgroup.kill()
+        for process in self._execs.values():
+            if process.running:
+                process.kill(signal.SIGKILL)
+        if not self._execs:
+            self._leave()
+
+    def _exec_ended(self, name: str, process: Process) -> None:
+        process.streams.drain()
+        process.streams.finish()
+        self._lingering = [streams for streams in self._lingering if streams.clients]
+        if process.streams.clients:
+            self._lingering.append(process.streams)
+        del self._execs[name]
+        if process.code is not None and not process.error:
+            self._exits[name] = process.code
+            if len(self._exits) > KEPT_EXITS:
+                del self._exits[next(iter(self._exits))]
+            self._tell({"event": "exec-exit", "exec": name, "code": process.code})
+        if self._init is None or (self._init.ended and not self._execs):
+            self._leave()
+
+    def _leave(self) -> None:
+        """Leave nothing behind; only clients that have not read everything hold the process."""
+        if self._left:
+            return
+        self._left = True
+        self._lingering.append(self._streams)
+        if self._init is None:
+            self._streams.finish()
+        self._listener.close()
+        os.unlink(SOCKET_NAME, dir_fd=self._folder)
+        os.rmdir(os.readlink(f"/proc/self/fd/{self._folder}"))
+        for connection in self._connections[:]:
+            connection.close()
+        self._on_started()
+        if self._nursery is not None:
+            self._loop.forget(self._nursery.channel.fileno())
+            self._nursery.end()
+        self._cgroup.remove()
+
+
+def _with_nursery(resources: "Message") -> "Message":
+    """Allow one process more than was asked for, since the nursery is counted."""
+    limit = (resources.get("pids") or {}).get("limit", 0)
+    return {**resources, "pids": {"limit": limit + 1}} if limit > 0 else resources

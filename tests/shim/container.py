@@ -1,0 +1,189 @@
+"""A bundle of Debian's busybox, and an engine's side of its shim, for the tests of this folder."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ipycontainer_runtime.paths import Paths
+from ipycontainer_runtime.shim.client import (
+    AttachOptions,
+    Event,
+    ExecRequest,
+    Exited,
+    LogOptions,
+    ShimConnection,
+    Spawner,
+    Started,
+    StartRequest,
+)
+
+CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
+KINDS = ("mount", "pid", "network", "ipc", "uts", "cgroup")
+APPLETS = (
+    "sh cat id ls true yes head seq sleep tty stty wc dd echo md5sum printf kill ps awk env usleep"
+)
+_numbers = itertools.count()
+
+
+class Image:
+    """A read-only root with busybox in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        (folder / "bin").mkdir(parents=True)
+        shutil.copy(shutil.which("busybox") or "/bin/busybox", folder / "bin/busybox")
+        for name in APPLETS.split():
+            (folder / "bin" / name).symlink_to("busybox")
+
+
+def process(*args: str, **fields: Any) -> dict[str, Any]:
+    """Return an OCI process."""
+    sets = dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)
+    base = {"args": args, "env": ["PATH=/bin"], "cwd": "/", "capabilities": sets}
+    return base | {"ipycontainer": {}} | fields
+
+
+def bundle(image: Path, state: Path, process: dict[str, Any]) -> dict[str, Any]:
+    """Return the runtime spec of a container whose own files are in `state`."""
+    for name in ("upper", "work", "rootfs"):
+        (state / name).mkdir(parents=True)
+    options = {
+        "lowerdir": [str(image)],
+        "upperdir": str(state / "upper"),
+        "workdir": str(state / "work"),
+    }
+    quiet = ["nosuid", "noexec", "nodev"]
+    return {
+        "process": process,
+        "hostname": "box",
+        "mounts": [
+            {"type": "proc", "destination": "/proc", "options": quiet},
+            {"type": "tmpfs", "destination": "/dev", "options": ["nosuid", "nodev"]},
+            {"type": "devpts", "destination": "/dev/pts", "options": ["newinstance"]},
+            {"type": "sysfs", "destination": "/sys", "options": [*quiet, "ro"]},
+        ],
+        "linux": {
+            "namespaces": [{"type": kind} for kind in KINDS],
+            "maskedPaths": ["/proc/kcore", "/sys/firmware"],
+            "readonlyPaths": ["/proc/sys"],
+        },
+        "ipycontainer": {
+            "rootfs": [{"type": "overlay", "destination": "/", "options": options}],
+            "rootfs_path": str(state / "rootfs"),
+            "loopback": True,
+        },
+    }
+
+
+@dataclass
+class Container:
+    """One container as the engine sees it."""
+
+    id: str
+    state: Path
+    request: StartRequest
+    connection: ShimConnection
+    events: list[Event]
+    exit: asyncio.Future[Exited]
+    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def log(self) -> Path:
+        return self.request.log.path
+
+    async def start(self) -> Started:
+        return await self.connection.start(self.request)
+
+    def attach(self, **options: Any) -> socket.socket:
+        """Attach a client and return its end, blocking."""
+        ours, theirs = socket.socketpair()
+        self.connection.attach(theirs, AttachOptions(**options))
+        return ours
+
+    async def exec(self, *args: str, **options: Any) -> tuple[Started, socket.socket]:
+        ours, theirs = socket.socketpair()
+        fields = {k: options.pop(k) for k in ("tty", "stdin") if k in options}
+        request = ExecRequest(
+            options.pop("id", f"exec{next(_numbers)}"),
+            process(*args, terminal=fields.get("tty", False)),
+            attach=AttachOptions(**options),
+            **fields,
+        )
+        return await self.connection.exec(request, theirs), ours
+
+    async def exited(self, seconds: float = 30) -> Exited:
+        return await asyncio.wait_for(asyncio.shield(self.exit), seconds)
+
+
+class Engine:
+    """A spawner of its own, in folders of its own, and the containers made with it."""
+
+    def __init__(self, folder: Path, image: Image) -> None:
+        self.paths = Paths(folder / "root", folder / "run")
+        self.image = image
+        self.spawner = Spawner(self.paths)
+        self.containers: list[Container] = []
+
+    async def container(
+        self, *args: str, log: str = "local", tty: bool = False, **fields: Any
+    ) -> Container:
+        """Return a container that only needs to be started."""
+        identity = f"{os.getpid():08x}{next(_numbers):024x}{'0' * 32}"
+        identity = identity[8:32][::-1] + identity[:8] + identity[32:]
+        state = self.paths.root / "containers" / identity
+        request = StartRequest(
+            bundle(self.image.path, state, process(*args, terminal=tty)),
+            state,
+            LogOptions(log, state / "log"),
+            tty=tty,
+        )
+        events: list[Event] = []
+        exit: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
+
+        def on_event(event: Event) -> None:
+            events.append(event)
+            if isinstance(event, Exited):
+                exit.set_result(event)
+
+        connection = await self.spawner.shim(identity, on_event)
+        made = Container(identity, state, replace(request, **fields), connection, events, exit)
+        self.containers.append(made)
+        return made
+
+    async def run(self, *args: str, **fields: Any) -> Exited:
+        container = await self.container(*args, **fields)
+        await container.start()
+        return await container.exited()
+
+    async def close(self) -> None:
+        for container in self.containers:
+            if container.connection.closed.done():
+                continue
+            if container.exit.done():
+                await container.connection.closed
+                continue
+            status = await container.connection.status()
+            if status.pid:
+                await container.connection.signal(9)
+                await container.exited()
+            else:
+                container.connection.close()
+        await self.spawner.close()
+
+
+@asynccontextmanager
+async def engine(folder: Path, image: Image) -> AsyncIterator[Engine]:
+    """Yield an engine whose containers are ended afterwards."""
+    made = Engine(folder, image)
+    await made.spawner.start()
+    try:
+        yield made
+    finally:
+        await made.close()
