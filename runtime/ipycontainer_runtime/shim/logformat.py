@@ -12,12 +12,21 @@ record per line.
 """
 
 import struct
+from typing import NamedTuple
 
 HEADER = struct.Struct(">QBBH")
 TRAILER = struct.Struct(">I")
 OVERHEAD = HEADER.size + TRAILER.size
 CONTINUES = 0x80
-LARGEST = (1 << 24) - 1  # bytes of one frame's data
+
+
+class Header(NamedTuple):
+    """What a frame says of its data before it."""
+
+    time_ns: int
+    stream: int
+    continues: bool
+    length: int
 
 
 def header(time_ns: int, stream: int, continues: bool, length: int) -> bytes:
@@ -26,7 +35,7 @@ def header(time_ns: int, stream: int, continues: bool, length: int) -> bytes:
     return HEADER.pack(time_ns, first, length >> 16, length & 0xFFFF)
 
 
-def parse(data: bytes) -> tuple[int, int, bool, int]:
-    """Return time, stream, whether it goes on with a line, and length, from twelve bytes."""
+def parse(data: bytes) -> Header:
+    """Return what twelve bytes before the data of a frame say."""
     time_ns, first, high, low = HEADER.unpack(data)
-    return time_ns, first & 0x7F, bool(first & CONTINUES), high << 16 | low
+    return Header(time_ns, first & 0x7F, bool(first & CONTINUES), high << 16 | low)

@@ -1,0 +1,195 @@
+"""How the file of each log driver is read: its records, its last lines, its lines."""
+
+import os
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, Protocol
+
+from ..errors import InvalidParameter
+from . import jsonlog, logformat
+from .clock import nanoseconds
+
+STDOUT, STDERR = 1, 2
+_BLOCK = 1 << 16
+
+
+class NoLog(InvalidParameter):
+    """This driver keeps nothing that could be read."""
+
+
+class Entry(NamedTuple):
+    """One line with its newline, or a last one without; `stream` is 1 (stdout) or 2 (stderr)."""
+
+    time_ns: int
+    stream: int
+    data: bytes
+
+
+class Format(Protocol):
+    """One driver's way. `tail`, if at all, is called before anything else."""
+
+    def records(self, file: BinaryIO) -> Iterator[Entry]:
+        """Yield what is whole from the file's position on, and leave the position behind it."""
+
+    def lines(self, record: Entry) -> Iterator[Entry]:
+        """Yield the lines that this record completes."""
+
+    def rest(self) -> Iterator[Entry]:
+        """Yield the lines that have begun and not ended."""
+
+    def tail(self, file: BinaryIO, wanted: int) -> tuple[int, int]:
+        """Return where to begin for the last `wanted` lines, and how many lines follow.
+
+        There may be more than wanted. Fewer means that the whole file is not enough.
+        """
+
+
+class JsonFormat:
+    """Driver `json-file`: each record is a line already."""
+
+    def __init__(self) -> None:
+        self._second = ("", 0)
+
+    def records(self, file: BinaryIO) -> Iterator[Entry]:
+        """Yield the JSON lines; one that a crash tore is passed over once another follows."""
+        for line in iter(file.readline, b""):
+            if not line.endswith(b"\n"):
+                file.seek(-len(line), os.SEEK_CUR)
+                return
+            try:
+                time, stream, data = jsonlog.decode(line)
+            except ValueError:
+                continue
+            yield Entry(self._nanoseconds(time), stream, data)
+
+    def _nanoseconds(self, time: str) -> int:
+        # Lines that were written together differ in the fraction at most.
+        second, base = self._second
+        if not time.startswith(second) or not second:
+            second, base = time[:19], nanoseconds(time[:19])
+            self._second = (second, base)
+        return base + int(time[20:-1].ljust(9, "0"))
+
+    def lines(self, record: Entry) -> Iterator[Entry]:
+        """Yield the record."""
+        yield record
+
+    def rest(self) -> Iterator[Entry]:
+        """Yield nothing: the writer holds back what has not ended."""
+        return iter(())
+
+    def tail(self, file: BinaryIO, wanted: int) -> tuple[int, int]:
+        """Count newlines from the end, block by block."""
+        position, found = file.seek(0, os.SEEK_END), 0
+        while position:
+            start = max(0, position - _BLOCK)
+            file.seek(start)
+            block = file.read(position - start)
+            count = block.count(b"\n")
+            if found + count > wanted:
+                return start + _skip_lines(block, found + count - wanted), wanted
+            position, found = start, found + count
+        return 0, found
+
+
+def _skip_lines(block: bytes, number: int) -> int:
+    position = 0
+    for _ in range(number):
+        position = block.index(b"\n", position) + 1
+    return position
+
+
+class LocalFormat:
+    """Driver `local`: frames of many lines, or of a part of one."""
+
+    def __init__(self) -> None:
+        self._begun: dict[int, Entry] = {}
+        self._headless: set[int] = set()
+
+    def records(self, file: BinaryIO) -> Iterator[Entry]:
+        """Yield the frames."""
+        while frame := _read_frame(file):
+            yield frame
+
+    def lines(self, record: Entry) -> Iterator[Entry]:
+        """Split the frame; a line that goes on in the next has the time of its beginning."""
+        time_ns, stream, data = record
+        if stream in self._headless:
+            end = data.find(b"\n") + 1
+            if not end:
+                return
+            self._headless.discard(stream)
+            data = data[end:]
+        first = time_ns
+        if begun := self._begun.pop(stream, None):
+            first, data = begun.time_ns, begun.data + data
+        *whole, last = data.split(b"\n")
+        for line in whole:
+            yield Entry(first, stream, line + b"\n")
+            first = time_ns
+        if last:
+            self._begun[stream] = Entry(first, stream, last)
+
+    def rest(self) -> Iterator[Entry]:
+        """Yield what has no newline yet."""
+        yield from self._begun.values()
+        self._begun.clear()
+
+    def tail(self, file: BinaryIO, wanted: int) -> tuple[int, int]:
+        """Go back frame by frame, until enough lines begin in what was passed."""
+        position, found = _end_of_frames(file), 0
+        headless: dict[int, bool] = {}
+        while position and found < wanted + sum(headless.values()):
+            file.seek(position - logformat.TRAILER.size)
+            (length,) = logformat.TRAILER.unpack(file.read(logformat.TRAILER.size))
+            position -= length + logformat.OVERHEAD
+            file.seek(position)
+            head = logformat.parse(file.read(logformat.HEADER.size))
+            data = file.read(length)
+            if head.stream not in headless and not data.endswith(b"\n"):
+                found += 1  # a last line that has not ended counts
+            found += data.count(b"\n")
+            headless[head.stream] = head.continues
+        if position:
+            self._headless = {stream for stream, lacks in headless.items() if lacks}
+        return position, found
+
+
+def _read_frame(file: BinaryIO) -> Entry | None:
+    """Return the frame at the file's position; None, and the position as it was, if torn."""
+    start = file.tell()
+    if len(head := file.read(logformat.HEADER.size)) == logformat.HEADER.size:
+        time_ns, stream, _, length = logformat.parse(head)
+        data = file.read(length + logformat.TRAILER.size)
+        if len(data) == length + logformat.TRAILER.size:
+            return Entry(time_ns, stream, data[:length])
+    file.seek(start)
+    return None
+
+
+def _end_of_frames(file: BinaryIO) -> int:
+    """Return where the last whole frame ends, which a crash may have followed by a torn one."""
+    size = file.seek(0, os.SEEK_END)
+    if size >= logformat.OVERHEAD:
+        file.seek(size - logformat.TRAILER.size)
+        (length,) = logformat.TRAILER.unpack(file.read(logformat.TRAILER.size))
+        start = size - length - logformat.OVERHEAD
+        if start >= 0:
+            file.seek(start)
+            if logformat.parse(file.read(logformat.HEADER.size)).length == length:
+                return size
+    position = 0
+    while True:
+        file.seek(position)
+        head = file.read(logformat.HEADER.size)
+        if len(head) < logformat.HEADER.size:
+            return position
+        end = position + logformat.parse(head).length + logformat.OVERHEAD
+        if end > size:
+            return position
+        position = end
+
+
+FORMATS: dict[str, type[JsonFormat] | type[LocalFormat]] = {
+    "json-file": JsonFormat,
+    "local": LocalFormat,
+}
