@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,13 +40,13 @@ def busybox_layout() -> Path:
     """Return the layout of a one-layer image with Debian's static busybox and all its applets."""
     config = {"Cmd": ["sh"], "Env": [f"PATH={PATH}"]}
     size, changed = BUSYBOX.stat().st_size, int(BUSYBOX.stat().st_mtime)
-    return _kept(f"busybox-{size}-{changed}", config, _write_busybox)
+    return layout(f"busybox-{size}-{changed}", config, write_busybox)
 
 
 def debian_python_layout() -> Path:
     """Return the layout of a Debian (or Ubuntu) of this machine's release, with its python3."""
     config = {"Cmd": ["python3"], "Env": [f"PATH={PATH}", "LANG=C.UTF-8"]}
-    return _kept(_debian_name(), config, _write_debian)
+    return layout(_debian_name(), config, _write_debian)
 
 
 def kept_debian_python() -> bool:
@@ -68,27 +68,28 @@ def _codename() -> str:
     return release["VERSION_CODENAME"].strip('"')
 
 
-def _kept(name: str, config: dict[str, Any], write: Callable[[BinaryIO], None]) -> Path:
-    layout = _place(name)
-    if not layout.exists():
+def layout(name: str, config: dict[str, Any], write: Callable[[BinaryIO], None]) -> Path:
+    """Return the kept layout `name`, made of one layer that `write` writes as a tar if need be."""
+    place = _place(name)
+    if not place.exists():
         making = Path(tempfile.mkdtemp(dir=cache()))
         making.chmod(0o755)
         _write_layout(making, config, write)
         try:
-            making.rename(layout)
+            making.rename(place)
         except OSError:  # another run of the tests was first
             shutil.rmtree(making)
-    return layout
+    return place
 
 
-def _write_layout(layout: Path, config: dict[str, Any], write: Callable[[BinaryIO], None]) -> None:
-    (layout / "blobs/sha256").mkdir(parents=True)
-    (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+def _write_layout(place: Path, config: dict[str, Any], write: Callable[[BinaryIO], None]) -> None:
+    (place / "blobs/sha256").mkdir(parents=True)
+    (place / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
     archive = io.BytesIO()
     write(archive)
     plain = archive.getvalue()
     vendor = "application/vnd.oci.image"
-    layer = _blob(layout, gzip.compress(plain, 6, mtime=0), f"{vendor}.layer.v1.tar+gzip")
+    layer = _blob(place, gzip.compress(plain, 6, mtime=0), f"{vendor}.layer.v1.tar+gzip")
     image = {
         "created": CREATED,
         "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
@@ -100,25 +101,26 @@ def _write_layout(layout: Path, config: dict[str, Any], write: Callable[[BinaryI
     manifest = {
         "schemaVersion": 2,
         "mediaType": f"{vendor}.manifest.v1+json",
-        "config": _blob(layout, json.dumps(image).encode(), f"{vendor}.config.v1+json"),
+        "config": _blob(place, json.dumps(image).encode(), f"{vendor}.config.v1+json"),
         "layers": [layer],
     }
-    entry = _blob(layout, json.dumps(manifest).encode(), f"{vendor}.manifest.v1+json")
+    entry = _blob(place, json.dumps(manifest).encode(), f"{vendor}.manifest.v1+json")
     named = {**entry, "annotations": {"org.opencontainers.image.ref.name": "latest"}}
-    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    (place / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
 
 
 def _digest(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def _blob(layout: Path, content: bytes, media_type: str) -> dict[str, Any]:
+def _blob(place: Path, content: bytes, media_type: str) -> dict[str, Any]:
     digest = _digest(content)
-    (layout / "blobs" / digest.replace(":", "/")).write_bytes(content)
+    (place / "blobs" / digest.replace(":", "/")).write_bytes(content)
     return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
 
-def _write_busybox(out: BinaryIO) -> None:
+def write_busybox(out: BinaryIO, more: Mapping[str, bytes] | None = None) -> None:
+    """Write the busybox image's layer as a tar, with the files `more` besides."""
     applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for folder, mode in _folders():
@@ -129,6 +131,8 @@ def _write_busybox(out: BinaryIO) -> None:
                 _add(tar, f"bin/{applet}", tarfile.LNKTYPE, target="bin/busybox", mode=0o755)
         for name, text in _accounts():
             _add(tar, name, content=text.encode())
+        for name, content in (more or {}).items():
+            _add(tar, name, content=content)
 
 
 def _folders() -> Iterator[tuple[str, int]]:

@@ -14,7 +14,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 def processes(folder: Path) -> list[int]:
     """Return the processes that were started for, or have a mount from, something in `folder`."""
     mark = os.fsencode(folder)
-    return [pid for pid in _pids() if mark in _read(pid, "environ") + _read(pid, "mountinfo")]
+    return [pid for pid in _pids() if mark in read(pid, "environ") + read(pid, "mountinfo")]
 
 
 def _pids() -> Iterator[int]:
@@ -24,7 +24,8 @@ def _pids() -> Iterator[int]:
             yield int(name)
 
 
-def _read(pid: int, name: str) -> bytes:
+def read(pid: int, name: str) -> bytes:
+    """Return a file of process `pid` in /proc, empty when it has gone or is somebody else's."""
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:  # it has gone, or it is somebody else's and so not ours
@@ -33,7 +34,7 @@ def _read(pid: int, name: str) -> bytes:
 
 def command(pid: int) -> str:
     """Return how process `pid` was started, for a message."""
-    return f"{pid} {_read(pid, 'cmdline').replace(bytes(1), b' ').decode(errors='replace')[:200]}"
+    return f"{pid} {read(pid, 'cmdline').replace(bytes(1), b' ').decode(errors='replace')[:200]}"
 
 
 def outlived(pids: list[int], seconds: float = PATIENCE) -> list[int]:
@@ -74,7 +75,7 @@ def cgroups(pids: list[int]) -> set[Path]:
     """Return the cgroups below our own parent that these processes are in."""
     found = set()
     for pid in pids:
-        for line in _read(pid, "cgroup").decode().splitlines():
+        for line in read(pid, "cgroup").decode().splitlines():
             _, controllers, path = line.split(":", 2)
             if "/ipycontainer/" in path:
                 top = CGROUPS / controllers if controllers else CGROUPS
