@@ -84,7 +84,7 @@ def _overlay() -> Probe:
 def _cgroup() -> Probe:
     found = cgroup.detect()
     if found.mode == "none":
-        return Probe("cgroup", False, found.reason, cgroup.CURE)
+        return Probe("cgroup", False, found.reason.removesuffix(cgroup.CURE), cgroup.CURE)
     return Probe("cgroup", True, f"{found.mode}: {' '.join(sorted(found.controllers))}")
 
 
@@ -136,7 +136,7 @@ def _mount_overlay(base: str) -> None:
     for name in ("lower", "upper", "work"):
         os.mkdir(f"{base}/{name}")
     if os.geteuid() != 0:
-        calls.unshare(calls.CLONE_NEWUSER | calls.CLONE_NEWNS)
+        _own_namespace()
     fs = calls.fsopen("overlay", calls.FSOPEN_CLOEXEC)
     lower = os.open(f"{base}/lower", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     calls.fsconfig(fs, calls.FSCONFIG_SET_FD, "lowerdir+", None, lower)
@@ -146,3 +146,11 @@ def _mount_overlay(base: str) -> None:
         calls.fsconfig(fs, calls.FSCONFIG_SET_FLAG, "userxattr", None, 0)
     calls.fsconfig(fs, calls.FSCONFIG_CMD_CREATE, None, None, 0)
     os.close(calls.fsmount(fs, calls.FSMOUNT_CLOEXEC, 0))
+
+
+def _own_namespace() -> None:
+    """Become root of a namespace with one id: an overlay needs its folders' owner to be mapped."""
+    maps = {"uid_map": f"0 {os.geteuid()} 1", "gid_map": f"0 {os.getegid()} 1"}
+    calls.unshare(calls.CLONE_NEWUSER | calls.CLONE_NEWNS)
+    for name, text in {"setgroups": "deny", **maps}.items():
+        Path("/proc/self", name).write_text(text)

@@ -257,7 +257,7 @@ def detect_v1() -> "V1 | str":
     Our parent stands at the top of each hierarchy, as Docker's does; where the top is not ours to
     write (delegation to an ordinary user), in our own cgroup.
     """
-    own, parents, refusals = own_paths(), {}, []
+    own, parents, refusals = own_paths(), {}, {}
     for root, point, options in mounts("cgroup"):
         for controller in (*JOINED, *ON_DEMAND):
             if controller in options and controller not in parents:
@@ -265,10 +265,10 @@ def detect_v1() -> "V1 | str":
                 if isinstance(parent, str):
                     parents[controller] = parent
                 else:
-                    refusals.append(f"{point}: {parent.strerror}")
+                    refusals[controller] = f"{point}: {parent.strerror}"
     if "memory" in parents or "pids" in parents:
         return V1(parents)
-    return "; ".join(dict.fromkeys(refusals)) or "no cgroup v1 controller is mounted"
+    return refusals.get("memory", "no cgroup v1 memory controller is mounted")
 
 
 def _parent(point: str, root: str, own: str) -> "str | OSError":
