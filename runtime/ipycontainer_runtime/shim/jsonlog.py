@@ -5,10 +5,9 @@ ours. A chunk becomes JSON by a few passes over the whole of it, not line by lin
 """
 
 import json
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
 
 PARTIAL = 16 * 1024  # bytes after which Docker's copier breaks a line
 NAMES = {1: "stdout", 2: "stderr"}
@@ -52,7 +51,7 @@ def _has_long_line(data: bytes) -> bool:
     return False
 
 
-def _pieces(data: bytes) -> "Iterator[bytes]":
+def _pieces(data: bytes) -> Iterator[bytes]:
     start = 0
     while start < len(data):
         newline = data.find(b"\n", start, start + PARTIAL)
@@ -91,3 +90,17 @@ def _decode_any(line: bytes) -> tuple[str, int, bytes]:
         return record["time"], NUMBERS[record["stream"].encode()], record["log"].encode()
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a line of a json-file log: {line[:60]!r}") from error
+
+
+def end_of_lines(file: BinaryIO) -> int:
+    """Return where the last whole line ends."""
+    size = file.seek(0, os.SEEK_END)
+    position = size
+    while position:
+        start = max(0, position - PARTIAL)
+        file.seek(start)
+        newline = file.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0

@@ -63,7 +63,7 @@ class Reader:
 
     def everything(self) -> Iterator[Entry]:
         """Yield all entries as of now, a last unfinished line included."""
-        found = chain(self._all(), self._format.rest())
+        found: Iterator[Entry] = chain(self._all(), self._format.rest())
         if self._tail is not None:
             found = iter(self._last(found, self._tail))
         return filter(self._chosen, found)

@@ -11,8 +11,9 @@ speed of the page cache; the reader finds the lines. Docker's format of the same
 record per line.
 """
 
+import os
 import struct
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 HEADER = struct.Struct(">QBBH")
 TRAILER = struct.Struct(">I")
@@ -39,3 +40,26 @@ def parse(data: bytes) -> Header:
     """Return what twelve bytes before the data of a frame say."""
     time_ns, first, high, low = HEADER.unpack(data)
     return Header(time_ns, first & 0x7F, bool(first & CONTINUES), high << 16 | low)
+
+
+def end_of_frames(file: BinaryIO) -> int:
+    """Return where the last whole frame ends, which a crash may have followed by a torn one."""
+    size = file.seek(0, os.SEEK_END)
+    if size >= OVERHEAD:
+        file.seek(size - TRAILER.size)
+        (length,) = TRAILER.unpack(file.read(TRAILER.size))
+        start = size - length - OVERHEAD
+        if start >= 0:
+            file.seek(start)
+            if parse(file.read(HEADER.size)).length == length:
+                return size
+    position = 0
+    while True:
+        file.seek(position)
+        head = file.read(HEADER.size)
+        if len(head) < HEADER.size:
+            return position
+        end = position + parse(head).length + OVERHEAD
+        if end > size:
+            return position
+        position = end

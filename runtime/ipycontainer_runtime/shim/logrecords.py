@@ -136,7 +136,7 @@ class LocalFormat:
 
     def tail(self, file: BinaryIO, wanted: int) -> tuple[int, int]:
         """Go back frame by frame, until enough lines begin in what was passed."""
-        position, found = _end_of_frames(file), 0
+        position, found = logformat.end_of_frames(file), 0
         headless: dict[int, bool] = {}
         while position and found < wanted + sum(headless.values()):
             file.seek(position - logformat.TRAILER.size)
@@ -164,29 +164,6 @@ def _read_frame(file: BinaryIO) -> Entry | None:
             return Entry(time_ns, stream, data[:length])
     file.seek(start)
     return None
-
-
-def _end_of_frames(file: BinaryIO) -> int:
-    """Return where the last whole frame ends, which a crash may have followed by a torn one."""
-    size = file.seek(0, os.SEEK_END)
-    if size >= logformat.OVERHEAD:
-        file.seek(size - logformat.TRAILER.size)
-        (length,) = logformat.TRAILER.unpack(file.read(logformat.TRAILER.size))
-        start = size - length - logformat.OVERHEAD
-        if start >= 0:
-            file.seek(start)
-            if logformat.parse(file.read(logformat.HEADER.size)).length == length:
-                return size
-    position = 0
-    while True:
-        file.seek(position)
-        head = file.read(logformat.HEADER.size)
-        if len(head) < logformat.HEADER.size:
-            return position
-        end = position + logformat.parse(head).length + logformat.OVERHEAD
-        if end > size:
-            return position
-        position = end
 
 
 FORMATS: dict[str, type[JsonFormat] | type[LocalFormat]] = {

@@ -12,7 +12,8 @@ from .clock import rfc3339
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import BinaryIO
 
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -51,6 +52,12 @@ class LogFile(Writer):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o640)
         self._size = os.fstat(self._fd).st_size
+
+    def cut(self, end: "Callable[[BinaryIO], int]") -> None:
+        """Cut off what a crash left unfinished, since what follows could not be read."""
+        with open(self.path, "rb") as file:
+            self._size = end(file)
+        os.ftruncate(self._fd, self._size)
 
     def append(self, parts: "Sequence[bytes]") -> None:
         """Write one record in one call; all of it, or nothing."""
@@ -91,6 +98,8 @@ class LocalWriter(LogFile):
     def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
         super().__init__(path, largest, files)
         self._goes_on = [False, False, False]
+        if self._size:
+            self.cut(logformat.end_of_frames)
 
     def write(self, stream: int, data: bytes) -> None:
         """Append one frame."""
@@ -107,6 +116,8 @@ class JsonWriter(LogFile):
     def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
         super().__init__(path, largest, files)
         self._held = [b"", b"", b""]
+        if self._size:
+            self.cut(jsonlog.end_of_lines)
 
     def write(self, stream: int, data: bytes) -> None:
         """Append the lines that are whole and hold the beginning of the next."""

@@ -5,9 +5,7 @@ import itertools
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +90,6 @@ class Container:
     connection: ShimConnection
     events: list[Event]
     exit: asyncio.Future[Exited]
-    arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @property
     def log(self) -> Path:
@@ -131,6 +128,13 @@ class Engine:
         self.spawner = Spawner(self.paths)
         self.containers: list[Container] = []
 
+    async def __aenter__(self) -> "Engine":
+        await self.spawner.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
     async def container(
         self, *args: str, log: str = "local", tty: bool = False, **fields: Any
     ) -> Container:
@@ -145,15 +149,15 @@ class Engine:
             tty=tty,
         )
         events: list[Event] = []
-        exit: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
 
         def on_event(event: Event) -> None:
             events.append(event)
             if isinstance(event, Exited):
-                exit.set_result(event)
+                ended.set_result(event)
 
         connection = await self.spawner.shim(identity, on_event)
-        made = Container(identity, state, replace(request, **fields), connection, events, exit)
+        made = Container(identity, state, replace(request, **fields), connection, events, ended)
         self.containers.append(made)
         return made
 
@@ -176,14 +180,3 @@ class Engine:
             else:
                 container.connection.close()
         await self.spawner.close()
-
-
-@asynccontextmanager
-async def engine(folder: Path, image: Image) -> AsyncIterator[Engine]:
-    """Yield an engine whose containers are ended afterwards."""
-    made = Engine(folder, image)
-    await made.spawner.start()
-    try:
-        yield made
-    finally:
-        await made.close()
