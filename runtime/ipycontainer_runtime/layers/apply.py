@@ -1,16 +1,30 @@
 """One layer from the network to the disk in a single pass.
 
 compressed chunks → blob (sha256, size) → inflate → sha256 (diff id) → untar into a staging folder.
+Hashing and inflating run on the calling thread, making files on another: each spends nearly all
+its time where the interpreter's lock is released.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import hashlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ipycontainer_runtime.errors import Corrupt
+from ipycontainer_runtime.layers.beneath import open_folder
+from ipycontainer_runtime.layers.compression import inflate
 from ipycontainer_runtime.layers.ownership import Ownership
-from ipycontainer_runtime.layers.untar import DEFAULT_LIMITS, Limits
+from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, Limits
+from ipycontainer_runtime.layers.untar import Unpacked, is_whiteout, untar
 from ipycontainer_runtime.store.blobs import BlobWriter, Stored
-from ipycontainer_runtime.store.layers import Staging
+from ipycontainer_runtime.store.layers import LayerInfo, Staging
+
+# Bytes inflated ahead of the untar: enough to ride out a burst of small files.
+_AHEAD = 16 << 20
 
 
 class Applied(NamedTuple):
@@ -42,7 +56,18 @@ def apply(
     `progress` is called with the number of compressed bytes taken so far. Corrupt when anything
     does not match, breaks its format or its bounds; then nothing was committed.
     """
-    raise NotImplementedError
+    compressed = _Compressed(chunks, blob, progress)
+    plain = _Plain(compressed, limits)
+
+    def unpack(feed: Iterator[bytes]) -> Unpacked:
+        return untar(feed, staging.diff, ownership=ownership, trash=staging.trash, limits=limits)
+
+    unpacked = _beside(unpack, plain)
+    if diff_id is not None and plain.digest != diff_id:
+        raise Corrupt(f"the layer has other content than {diff_id}: it hashes to {plain.digest}")
+    stored = blob.commit() if blob is not None else None
+    implicit = tuple(sorted(os.fsdecode(path) for path in unpacked.implicit))
+    return Applied(stored, plain.digest, unpacked.size, implicit)
 
 
 def finish(staging: Staging, applied: Applied, chain_id: str, lowers: Sequence[Path]) -> Path:
@@ -50,4 +75,196 @@ def finish(staging: Staging, applied: Applied, chain_id: str, lowers: Sequence[P
 
     `lowers` are the folders of the layers below, uppermost first; they must be unpacked by now.
     """
-    raise NotImplementedError
+    fix_implicit(staging.diff, applied.implicit, lowers)
+    return staging.commit(chain_id, LayerInfo(applied.diff_id, applied.size, applied.implicit))
+
+
+def fix_implicit(diff: Path, implicit: Iterable[str], lowers: Sequence[Path]) -> None:
+    """Give folders that an archive did not name the mode, owner and time they have below.
+
+    An overlay shows a folder as its uppermost layer has it: without this, a layer that adds one
+    file to /tmp would take away its sticky bit.
+    """
+    with contextlib.ExitStack() as stack:
+        roots = [stack.enter_context(_opened(folder)) for folder in (diff, *lowers)]
+        for path in sorted(map(os.fsencode, implicit)):
+            for lower in roots[1:]:
+                status = _folder_status(lower, path)
+                if status is not None:
+                    _copy_status(status, roots[0], path)
+                    break
+                if _hides(lower, path):
+                    break
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _folder_status(root: int, path: bytes) -> os.stat_result | None:
+    if not path:
+        return os.fstat(root)
+    try:
+        descriptor = open_folder(root, path)
+    except OSError:
+        return None
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _hides(root: int, path: bytes) -> bool:
+    """Tell whether a layer has a whiteout at this path."""
+    parent, _, leaf = path.rpartition(b"/")
+    try:
+        folder = open_folder(root, parent or b".")
+    except OSError:
+        return False
+    try:
+        return is_whiteout(os.stat(leaf, dir_fd=folder, follow_symlinks=False))
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+
+
+def _copy_status(status: os.stat_result, root: int, path: bytes) -> None:
+    descriptor = open_folder(root, path or b".")
+    try:
+        os.chown(descriptor, status.st_uid, status.st_gid)
+        os.chmod(descriptor, status.st_mode & 0o7777)
+        os.utime(descriptor, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    finally:
+        os.close(descriptor)
+
+
+class _Compressed:
+    """The compressed chunks on their way: into the blob, and counted."""
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        blob: BlobWriter | None,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self._chunks = chunks
+        self._blob = blob
+        self._progress = progress
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if self._blob is not None:
+                self._blob.write(chunk)
+            self.size += len(chunk)
+            if self._progress is not None:
+                self._progress(self.size)
+            yield chunk
+
+
+class _Plain:
+    """The inflated chunks on their way: hashed, and bounded."""
+
+    def __init__(self, compressed: _Compressed, limits: Limits) -> None:
+        self._compressed = compressed
+        self._limits = limits
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        for chunk in inflate(self._compressed):
+            size += len(chunk)
+            allowed = self._limits.free + self._limits.ratio * self._compressed.size
+            allowed = min(allowed, self._limits.unpacked)
+            if size > allowed:
+                raise Corrupt(
+                    f"the layer inflates to more than the {allowed} bytes that its"
+                    f" {self._compressed.size} compressed bytes may give"
+                )
+            self._hash.update(chunk)
+            yield chunk
+
+
+def _beside(consume: Callable[[Iterator[bytes]], Unpacked], chunks: Iterable[bytes]) -> Unpacked:
+    """Produce `chunks` here while another thread consumes them; return what it returns.
+
+    Whichever fails first stops the other, and its error is the one that is raised.
+    """
+    feed = _Feed()
+    results: list[Unpacked] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(consume(iter(feed)))
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            feed.stop()
+
+    thread = threading.Thread(target=work, name="untar")
+    thread.start()
+    try:
+        for chunk in chunks:
+            if not feed.put(chunk):
+                break
+    finally:
+        feed.end()
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+class _Feed:
+    """Chunks from one thread to another, at most `_AHEAD` bytes of them."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._ended = self._stopped = False
+        self._changed = threading.Condition()
+
+    def put(self, chunk: bytes) -> bool:
+        """Hand a chunk over, waiting for room; False when nobody takes any more."""
+        with self._changed:
+            while self._size > _AHEAD and not self._stopped:
+                self._changed.wait()
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            self._changed.notify_all()
+            return not self._stopped
+
+    def end(self) -> None:
+        """Say that no chunk follows."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Say that no chunk is taken any more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            with self._changed:
+                while not self._chunks and not self._ended:
+                    self._changed.wait()
+                if not self._chunks:
+                    return
+                chunk = self._chunks.popleft()
+                self._size -= len(chunk)
+                self._changed.notify_all()
+            yield chunk

@@ -24,7 +24,7 @@ MEDIA_TYPES = {GZIP: OCI_LAYER_GZIP, ZSTD: OCI_LAYER_ZSTD, PLAIN: OCI_LAYER}
 STEP = 1 << 20
 # RFC 8878 asks decoders for 8 MiB at least; 128 MiB is what `zstd --ultra --long` makes at most.
 MAX_WINDOW_LOG = 27
-_IGZIP_ERROR: type[Exception] = isal_zlib.error
+_IGZIP_ERROR: Any = isal_zlib.error  # a class, though isal declares an instance
 # 16 + 15: a gzip header and trailer around a window of 32 KiB (zlib.h, inflateInit2).
 _GZIP_BITS = 31
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ import msgspec
 from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.store import atomic
+from ipycontainer_runtime.store.trash import Trash
 
 INIT = "init"
 # Laid over every image, so that the launcher has something to mount on. As Docker's init layer.
@@ -36,14 +36,13 @@ class LayerStore:
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "layers"
-        self.trash = root / "trash"
-        for folder in (self.folder, self.trash):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.trash = Trash(root)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._known: dict[str, LayerInfo] = {}
         # Left by an engine that was killed; the data root's lock says that nobody writes them now.
         for left in self.folder.glob(".staging-*"):
-            self._discard(left)
+            self.trash.discard(left)
 
     def has(self, chain_id: str) -> bool:
         """Tell whether a layer is unpacked, and so whole."""
@@ -84,12 +83,7 @@ class LayerStore:
     def remove(self, chain_id: str) -> None:
         """Forget a layer at once, and move its files to the trash; absent is success."""
         self._known.pop(chain_id, None)
-        self._discard(self._path(chain_id))
-
-    def empty_trash(self) -> None:
-        """Delete what was discarded; slow, so called on a thread after the reply."""
-        for left in self.trash.iterdir():
-            _delete(left)
+        self.trash.discard(self._path(chain_id))
 
     def settle(self) -> None:
         """Make every layer survive a power cut.
@@ -142,13 +136,9 @@ class LayerStore:
         target = self._path(chain_id)
         if not self.has(chain_id):
             # Whatever is in the way was cut short by a crash of the machine.
-            self._discard(target)
+            self.trash.discard(target)
             staging.rename(target)
             self._known[chain_id] = info
-
-    def _discard(self, folder: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(self.trash / f"{folder.name.lstrip('.')}-{secrets.token_hex(6)}")
 
 
 class Staging:
@@ -158,7 +148,9 @@ class Staging:
         self._store = store
         self._folder = store.folder / f".staging-{secrets.token_hex(8)}"
         self.diff = self._folder / "diff"
+        self.trash = store.trash
         self.diff.mkdir(parents=True)
+        self.diff.chmod(0o755)
 
     def commit(self, chain_id: str, info: LayerInfo) -> Path:
         """Name the layer, at once and whole; that it is there already is success."""
@@ -167,7 +159,7 @@ class Staging:
 
     def close(self) -> None:
         """Discard what was not committed."""
-        self._store._discard(self._folder)
+        self._store.trash.discard(self._folder)
 
     def __enter__(self) -> "Staging":
         return self
@@ -203,11 +195,3 @@ def _sync_file_system(folder: Path) -> None:
             raise OSError(ctypes.get_errno(), "syncfs")
     finally:
         os.close(descriptor)
-
-
-def _delete(path: Path) -> None:
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-    else:
-        # The engine is root, or root in its user namespace: no mode keeps it out of these folders.
-        shutil.rmtree(path, ignore_errors=True)
