@@ -145,7 +145,10 @@ class EngineHandler(RequestHandler):
         return Stream(self, content_type)
 
     async def hijack(self, content_type: str = hijack.RAW) -> hijack.Hijacked:
-        """Send the head of the raw stream and take the connection out of HTTP."""
+        """Send the head of the raw stream and take the connection out of HTTP.
+
+        Raises StreamClosedError, which is no news for the log, when the client has gone.
+        """
         assert self._duplicate is not None, "a handler that hijacks says so: hijacks = True"
         sock, self._duplicate = self._duplicate, None
         buffered = hijack.release(self.detach())
@@ -153,9 +156,9 @@ class EngineHandler(RequestHandler):
         head = hijack.upgrade_head(upgraded=upgraded, content_type=content_type)
         try:
             await asyncio.get_running_loop().sock_sendall(sock, head)
-        except OSError:
+        except OSError as error:
             sock.close()
-            raise
+            raise StreamClosedError(error) from error
         return hijack.Hijacked(sock, buffered)
 
     def stream_type(self, *, tty: bool) -> str:

@@ -6,7 +6,6 @@ before the handler first waits for anything; whatever the stream then sees, the 
 """
 
 import asyncio
-import os
 import socket
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ class Hijacked(NamedTuple):
 
 def duplicate(stream: IOStream) -> socket.socket:
     """Return a second, non-blocking socket for the connection under `stream`."""
-    sock = socket.socket(fileno=os.dup(stream.fileno()))  # type: ignore[arg-type]  # a socket's is an int
+    sock = stream.socket.dup()
     sock.setblocking(False)
     return sock
 

@@ -160,7 +160,7 @@ class Server(httputil.HTTPServerConnectionDelegate):
 def _unread(stream: IOStream) -> bool:
     if stream.closed():
         return False
-    return fcntl.ioctl(stream.fileno(), termios.FIONREAD, b"\0" * 4) != b"\0" * 4
+    return fcntl.ioctl(stream.socket, termios.FIONREAD, b"\0" * 4) != b"\0" * 4
 
 
 class _Watched(httputil.HTTPMessageDelegate):
