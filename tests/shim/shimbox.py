@@ -90,13 +90,16 @@ class Container:
     connection: ShimConnection
     events: list[Event]
     exit: asyncio.Future[Exited]
+    cgroup: str = ""
 
     @property
     def log(self) -> Path:
         return self.request.log.path
 
     async def start(self) -> Started:
-        return await self.connection.start(self.request)
+        started = await self.connection.start(self.request)
+        self.cgroup = started.cgroup
+        return started
 
     def attach(self, **options: Any) -> socket.socket:
         """Attach a client and return its end, blocking."""

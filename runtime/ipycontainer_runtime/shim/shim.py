@@ -120,16 +120,23 @@ class Shim:
     def _launch(
         self, process: Process, do: str, bundle: str, stdio: "Message", silent: bool = False
     ) -> None:
-        if self._nursery is None:
-            self._adopt(Nursery(self._cgroup, self._init.pidfd if self._init else -1))
         status, *streams = process.prepare(stdio, silent)
         pidfd = [self._init.pidfd] if do == "exec" and self._init else []
         self._launches.append(process)
-        if self._nursery is not None:
-            self._nursery.ask({"do": do, "bundle": bundle}, (status, *pidfd, *streams))
+        try:
+            self._have_nursery().ask({"do": do, "bundle": bundle}, (status, *pidfd, *streams))
+        except OSError:
+            self._lose_nursery()
         for fd in (status, *streams):
             os.close(fd)
         process.watch()
+
+    def _have_nursery(self) -> Nursery:
+        if self._nursery is not None:
+            return self._nursery
+        nursery = Nursery(self._cgroup, self._init.pidfd if self._init else -1)
+        self._adopt(nursery)
+        return nursery
 
     def _attach(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         self._streams.attach(fds.pop(), message)
@@ -228,7 +235,10 @@ class Shim:
         self._loop.watch(nursery.channel.fileno(), IN, self._hear_nursery)
 
     def _hear_nursery(self, events: int) -> None:
-        received = self._nursery.channel.receive() if self._nursery else None
+        try:
+            received = self._nursery.channel.receive() if self._nursery else None
+        except OSError:
+            received = None  # killed with a request unread
         if received is None:
             self._lose_nursery()
             return
