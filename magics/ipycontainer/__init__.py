@@ -44,7 +44,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 
 def __getattr__(name: str) -> str:
     if name == "__version__":
-        from importlib.metadata import version
+        from ipycontainer_runtime import __version__
 
-        return version("ipycontainer")
+        return __version__
     raise AttributeError(f"module 'ipycontainer' has no attribute {name!r}")

@@ -8,6 +8,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
+from .failures import Usage
 from .surface import STDERR, STDOUT
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Cell:
     wake = None
 
     def __init__(self, body: str | None, *, live: bool) -> None:
+        self.offers_input = body is not None
         self._body = body or ""
         self._live = live
         # Looked up now: `%%capture` and redirect_stdout put their own streams in place.
@@ -133,6 +135,8 @@ class Cell:
         """Fill variables of the notebook; the same name for both takes them as they come."""
         for stream, name in ((STDOUT, out), (STDERR, err)):
             if name is not None:
+                if not name.isidentifier():
+                    raise Usage(f"{name!r} is no name for a variable")
                 self._sinks[stream] = self._variables.setdefault(name, _Variable())
 
     def variables(self) -> dict[str, str | bytes]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 ENGINE_FAILED = 125
 CANNOT_EXECUTE = 126
 NOT_FOUND = 127
+UNKNOWN_VERB = 1
 
 
 def one_line(text: str) -> str:
@@ -118,7 +119,8 @@ def _explain_click(error: BaseException, program: str) -> Failure:
     message = getattr(error, "format_message", lambda: str(error))()
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else program
-    return Usage(f"{message.rstrip('.')}; see `{command} --help`")
+    code = UNKNOWN_VERB if message.startswith("No such command") else None
+    return Usage(f"{message.rstrip('.')}; see `{command} --help`", code)
 
 
 def _api_message(error: BaseException, program: str) -> str:

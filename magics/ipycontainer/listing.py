@@ -31,6 +31,10 @@ class Listing(list[T]):
         """Return the form for notebooks, or None when the text is all there is."""
         return None
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print the text; IPython would else print any list item by item."""
+        printer.text("[...]" if cycle else self.text())
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return both forms; IPython calls this to display a value."""
         bundle = {"text/plain": self.text()}

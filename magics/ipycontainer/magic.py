@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _NAME = "container"
+_REACH = "get_ipython().magics_manager.registry['ContainerMagics'].show"
+_MATCHER = "ipycontainer.complete"
 
 
 @magics_class
@@ -53,11 +55,11 @@ class ContainerMagics(Magics):
         names = self.shell.user_ns
         surface = Cell(cell, live=getattr(self.shell, "kernel", None) is not None)
         try:
-            return invoke(Session(surface, self._client), split(line, names))
+            return invoke(Session(surface, self.client), split(line, names))
         finally:
             names.update(surface.variables())
 
-    def _client(self) -> DockerClient:
+    def client(self) -> DockerClient:
         """Return the client of the engine that DOCKER_HOST means now."""
         import os
 
@@ -68,6 +70,13 @@ class ContainerMagics(Magics):
             self._clients[host] = connect()
         return self._clients[host]
 
+    @staticmethod
+    def show(value: object) -> None:
+        """Display a listing whose value the cell would drop; called by what `dropped` weaves in."""
+        from .dropped import display_listing
+
+        display_listing(value)
+
     def close(self) -> None:
         """Let the connections go."""
         for client in self._clients.values():
@@ -76,9 +85,16 @@ class ContainerMagics(Magics):
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magic, its completion, and how docker-py's objects look."""
+    """Register the magic and its completion, and have its listings shown wherever they stand."""
+    from .complete import matcher
+    from .dropped import ShowDropped
+
+    unload(shell)
     magics = ContainerMagics(shell)
     shell.register_magics(magics)
+    shell.ast_transformers.append(ShowDropped(shell, _REACH))
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.append(matcher(magics.client, shell.user_ns))
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -86,5 +102,12 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(ContainerMagics.__name__, None)
     if isinstance(magics, ContainerMagics):
         magics.close()
+    shell.ast_transformers[:] = [
+        t for t in shell.ast_transformers if type(t).__name__ != "ShowDropped"
+    ]
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers[:] = [
+            m for m in shell.Completer.custom_matchers if getattr(m, "__module__", "") != _MATCHER
+        ]
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop(_NAME, None)

@@ -40,6 +40,15 @@ class Session:
         """How a person calls a verb here."""
         return self.surface.program
 
+    @property
+    def address(self) -> str:
+        """Where the engine is, as DOCKER_HOST would say it."""
+        import os
+
+        from ipycontainer_runtime.client import own_paths
+
+        return os.environ.get("DOCKER_HOST") or f"unix://{own_paths().socket}"
+
     def each(
         self, names: tuple[str, ...], do: Callable[[str], object], *, silent: bool = False
     ) -> None:
@@ -75,7 +84,7 @@ class Session:
         response = self.api._get(self.api._url("/ipycontainer"))
         if response.status_code != 200:
             return set()
-        return set(response.json().get("extensions", ()))
+        return set(response.json().get("Extensions", ()))
 
 
 def json_lines(session: Session, response: Any) -> Iterator[dict[str, Any]]:

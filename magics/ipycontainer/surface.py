@@ -85,6 +85,11 @@ class Surface(Protocol):
     def redirect(self, out: str | None, err: str | None) -> None:
         """Send the streams to the notebook's variables of these names instead."""
 
+    @property
+    def offers_input(self) -> bool:
+        """Whether there is something to send even to a container that was not asked to read it."""
+        ...
+
     def source(self, *, tty: bool) -> Source:
         """Return what a container with `-i` reads."""
         ...

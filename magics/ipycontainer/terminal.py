@@ -44,6 +44,7 @@ class Terminal:
     """Writes to descriptors 1 and 2 byte by byte, reads descriptor 0, passes signals on."""
 
     program = "ipycontainer"
+    offers_input = True
 
     def __init__(self) -> None:
         self.wake: int | None = None

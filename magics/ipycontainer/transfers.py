@@ -95,14 +95,14 @@ def capture(session: Session, name: str, *, quiet: bool = False) -> None:
 
     if "capture" not in session.extensions():
         raise Failure(
-            f"the engine at {session.api.base_url} cannot capture {name!r}: only ipycontainer's own"
+            f"the engine at {session.address} cannot capture {name!r}: only ipycontainer's own"
             " can, on the machine of the notebook; unset DOCKER_HOST to use it"
         )
     api = session.api
     view = _view(session, f"Capturing {name}", quiet=quiet)
-    response = api._post_json(
+    response = api._post(
         api._url("/ipycontainer/capture"),
-        data={"name": name, "prefix": sys.prefix, "executable": sys.executable},
+        params={"name": name, "python": sys.executable},
         stream=True,
     )
     api._raise_for_status(response)

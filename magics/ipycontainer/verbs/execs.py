@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -52,7 +53,12 @@ def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags
     if not _relayed(session, container, made, flags):
         return
     if code := api.exec_inspect(made)["ExitCode"]:
-        raise ContainerExit(container, int(code))
+        raise ContainerExit(_named(container), int(code))
+
+
+def _named(container: str) -> str:
+    """Shorten a whole id; a name is kept."""
+    return container[:12] if re.fullmatch("[0-9a-f]{64}", container) else container
 
 
 def _relayed(session: Session, container: str, exec_id: str, flags: Flags) -> bool:

@@ -119,7 +119,8 @@ def attach(session: Session, /, container: str, **flags: Any) -> None:
     Interrupting the cell leaves the container running.
     """
     session.surface.redirect(flags["out_name"], flags["err_name"])
-    _attend(session, container, {**flags, "interactive": not flags["no_stdin"]}, start=False)
+    stdin = session.surface.offers_input and not flags["no_stdin"]
+    _attend(session, container, {**flags, "interactive": stdin}, start=False)
 
 
 def _attend(session: Session, name: str, flags: Flags, *, start: bool) -> None:

@@ -52,7 +52,7 @@ def info(session: Session, template: str | None) -> None:
     for warning in found.get("Warnings") or ():
         session.surface.note(warning)
     facts = {
-        "Engine": f"{found.get('ServerVersion')} at {session.api.base_url}",
+        "Engine": f"{found.get('ServerVersion')} at {session.address}",
         "Containers": (
             f"{found['Containers']} ({found['ContainersRunning']} running, "
             f"{found['ContainersStopped']} stopped)"
