@@ -95,13 +95,12 @@ def running_engine() -> Iterator[Engine]:
 def _leave(engine: Engine) -> list[str]:
     """Remove all containers, stop the engine, and return what is left of it in words."""
     engine.remove_containers()
-    cgroups = leftovers.cgroups(leftovers.processes(engine.home))
     engine.close()
     client.stop(engine.paths)
     pids = leftovers.outlived(leftovers.processes(engine.home))
     words = [f"process {leftovers.command(pid)}" for pid in pids]
     words += [f"mount {point}" for point in leftovers.mounts(engine.home)]
-    words += [f"cgroup {path}" for path in cgroups if path.exists()]
+    words += [f"cgroup {path}" for path in leftovers.cgroups(engine.paths.run)]
     words += [f"file {path}" for path in _files(engine.paths)]
     words += [line for line in engine.log.splitlines() if "Traceback" in line]
     return words

@@ -1,5 +1,6 @@
 """What an engine could leave behind: processes, mounts, cgroups and files of its folders."""
 
+import binascii
 import os
 import select
 import signal
@@ -71,13 +72,8 @@ def mounts(folder: Path) -> list[str]:
     return [point for point in points if point.startswith(f"{folder}/")]
 
 
-def cgroups(pids: list[int]) -> set[Path]:
-    """Return the cgroups below our own parent that these processes are in."""
-    found = set()
-    for pid in pids:
-        for line in read(pid, "cgroup").decode().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if "/ipycontainer/" in path:
-                top = CGROUPS / controllers if controllers else CGROUPS
-                found.add(top / path.lstrip("/"))
-    return found
+def cgroups(run: Path) -> list[Path]:
+    """Return the cgroups of the containers of the engine whose run folder is `run`."""
+    # The spawner's own naming, by which engines on other folders are told apart.
+    prefix = f"{binascii.crc32(os.fsencode(run)):08x}-"
+    return [path for path in CGROUPS.rglob(f"{prefix}*") if path.is_dir()]

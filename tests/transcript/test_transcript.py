@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from differences import DIFFERENCES
+
 from support import images
 from support.engines import running_engine
 from support.hosts import Host
