@@ -252,7 +252,8 @@ def test_usage_tells_memory_processor_and_processes(hierarchy: Hierarchy, group:
 
 def test_a_value_that_the_kernel_refuses_is_named(hierarchy: Hierarchy, group: Cgroup) -> None:
     needs(hierarchy, "cpu")
-    with pytest.raises(CgroupError, match="cannot set the CPU .*5000000.*Invalid argument") as seen:
+    wanted = r"cannot set the CPU .*5000000.*Invalid argument"
+    with pytest.raises(CgroupError, match=wanted) as seen:
         group.limit({"cpu": {"period": 5_000_000}})
     assert "\n" not in str(seen.value)
 

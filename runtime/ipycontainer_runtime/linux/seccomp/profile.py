@@ -63,7 +63,7 @@ ALLOWED = _names(
     fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstat64 fstatfs
     fstatfs64 fsync ftruncate ftruncate64 getdents getdents64 inotify_init inotify_init1
     inotify_rm_watch ioctl lseek pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read
-    readahead readv sendfile sendfile64 splice sync sync_file_range sync_file_range2 syncfs tee
+    readahead readv sendfile sendfile64 splice sync sync_file_range syncfs tee
     vmsplice write writev""",
     # Waiting for descriptors
     """_newselect epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2
