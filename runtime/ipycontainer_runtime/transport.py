@@ -49,11 +49,15 @@ class EngineConnection(urllib3.connection.HTTPConnection):
         try:
             super().send(data)
         except (BrokenPipeError, ConnectionResetError):
-            parts, self._resendable = self._resendable, None
-            self.sock.close()
-            self.connect()
-            for part in parts:
-                super().send(part)
+            self._send_again()
+
+    def _send_again(self) -> None:
+        assert self._resendable is not None
+        parts, self._resendable = self._resendable, None
+        self.sock.close()
+        self.connect()
+        for part in parts:
+            super().send(part)
 
     def _remember(self, data: Any) -> bool:
         assert self._resendable is not None
@@ -65,7 +69,16 @@ class EngineConnection(urllib3.connection.HTTPConnection):
         return False
 
     def getresponse(self) -> Any:
-        """Read the reply; an engine that ended instead has left the reason in its log."""
+        """Read the reply; an engine that ended instead has left the reason in its log.
+
+        The kernel tells a reset, and not an end, when the other side of a unix socket closed it
+        without reading all that was sent: then too the next engine may have the request.
+        """
+        if self._resendable is not None:
+            try:
+                self.sock.recv(1, socket.MSG_PEEK)
+            except ConnectionResetError:
+                self._send_again()
         try:
             return super().getresponse()
         except (http.client.RemoteDisconnected, ConnectionResetError) as error:

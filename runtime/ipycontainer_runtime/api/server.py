@@ -26,6 +26,7 @@ _MAX_HEADER = 256 << 10
 _MAX_BODY = 16 << 20
 _HEADER_TIMEOUT = 3600.0
 _AT_ONCE = 64
+_ZERO = b"\0" * 4
 
 
 class Server(httputil.HTTPServerConnectionDelegate):
@@ -139,15 +140,18 @@ class Server(httputil.HTTPServerConnectionDelegate):
             stream.close()
 
     def _is_spoken_to(self) -> bool:
-        """Tell whether an idle connection has sent something; afterwards none can.
+        """Tell whether an idle connection has sent something; if none has, none can afterwards.
 
-        Once shut for reading, the other side's send fails: it knows that nothing was read.
+        Once a connection is shut for reading, sending on it fails. What slipped in before is
+        closed unread, which the kernel tells the client as a reset. Either way it knows that
+        nothing was done, and our own clients ask the next engine.
         """
-        if self._busy or any(map(_unread, self._streams.values())):
+        if self._busy or not all(map(_silent, self._streams.values())):
             return True
         for stream in self._streams.values():
-            stream.socket.shutdown(socket.SHUT_RD)
-        return any(map(_unread, self._streams.values()))
+            if not stream.closed():
+                stream.socket.shutdown(socket.SHUT_RD)
+        return False
 
     def _socket_identity(self) -> tuple[int, int] | None:
         try:
@@ -157,10 +161,12 @@ class Server(httputil.HTTPServerConnectionDelegate):
         return found.st_dev, found.st_ino
 
 
-def _unread(stream: IOStream) -> bool:
+def _silent(stream: IOStream) -> bool:
+    """Tell whether a connection waits for its next request's first byte."""
     if stream.closed():
-        return False
-    return fcntl.ioctl(stream.socket, termios.FIONREAD, b"\0" * 4) != b"\0" * 4
+        return True
+    # Not reading means that a head was read just now, and that whoever waits for it has yet to run.
+    return stream.reading() and fcntl.ioctl(stream.socket, termios.FIONREAD, _ZERO) == _ZERO
 
 
 class _Watched(httputil.HTTPMessageDelegate):

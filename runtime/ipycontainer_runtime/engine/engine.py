@@ -14,6 +14,7 @@ from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
 from ipycontainer_runtime.paths import Paths
+from ipycontainer_runtime.shim.client import Spawner
 from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageStore
@@ -41,6 +42,7 @@ class Engine:
         self.container_store = ContainerStore(root)
         self.ownership = Mapped(rootless=self.rootless)
         self.snapshotter = OverlaySnapshotter(self.layers, self.ownership)
+        self.shims = Spawner(self.paths)
 
     def _make_use_cases(self) -> None:
         self.containers = Containers(
@@ -87,10 +89,12 @@ class Engine:
 
     async def start(self) -> None:
         """Adopt what earlier engines left; called once, before the first request is read."""
+        await self.shims.start()
         self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
 
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""
+        await self.shims.close()
 
     def _held_by_containers(self) -> Iterable[str]:
         return {chain for container in self.containers.all() for chain in container.record.chain}
