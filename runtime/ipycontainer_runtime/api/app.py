@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING
 
 from tornado.web import Application
 
-from ipycontainer_runtime.api import capture, extensions, images, missing, system
+from ipycontainer_runtime.api import (
+    capture,
+    containers,
+    execs,
+    extensions,
+    images,
+    missing,
+    system,
+)
 from ipycontainer_runtime.api.base import EngineHandler
 
 if TYPE_CHECKING:
@@ -16,6 +24,8 @@ _PREFIX = r"(?:/v\d+\.\d+)?"
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *system.ROUTES,
     *capture.ROUTES,
+    *containers.ROUTES,
+    *execs.ROUTES,
     *extensions.ROUTES,
     *images.ROUTES,
     *missing.ROUTES,

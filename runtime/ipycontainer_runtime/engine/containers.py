@@ -1,6 +1,7 @@
 """The use cases of containers that do not run anything: create, find, list, inspect, rename."""
 
 import asyncio
+import builtins
 import contextlib
 import secrets
 import time
@@ -24,6 +25,8 @@ from ipycontainer_runtime.engine.listing import select
 from ipycontainer_runtime.engine.names import checked_name, random_name
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.errors import InvalidParameter, NotFound
+from ipycontainer_runtime.layers.diff import changes
+from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.paths import Paths
@@ -53,6 +56,7 @@ class Containers:
         image_store: ImageStore,
         layers: LayerStore,
         snapshotter: Snapshotter,
+        ownership: Ownership,
         events: Events,
         activity: Activity,
         paths: Paths,
@@ -61,6 +65,7 @@ class Containers:
         self._images = image_store
         self._layers = layers
         self._snapshotter = snapshotter
+        self._ownership = ownership
         self._events = events
         self._activity = activity
         self._paths = paths
@@ -163,7 +168,7 @@ class Containers:
         show_all: bool = False,
         limit: int = 0,
         size: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> "builtins.list[dict[str, Any]]":
         """Return GET /containers/json."""
         chosen = list(
             select(
@@ -202,6 +207,14 @@ class Containers:
             found = inspection(container, lower)
             return {**found, **await self._sizes(container)} if size else found
         return inspection(container, [])
+
+    async def changes(self, reference: str) -> "builtins.list[dict[str, Any]] | None":
+        """Return GET /containers/{id}/changes: what the container changed, None for nothing."""
+        container = self.get(reference)
+        folder, chain = Path(container.folder), container.record.chain
+        upper, lowers = self._snapshotter.upper(folder), self._snapshotter.lowers(chain)
+        found = await asyncio.to_thread(lambda: [*changes(upper, lowers, self._ownership)])
+        return [{"Path": change.path, "Kind": change.kind} for change in found] or None
 
     async def _sizes(self, container: Container) -> dict[str, int]:
         written = await asyncio.to_thread(self._snapshotter.usage, Path(container.folder))

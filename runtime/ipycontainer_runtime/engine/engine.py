@@ -7,9 +7,13 @@ from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.execs import Execs
 from ipycontainer_runtime.engine.images import Images
+from ipycontainer_runtime.engine.lifecycle import Lifecycle
+from ipycontainer_runtime.engine.logs import Logs
 from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
+from ipycontainer_runtime.engine.security import Filters
 from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
@@ -39,7 +43,7 @@ class Engine:
         self.blobs = BlobStore(root)
         self.image_store = ImageStore(root, self.blobs)
         self.layers = LayerStore(root)
-        self.container_store = ContainerStore(root)
+        self.container_store = ContainerStore(root, self.layers.trash)
         self.ownership = Mapped(rootless=self.rootless)
         self.snapshotter = OverlaySnapshotter(self.layers, self.ownership)
         self.shims = Spawner(self.paths)
@@ -50,10 +54,23 @@ class Engine:
             image_store=self.image_store,
             layers=self.layers,
             snapshotter=self.snapshotter,
+            ownership=self.ownership,
             events=self.events,
             activity=self.activity,
             paths=self.paths,
         )
+        filters = Filters(self.paths.run)
+        self.execs = Execs(containers=self.containers, rootless=self.rootless, seccomp=filters.path)
+        self.lifecycle = Lifecycle(
+            containers=self.containers,
+            snapshotter=self.snapshotter,
+            shims=self.shims,
+            activity=self.activity,
+            execs=self.execs,
+            seccomp=filters.path,
+            rootless=self.rootless,
+        )
+        self.logs = Logs(containers=self.containers)
         self.captures = Captures(
             blobs=self.blobs,
             image_store=self.image_store,
@@ -90,6 +107,7 @@ class Engine:
     async def start(self) -> None:
         """Adopt what earlier engines left; called once, before the first request is read."""
         await self.shims.start()
+        await self.lifecycle.recover()
         self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
 
     async def close(self) -> None:

@@ -1,8 +1,11 @@
 """What a container's processes may do: capabilities, seccomp, hidden paths."""
 
+import functools
+from pathlib import Path
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.linux import seccomp
 from ipycontainer_runtime.linux.capabilities import tweak
 from ipycontainer_runtime.store.records import HostConfig, words
 
@@ -67,3 +70,14 @@ def check_security(host: HostConfig) -> None:
     host.masked_paths = list(MASKED_PATHS) if host.masked_paths is None else host.masked_paths
     if host.readonly_paths is None:
         host.readonly_paths = list(READONLY_PATHS)
+
+
+class Filters:
+    """The compiled seccomp filters, each made once and kept in the run folder."""
+
+    def __init__(self, run: Path) -> None:
+        self._cached = functools.lru_cache(maxsize=64)(functools.partial(seccomp.cached, run))
+
+    def path(self, allowed: Security) -> str | None:
+        """Return the path of a container's filter, None for seccomp=unconfined."""
+        return str(self._cached(allowed.capabilities)) if allowed.confined else None

@@ -18,6 +18,8 @@ DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 HOST_FILES = ("resolv.conf", "hostname", "hosts")
 """Files of the container's folder that are mounted over those in /etc."""
 
+NAMESPACES = ("mount", "pid", "ipc", "uts", "cgroup", "network")
+
 _QUIET = ("nosuid", "noexec", "nodev")
 _PROC = Mount("proc", "proc", "/proc", _QUIET)
 _DEV = Mount(
@@ -143,7 +145,7 @@ def _rlimits(host: HostConfig) -> list[Rlimit]:
 
 
 def _linux(host: HostConfig, hosts_network: bool) -> Linux:
-    kinds = ["mount", "pid", "ipc", "uts", "cgroup", *([] if hosts_network else ["network"])]
+    kinds = [kind for kind in NAMESPACES if kind != "network" or not hosts_network]
     return {
         "namespaces": [{"type": kind} for kind in kinds],
         "resources": limits(host),

@@ -17,6 +17,12 @@ def rfc3339(ns: int) -> str:
     return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
 
 
+def rfc3339_fixed(ns: int) -> str:
+    """Return nanoseconds since 1970 with all nine digits, so that the lines of a log align."""
+    seconds, fraction = divmod(ns, _SECOND)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}Z"
+
+
 def parse_rfc3339(text: str) -> int:
     """Return an RFC 3339 instant in nanoseconds since 1970; ValueError when it is not one."""
     fraction = _FRACTION.search(text)

@@ -6,15 +6,14 @@ but not synced: after a power cut a container may be back in its last state but 
 next engine corrects, and a start must not wait for a disk.
 """
 
-import itertools
 import os
-import shutil
 from pathlib import Path
 
 import msgspec
 
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
 from ipycontainer_runtime.store.records import ExitRecord, Record, State
+from ipycontainer_runtime.store.trash import Trash
 
 _encode = msgspec.json.Encoder().encode
 _decode_record = msgspec.json.Decoder(Record).decode
@@ -25,14 +24,12 @@ _decode_exit = msgspec.json.Decoder(ExitRecord).decode
 class ContainerStore:
     """Container records under the data root; names are unique, ids may be shortened."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, trash: Trash) -> None:
         self.folder = root / "containers"
-        self.trash = root / "trash"
+        self._trash = trash
         self.folder.mkdir(mode=0o710, parents=True, exist_ok=True)
-        self.trash.mkdir(mode=0o700, exist_ok=True)
         self._records: dict[str, Record] = {}
         self._names: dict[str, str] = {}
-        self._serial = itertools.count()
         for record in self._stored():
             self._records[record.id] = record
             self._names[record.name] = record.id
@@ -134,16 +131,11 @@ class ContainerStore:
         """Take the container out of the index and its folder into the trash, by one rename."""
         if record := self._records.pop(container_id, None):
             del self._names[record.name]
-        target = f"{self.trash}/{container_id}-{os.getpid()}-{next(self._serial)}"
-        os.rename(self.path(container_id), target)
+        self._trash.discard(self.folder / container_id)
 
     def empty_trash(self) -> None:
         """Delete what was discarded. Slow for big containers: called in a thread, after replies."""
-        for entry in os.scandir(self.trash):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)  # what stays is tried again next time
-            else:
-                os.unlink(entry.path)
+        self._trash.empty()
 
     @staticmethod
     def _write(folder: str, name: str, data: bytes) -> None:

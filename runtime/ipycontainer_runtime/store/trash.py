@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import threading
 from pathlib import Path
 
 
@@ -12,6 +13,7 @@ class Trash:
     def __init__(self, root: Path) -> None:
         self.folder = root / "trash"
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._emptying = threading.Lock()
 
     def discard(self, path: Path) -> None:
         """Take a file or a folder away from where it is; absent is success."""
@@ -28,9 +30,10 @@ class Trash:
         A container can nest folders deeper than any path or stack is long. So a folder inside a
         folder is moved up into the trash before it is looked at: no path ever has three parts.
         """
-        while pending := [entry.path for entry in os.scandir(self.folder)]:
-            for path in pending:
-                self._delete(path)
+        with self._emptying:
+            while pending := [entry.path for entry in os.scandir(self.folder)]:
+                for path in pending:
+                    self._delete(path)
 
     def _delete(self, path: str) -> None:
         if os.path.islink(path) or not os.path.isdir(path):

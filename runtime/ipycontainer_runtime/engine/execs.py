@@ -1,0 +1,257 @@
+"""Further processes in a running container: create, start, resize, inspect.
+
+An exec is created first and started by a second request, which may give up its connection to it.
+"""
+
+import contextlib
+import secrets
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ipycontainer_runtime.engine.attach import detach_keys
+from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.security import Security, security
+from ipycontainer_runtime.engine.spec import NAMESPACES, capability_sets, environment
+from ipycontainer_runtime.errors import (
+    Conflict,
+    InvalidParameter,
+    NotFound,
+    NotImplementedHere,
+    StartFailed,
+    Unavailable,
+)
+from ipycontainer_runtime.shim.client import AttachOptions, ExecExited, ExecRequest, ShimConnection
+from ipycontainer_runtime.store.records import Words, words
+
+MOST_ENDED = 512
+"""Ended execs that are kept for inspection; Docker keeps them five minutes."""
+
+FilterPath = Callable[[Security], str | None]
+"""Gives the compiled seccomp filter for what a container is allowed; None where it has none."""
+
+
+class ExecConfig(msgspec.Struct, rename="pascal", kw_only=True):
+    """The body of POST /containers/{id}/exec."""
+
+    user: str = ""
+    privileged: bool = False
+    tty: bool = False
+    console_size: list[int] | None = None
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    detach_keys: str = ""
+    env: list[str] | None = None
+    working_dir: str = ""
+    cmd: Words = None
+
+
+class ExecStart(msgspec.Struct, rename="pascal", kw_only=True):
+    """The body of POST /exec/{id}/start."""
+
+    detach: bool = False
+    tty: bool = False
+    console_size: list[int] | None = None
+
+
+class Exec:
+    """One further process, created and perhaps started."""
+
+    def __init__(self, exec_id: str, container: Container, config: ExecConfig) -> None:
+        self.id = exec_id
+        self.container = container
+        self.config = config
+        self.running = False
+        self.pid = 0
+        self.exit_code: int | None = None
+
+    @property
+    def started(self) -> bool:
+        """True once it runs or ran."""
+        return self.running or self.exit_code is not None
+
+
+class Execs:
+    """Every exec of this engine; they end with their containers."""
+
+    def __init__(self, *, containers: Containers, rootless: bool, seccomp: FilterPath) -> None:
+        self._containers = containers
+        self._rootless = rootless
+        self._seccomp = seccomp
+        self._all: dict[str, Exec] = {}
+        self._ended: deque[str] = deque()
+
+    def get(self, exec_id: str) -> Exec:
+        """Return the exec with this id, NotFound otherwise."""
+        found = self._all.get(exec_id)
+        if found is None or found.container.removing:
+            raise NotFound(f"No such exec instance: {exec_id}")
+        return found
+
+    def adopt(self, container: Container, known: Mapping[str, int | None]) -> None:
+        """Take over the execs that a container's shim knows from an earlier engine."""
+        for exec_id, code in known.items():
+            found = Exec(exec_id, container, ExecConfig())
+            found.running, found.exit_code = code is None, code
+            self._all[exec_id] = found
+            if code is None:
+                container.exec_ids.append(exec_id)
+
+    def create(self, reference: str, config: ExecConfig) -> str:
+        """Prepare a process for a running container and return its id."""
+        container = self._containers.get(reference)
+        config.cmd = words(config.cmd)
+        if not config.cmd:
+            raise InvalidParameter("No exec command specified")
+        if config.privileged:
+            raise NotImplementedHere(
+                "ExecConfig.Privileged is not supported yet: give the container the capability "
+                "it needs with --cap-add"
+            )
+        _running(container)
+        created = Exec(secrets.token_hex(32), container, config)
+        self._all[created.id] = created
+        container.exec_ids.append(created.id)
+        self._publish(created, "exec_create")
+        return created.id
+
+    def startable(self, exec_id: str) -> Exec:
+        """Return an exec that may be started now; said before its connection leaves HTTP."""
+        found = self.get(exec_id)
+        if found.running:
+            raise Conflict(f"Error: Exec command {exec_id} is already running")
+        if found.started:
+            raise Conflict(f"Error: Exec command {exec_id} has already run")
+        _running(found.container)
+        return found
+
+    async def start(
+        self, found: Exec, sock: socket.socket | None = None, buffered: bytes = b""
+    ) -> None:
+        """Start an exec; with `sock`, its connection, until then the caller's, is the shim's.
+
+        Raises StartFailed; an attached client has read the reason already then.
+        """
+        shim = _running(found.container)
+        request = self._request(found, attached=sock is not None, buffered=buffered)
+        found.running = True
+        self._publish(found, "exec_start")
+        try:
+            started = await shim.exec(request, sock)
+        except (StartFailed, Unavailable) as error:
+            self._finish(found, error.exit_code if isinstance(error, StartFailed) else 126)
+            raise
+        if found.running:  # else its exit came with the answer
+            found.pid = started.pid
+
+    def _request(self, found: Exec, *, attached: bool, buffered: bytes) -> ExecRequest:
+        config = found.config
+        options = AttachOptions(
+            stdin=config.attach_stdin,
+            stdout=config.attach_stdout,
+            stderr=config.attach_stderr,
+            framed=not config.tty,
+            detach_keys=detach_keys(config.detach_keys),
+            buffered=buffered,
+        )
+        return ExecRequest(
+            id=found.id,
+            process=self._process(found),
+            tty=config.tty,
+            stdin=config.attach_stdin,
+            attach=options if attached else None,
+        )
+
+    def _process(self, found: Exec) -> dict[str, Any]:
+        """Return the OCI process, which differs from the container's own in what was asked."""
+        record, config = found.container.record, found.config
+        host = record.host_config
+        allowed = security(host)
+        kinds = [kind for kind in NAMESPACES if kind != "network" or host.network_mode != "host"]
+        height, width = (config.console_size or [0, 0])[:2]
+        size = {"consoleSize": {"height": height, "width": width}} if height and width else {}
+        return {
+            "terminal": config.tty,
+            **size,
+            "args": config.cmd,
+            "env": environment(record, tty=config.tty, extra=config.env or ()),
+            "cwd": config.working_dir or record.config.working_dir or "/",
+            "capabilities": capability_sets(allowed),
+            "noNewPrivileges": allowed.no_new_privileges or self._rootless,
+            "oomScoreAdj": host.oom_score_adj,
+            "ipycontainer": {
+                "user": config.user or record.config.user,
+                "groups": host.group_add or [],
+                "seccomp": self._seccomp(allowed),
+                "namespaces": kinds,
+            },
+        }
+
+    def ended(self, exited: ExecExited) -> None:
+        """Take the end of an exec from the shim."""
+        if (found := self._all.get(exited.exec)) and found.running:
+            self._finish(found, exited.code)
+
+    def abandon(self, container: Container) -> None:
+        """Take all execs of a container as killed: its shim is gone."""
+        for exec_id in tuple(container.exec_ids):
+            if self._all[exec_id].running:
+                self._finish(self._all[exec_id], 137)
+
+    def _finish(self, found: Exec, code: int) -> None:
+        found.running, found.exit_code = False, code
+        with contextlib.suppress(ValueError):
+            found.container.exec_ids.remove(found.id)
+        self._publish(found, "exec_die", exitCode=str(code))
+        self._ended.append(found.id)
+        if len(self._ended) > MOST_ENDED:
+            self._all.pop(self._ended.popleft(), None)
+
+    async def resize(self, exec_id: str, width: int, height: int) -> None:
+        """Set the size of an exec's terminal, in characters."""
+        found = self.get(exec_id)
+        if not found.running or found.container.shim is None:
+            raise Conflict(f"exec process is not started: {exec_id}")
+        await found.container.shim.resize(width, height, exec_id)
+
+    def inspect(self, exec_id: str) -> dict[str, Any]:
+        """Return GET /exec/{id}/json."""
+        found = self.get(exec_id)
+        config, command = found.config, words(found.config.cmd) or [""]
+        process: dict[str, Any] = {
+            "tty": config.tty,
+            "entrypoint": command[0],
+            "arguments": command[1:],
+            "privileged": False,
+        }
+        if config.user:
+            process["user"] = config.user
+        return {
+            "ID": found.id,
+            "Running": found.running,
+            "ExitCode": found.exit_code,
+            "ProcessConfig": process,
+            "OpenStdin": config.attach_stdin,
+            "OpenStderr": config.attach_stderr,
+            "OpenStdout": config.attach_stdout,
+            "CanRemove": False,
+            "ContainerID": found.container.id,
+            "DetachKeys": config.detach_keys,
+            "Pid": found.pid,
+        }
+
+    def _publish(self, found: Exec, action: str, **attributes: str) -> None:
+        command = " ".join(words(found.config.cmd) or ())
+        named = action if action == "exec_die" else f"{action}: {command}"
+        self._containers.publish(found.container, named, execID=found.id, **attributes)
+
+
+def _running(container: Container) -> ShimConnection:
+    if not container.state.running or container.shim is None:
+        raise Conflict(f"Container {container.id} is not running")
+    return container.shim
