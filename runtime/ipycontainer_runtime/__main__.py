@@ -1,6 +1,5 @@
 """The engine's process: `python -m ipycontainer_runtime serve`."""
 
-import argparse
 import asyncio
 import gc
 import logging
@@ -9,9 +8,9 @@ import select
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from ipycontainer_runtime.errors import Conflict, ContainerError
+from ipycontainer_runtime.errors import Conflict, ContainerError, InvalidParameter
 from ipycontainer_runtime.paths import Paths, paths
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ipycontainer_runtime.store.lock import RootLock
 
 IDLE_SECONDS = 60.0
+IDLE_VARIABLE = "IPYCONTAINER_IDLE"
 # How long an engine may take to leave, before the next one gives up on the data root.
 _LEAVING_SECONDS = 2.0
 _GRACE_SECONDS = 0.5
@@ -27,52 +27,53 @@ _CLOSING_SECONDS = 10.0
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the engine until it is idle, told to stop, or refused; ends the process."""
-    given = _parser().parse_args(arguments)
-    try:
-        if given.detach:
-            _detach(given.fd)
-        _serve(paths(), given.fd, given.idle)
-        # Not sys.exit(), which waits for threads: one may be in a download that nobody wants any
-        # more, and being killed there is what the store is made for.
-        os._exit(0)
-    except ContainerError as error:
-        sys.exit(f"ipycontainer: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Run an engine in the foreground; ends the process."""
+    import argparse
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ipycontainer-engine", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ipycontainer_runtime", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="serve")
-    serve = verbs.add_parser("serve", help="serve the Engine API on this user's socket")
-    serve.add_argument("--fd", type=int, help="serve this listening socket; else bind one")
-    serve.add_argument(
+    verb = verbs.add_parser("serve", help="serve the Engine API on this user's socket")
+    verb.add_argument("--fd", type=int, help="serve this listening socket; else bind one")
+    verb.add_argument(
         "--idle",
         type=float,
-        default=float(os.environ.get("IPYCONTAINER_IDLE", IDLE_SECONDS)),
         metavar="SECONDS",
-        help="leave after so long without work; 0 stays for ever (default: %(default)s)",
+        help=f"leave after so long without work, 0: never (${IDLE_VARIABLE}, {IDLE_SECONDS:g})",
     )
-    serve.add_argument("--detach", action="store_true", help=argparse.SUPPRESS)
-    return parser
+    given = parser.parse_args(arguments)
+    serve(given.fd, given.idle)
 
 
-def _detach(fd: int | None) -> None:
-    """Leave the process that started us, so that nobody has to collect us; keep fd and the log."""
-    if os.fork():
-        os._exit(0)
-    kept = 2 if fd is None else fd
-    os.closerange(3, kept)
-    os.closerange(kept + 1, 4096)
+def serve(fd: int | None = None, idle: float | None = None) -> NoReturn:
+    """Run the engine until it is idle, told to stop, or refused; ends the process.
+
+    Called by `main`, and by what `activation` starts, which has no command line to parse.
+    """
+    try:
+        _serve(paths(), fd, _idle_seconds() if idle is None else idle)
+    except ContainerError as error:
+        sys.exit(f"ipycontainer: {error}")
+    # Not sys.exit(), which waits for threads: one may be in a download that nobody wants any
+    # more, and being killed there is what the store is made for.
+    os._exit(0)
+
+
+def _idle_seconds() -> float:
+    value = os.environ.get(IDLE_VARIABLE) or IDLE_SECONDS
+    try:
+        return float(value)
+    except ValueError:
+        raise InvalidParameter(f"{IDLE_VARIABLE}={value}: seconds are wanted") from None
 
 
 def _serve(where: Paths, fd: int | None, idle: float) -> None:
     from ipycontainer_runtime.activation import prepare_run_folder
 
     logging.basicConfig(format="%(asctime)s %(message)s")
-    os.umask(0o077)
+    # Shims inherit it, and containers from them: Docker's have this one.
+    os.umask(0o022)
     prepare_run_folder(where.run)
+    where.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     rootless = _become_root(where)
     lock = _own(where)
     listener = _listener(where, fd)
@@ -148,7 +149,7 @@ async def _run(where: Paths, listener: socket.socket, idle: float, *, rootless: 
     await engine.start()
     where.pid.write_text(f"{os.getpid()}\n")
     # What was imported stays: the collector need not look at it again.
-    gc.collect()
+    gc.enable()
     gc.freeze()
     server.start()
     await _until_left(engine, server, idle)

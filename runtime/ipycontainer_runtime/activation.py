@@ -22,15 +22,22 @@ SUN_PATH = 108
 BACKLOG = 4096
 _LOG_LIMIT = 1 << 20
 
-# `-I` keeps the notebook's folder and PYTHON* variables out of the engine; what the starting
-# process could import by other means comes after everything that is installed.
-_BOOT = """import sys
+# Run by `python -I`, which keeps the notebook's folder and PYTHON* variables out of the engine;
+# what the starting process could import by other means comes after everything that is installed.
+# It forks before it imports, so that nobody has to collect the engine, and drops what it inherits
+# but standard streams and socket. Most of its start is imports, and none of them makes garbage.
+_BOOT = """import gc, os, sys
+if os.fork():
+    os._exit(0)
+gc.disable()
+os.closerange(3, {fd})
+os.closerange({fd} + 1, 4096)
 package, *others = {path!r}
 if package not in sys.path:
     sys.path.insert(0, package)
 sys.path += [folder for folder in others if folder not in sys.path]
-from ipycontainer_runtime.__main__ import main
-main()"""
+from ipycontainer_runtime.__main__ import serve
+serve({fd})"""
 
 
 def dial(paths: Paths) -> socket.socket:
@@ -126,9 +133,9 @@ def start(paths: Paths, listener: socket.socket) -> None:
     """Start an engine that owns `listener`, in a session of its own."""
     if not sys.executable:
         raise Unavailable("this Python does not know its own executable, so no engine is started")
-    code = _BOOT.format(path=_import_path())
     descriptor = listener.fileno()
-    command = [sys.executable, "-I", "-c", code, "serve", "--detach", "--fd", str(descriptor)]
+    code = _BOOT.format(path=_import_path(), fd=descriptor)
+    command = [sys.executable, "-I", "-c", code]
     with _open_log(paths.log) as log:
         engine = subprocess.Popen(
             command,
@@ -140,7 +147,7 @@ def start(paths: Paths, listener: socket.socket) -> None:
             pass_fds=(descriptor,),
             start_new_session=True,
         )
-    # It forks and ends within milliseconds (`--detach`); somebody has to collect it.
+    # It forks and ends within milliseconds; somebody has to collect it.
     threading.Thread(target=engine.wait, name="engine-start", daemon=True).start()
 
 

@@ -183,6 +183,5 @@ def test_status_url_stop_and_logs_tell_of_one_engine(folders: Paths) -> None:
 
 def test_sockets_and_log_are_for_their_owner_alone(folders: Paths) -> None:
     client.url()
-    for path in (folders.socket, folders.log, folders.activation_lock, folders.pid):
+    for path in (folders.socket, folders.log, folders.activation_lock, folders.run, folders.root):
         assert path.stat().st_mode & 0o077 == 0, path
-    assert folders.root.stat().st_mode & 0o022 == 0
