@@ -8,23 +8,20 @@ its time where the interpreter's lock is released.
 import contextlib
 import hashlib
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Corrupt
 from ipycontainer_runtime.layers.beneath import open_folder
 from ipycontainer_runtime.layers.compression import inflate
 from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
 from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, Limits
 from ipycontainer_runtime.layers.untar import Unpacked, is_whiteout, untar
 from ipycontainer_runtime.store.blobs import BlobWriter, Stored
 from ipycontainer_runtime.store.layers import LayerInfo, Staging
-
-# Bytes inflated ahead of the untar: enough to ride out a burst of small files.
-_AHEAD = 16 << 20
 
 
 class Applied(NamedTuple):
@@ -59,10 +56,11 @@ def apply(
     compressed = _Compressed(chunks, blob, progress)
     plain = _Plain(compressed, limits)
 
-    def unpack(feed: Iterator[bytes]) -> Unpacked:
-        return untar(feed, staging.diff, ownership=ownership, trash=staging.trash, limits=limits)
-
-    unpacked = _beside(unpack, plain)
+    unpacking = Unpacking(staging, ownership, limits)
+    with unpacking:
+        for chunk in plain:
+            unpacking.put(chunk)
+    unpacked = unpacking.result()
     if diff_id is not None and plain.digest != diff_id:
         raise Corrupt(f"the layer has other content than {diff_id}: it hashes to {plain.digest}")
     stored = blob.commit() if blob is not None else None
@@ -195,76 +193,48 @@ class _Plain:
             yield chunk
 
 
-def _beside(consume: Callable[[Iterator[bytes]], Unpacked], chunks: Iterable[bytes]) -> Unpacked:
-    """Produce `chunks` here while another thread consumes them; return what it returns.
+class Unpacking:
+    """An untar on a thread of its own, fed by `put`; used as a context manager."""
 
-    Whichever fails first stops the other, and its error is the one that is raised.
-    """
-    feed = _Feed()
-    results: list[Unpacked] = []
-    errors: list[BaseException] = []
+    def __init__(self, staging: Staging, ownership: Ownership, limits: Limits) -> None:
+        self._feed = Feed()
+        self._unpacked: list[Unpacked] = []
 
-    def work() -> None:
-        try:
-            results.append(consume(iter(feed)))
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            feed.stop()
+        def work() -> None:
+            try:
+                self._unpacked.append(
+                    untar(
+                        self._feed,
+                        staging.diff,
+                        ownership=ownership,
+                        trash=staging.trash,
+                        limits=limits,
+                    )
+                )
+            finally:
+                self._feed.stop()
 
-    thread = threading.Thread(target=work, name="untar")
-    thread.start()
-    try:
-        for chunk in chunks:
-            if not feed.put(chunk):
-                break
-    finally:
-        feed.end()
-        thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+        self._work = Work("untar", work)
 
+    def put(self, chunk: bytes) -> None:
+        """Give the next bytes of the archive; Stopped when the untar has failed."""
+        self._feed.put(chunk)
 
-class _Feed:
-    """Chunks from one thread to another, at most `_AHEAD` bytes of them."""
+    def result(self) -> Unpacked:
+        """Return what was unpacked, or raise what went wrong."""
+        self._work.result()
+        return self._unpacked[0]
 
-    def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._ended = self._stopped = False
-        self._changed = threading.Condition()
+    def __enter__(self) -> "Unpacking":
+        return self
 
-    def put(self, chunk: bytes) -> bool:
-        """Hand a chunk over, waiting for room; False when nobody takes any more."""
-        with self._changed:
-            while self._size > _AHEAD and not self._stopped:
-                self._changed.wait()
-            self._chunks.append(chunk)
-            self._size += len(chunk)
-            self._changed.notify_all()
-            return not self._stopped
-
-    def end(self) -> None:
-        """Say that no chunk follows."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Say that no chunk is taken any more."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            with self._changed:
-                while not self._chunks and not self._ended:
-                    self._changed.wait()
-                if not self._chunks:
-                    return
-                chunk = self._chunks.popleft()
-                self._size -= len(chunk)
-                self._changed.notify_all()
-            yield chunk
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._feed.end()
+        self._work.join()
+        # That the untar stopped us is no error here: `result` has the one that stopped it.
+        return isinstance(error, Stopped)
