@@ -49,8 +49,10 @@ class Captures:
         self._events = events
         self._python = python
 
-    def capture(self, reference: Reference, python: str | None = None) -> AsyncGenerator[Progress, None]:
-        """Make an image of the environment of `python` and name it; yield Docker-like progress.
+    def capture(
+        self, reference: Reference, python: str | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        """Make an image of the environment of `python` and name it; yield progress messages.
 
         Takes seconds. Raises InvalidParameter when `python` is no interpreter; an abandoned or
         failed capture leaves nothing behind.

@@ -103,7 +103,7 @@ class Events:
     def publish(
         self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str] | None = None
     ) -> None:
-        """Tell every subscriber; `kind` is Docker's Type, a container's attributes name its image."""
+        """Tell every subscriber; `kind` is Docker's Type, `attributes` name a container's image."""
         now = time.time_ns()
         told = dict(attributes or {})
         dated = kind in ("container", "image")
