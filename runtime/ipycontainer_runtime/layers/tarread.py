@@ -31,6 +31,9 @@ _EXTENSIONS = frozenset({_GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL})
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32x32x8s8s155s12x")
 _POSIX_MAGIC = b"ustar\0"
 _XATTR = b"SCHILY.xattr."
+# Overlay's marks are made from whiteouts alone: in an archive they could hide what lies below, or
+# redirect it to any folder.
+OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
 _SPARSE = b"GNU.sparse."
 
 

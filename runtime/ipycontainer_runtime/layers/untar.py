@@ -26,6 +26,7 @@ from ipycontainer_runtime.layers.tarread import (
     FIFO,
     FOLDER,
     HARD_LINK,
+    OVERLAY_XATTRS,
     REGULAR,
     SYMLINK,
     Entry,
@@ -41,9 +42,6 @@ _AUFS = b".wh..wh."
 _OPAQUE = b".wh..wh..opq"
 _SET_ID = 0o7000
 _CLONE_FS = 0x200
-# Overlay's marks are made here from whiteouts alone: in an archive they could hide or redirect
-# what lies below to any file of the host (CVE-2022-23222 and its kin).
-_OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
 # A file system that has no such xattr, or a user namespace that may not set it.
 _XATTR_REFUSED = (errno.ENOTSUP, errno.EPERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -256,7 +254,7 @@ class _Unpacking:
     def _set_xattrs(self, xattrs: dict[bytes, bytes], target: int | bytes) -> None:
         follow = isinstance(target, int)
         for name, value in xattrs.items():
-            if name.startswith(_OVERLAY_XATTRS):
+            if name.startswith(OVERLAY_XATTRS):
                 continue
             try:
                 os.setxattr(target, name, value, follow_symlinks=follow)

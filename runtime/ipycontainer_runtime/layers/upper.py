@@ -1,0 +1,102 @@
+"""Walking an overlay's upper folder while a container may write to it.
+
+Every folder and file is opened by its name in its parent's descriptor, following no link: a
+container that swaps a folder for a symlink gets nothing of the host into its image. No recursion:
+a container can nest folders deeper than any stack.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.layers.untar import is_whiteout
+
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH_MAX = 4096
+
+
+@dataclass(slots=True)
+class Node:
+    """One name in an upper folder."""
+
+    path: bytes
+    """Relative to the root."""
+    leaf: bytes
+    parent: int
+    """Descriptor of the folder it is in."""
+    status: os.stat_result
+    folder: int = -1
+    """Descriptor of the folder it is, if it is one."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return stat.S_ISDIR(self.status.st_mode)
+
+    @property
+    def is_whiteout(self) -> bool:
+        """Whether it marks a name of the lower folders as taken away."""
+        return is_whiteout(self.status)
+
+
+def walk(upper: Path) -> Iterator[tuple[Node, bool]]:
+    """Yield each node in order of its path: (node, False) once, and folders a second time, True,
+    after all that is in them. The root comes first and last, with an empty path.
+    """  # fmt: skip
+    root = os.open(upper, OPEN_FOLDER)
+    node = Node(b"", b".", root, os.fstat(root), root)
+    stack = [(node, iter(_names(root)))]
+    try:
+        yield node, False
+        while stack:
+            folder, names = stack[-1]
+            leaf = next(names, None)
+            if leaf is None:
+                yield folder, True
+                stack.pop()
+                os.close(folder.folder)
+                continue
+            child = _child(folder, leaf)
+            if child is None:
+                continue
+            if child.is_folder:
+                stack.append((child, iter(_names(child.folder))))
+            yield child, False
+    finally:
+        for folder, _ in stack:
+            os.close(folder.folder)
+
+
+def _names(folder: int) -> list[bytes]:
+    # os.listdir by descriptor gives str only.
+    return sorted(map(os.fsencode, os.listdir(folder)))
+
+
+def _child(folder: Node, leaf: bytes) -> Node | None:
+    """Return the node of this name; None where it has just gone."""
+    path = folder.path + b"/" + leaf if folder.path else leaf
+    if len(path) >= _PATH_MAX:
+        raise InvalidParameter(
+            f"the container has folders nested beyond {_PATH_MAX - 1} bytes of path, at"
+            f" {os.fsdecode(path[:80])}…: remove them"
+        )
+    try:
+        status = os.stat(leaf, dir_fd=folder.folder, follow_symlinks=False)
+        node = Node(path, leaf, folder.folder, status)
+        if node.is_folder:
+            node.folder = os.open(leaf, OPEN_FOLDER, dir_fd=folder.folder)
+            node.status = os.fstat(node.folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return node
+
+
+def is_opaque(folder: int | bytes, prefix: bytes) -> bool:
+    """Tell whether a folder hides all that the layers below have at its path."""
+    try:
+        return os.getxattr(folder, prefix + b"overlay.opaque") == b"y"
+    except OSError:
+        return False
