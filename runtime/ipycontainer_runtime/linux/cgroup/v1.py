@@ -168,12 +168,16 @@ class V1Cgroup(Cgroup):
         if "freezer" not in self._parents:
             kill_all(self.pids())
             return
-        file = self._file("freezer", "freezer.state")
         try:
-            write(file, "FROZEN")
+            self.freeze(True)
+        except CgroupError:
+            # Some process sleeps uninterruptibly: it does not fork meanwhile either.
+            kill_all(self.pids())
+            return
+        try:
             kill_all(self.pids())
         finally:
-            write(file, "THAWED")
+            write(self._file("freezer", "freezer.state"), "THAWED")
 
     def usage(self) -> dict[str, int]:
         """Read the counters of memory, cpuacct and pids."""

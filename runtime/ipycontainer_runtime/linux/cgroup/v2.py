@@ -281,8 +281,8 @@ def _empty_into_leaf(folder: str) -> bool:
     elsewhere the folder belongs to whoever put the others into it.
     """
     pids = read_pids(f"{folder}/cgroup.procs")
-    top = os.path.dirname(folder) and not os.path.exists(f"{folder}/../cgroup.procs")
-    if 0 in pids or not (top or pids == [os.getpid()]):
+    top = not os.path.exists(f"{folder}/../cgroup.procs")
+    if 0 in pids or not (top or pids == [os.getpid()]):  # 0: one that our pid namespace lacks
         return False
     leaf = f"{folder}/{LEAF}"
     if not os.path.isdir(leaf):
