@@ -5,6 +5,8 @@ import pytest
 
 from ipycontainer_runtime.linux import calls, probes
 
+pytestmark = pytest.mark.ordinary_user
+
 
 def test_every_probe_answers_and_names_a_cure_when_it_fails() -> None:
     for probe in probes.probes():
@@ -38,8 +40,6 @@ def test_a_failed_trial_tells_the_call_and_the_error() -> None:
 
 
 def test_overlay_says_where_it_cannot_be() -> None:
-    if os.getuid() != 0:
-        pytest.skip("needs root")
     probe = probes.overlay(Path("/tmp"))
     assert probe.ok, probe
 

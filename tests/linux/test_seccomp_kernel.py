@@ -16,7 +16,10 @@ import pytest
 
 from ipycontainer_runtime.linux import capabilities, seccomp
 
-pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs an x86_64 kernel")
+pytestmark = [
+    pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs an x86_64 kernel"),
+    pytest.mark.ordinary_user,
+]
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 CLONE_NEWUSER = 0x10000000

@@ -145,6 +145,14 @@ def test_a_pid_that_is_another_process_now_is_not_joined(session: Session) -> No
         os.kill(kept["pid"], 9)
 
 
+def test_another_users_process_is_not_joined(session: Session) -> None:
+    stat = Path(f"/proc/{os.getpid()}/stat").read_text()
+    started = int(stat.rpartition(")")[2].split()[19])
+    (session.run / userns.RECORD).write_text(json.dumps({"pid": os.getpid(), "started": started}))
+    assert session.facts()["rootless"] is True
+    assert session.pin != os.getpid()
+
+
 def test_root_stays_where_it_is(tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("needs root")
