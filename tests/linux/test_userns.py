@@ -17,6 +17,8 @@ from ipycontainer_runtime.linux import subids, userns
 from ipycontainer_runtime.linux.subids import IdRange
 from support.users import OrdinaryUser
 
+pytestmark = pytest.mark.ordinary_user
+
 RUNTIME = Path(userns.__file__).parents[2]
 PRELUDE = f"""
 import json, os, sys
@@ -49,10 +51,12 @@ class Session:
         self.user, self.run = user, run
 
     def python(self, code: str) -> str:
-        # The interpreter of root's tests may lie in root's home.
-        ours = subprocess.run(self.user.command("test", "-x", sys.executable), check=False)
-        python = "/usr/bin/python3" if ours.returncode else sys.executable
-        command = self.user.command(python, "-c", PRELUDE + code, str(self.run))
+        command = [sys.executable, "-c", PRELUDE + code, str(self.run)]
+        if os.getuid() == 0:
+            # The interpreter of root's tests may lie in root's home.
+            ours = subprocess.run(self.user.command("test", "-x", sys.executable), check=False)
+            python = "/usr/bin/python3" if ours.returncode else sys.executable
+            command = self.user.command(python, *command[1:])
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
