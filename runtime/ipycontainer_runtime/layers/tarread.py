@@ -235,8 +235,6 @@ class TarReader:
                 name = fields[12].split(b"\0", 1)[0] + b"/" + name
         if link is None:
             link = fields[8].split(b"\0", 1)[0]
-        if kind == REGULAR and name.endswith(b"/"):
-            kind = FOLDER  # how v7 tar wrote folders
         entry = Entry(
             name,
             kind,
@@ -253,6 +251,9 @@ class TarReader:
         self._left = size
         if pax:
             self._apply_pax(entry, pax)
+        if fields[7] == b"\0" and entry.name.endswith(b"/"):
+            # How v7 tar wrote folders. Asked of the whole name: one cut to 100 bytes may end so.
+            kind = entry.type = FOLDER
         # Only files have content: a link's size says what it points to in some archives.
         has_content = kind in (REGULAR, _GNU_SPARSE)
         self._left = entry.stored if has_content else 0
