@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from .failures import CANNOT_EXECUTE, ENGINE_FAILED, NOT_FOUND, ContainerExit, Failure, Interrupted
-from .streams import Connection, Relay
+from .streams import Connection, Relay, socket_of
 
 if TYPE_CHECKING:
     from .session import Session
-    from .surface import Source
 
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 # An interrupted cell should not hang for the ten seconds that `stop` gives a service.
@@ -24,8 +24,7 @@ class Exit:
     """The exit code of a container that may be removed the moment it ends.
 
     The engine answers `wait` with its headers at once and with the code at the end, so asking
-    before `start` misses nothing. The answer is read in a thread: an interrupt that hit the read
-    would lose it.
+    before `start` misses nothing.
     """
 
     def __init__(self, session: Session, container: str, condition: str) -> None:
@@ -38,51 +37,34 @@ class Exit:
         )
         api._raise_for_status(response)
         self._response = response
-        self._answer: dict[str, Any] = {}
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._socket, early = socket_of(response)
+        self._waits = not early
 
-    def _read(self) -> None:
-        try:
-            self._answer = self._response.json()
-        except (OSError, ValueError) as error:  # a lost connection, an engine that was killed
-            self._answer = {"Error": {"Message": f"the engine went away: {error}"}}
-
-    def code(self) -> int:
-        """Wait for the end and return the exit code; may be called again after an interrupt."""
-        if self._thread.ident is None:
-            self._thread.start()
-        self._thread.join()
-        if error := (self._answer.get("Error") or {}).get("Message"):
+    def code(self, relay: Relay) -> int:
+        """Wait for the end, by the relay so that signals are still handed on, and return it."""
+        if self._waits:
+            relay.wait(self._socket.fileno())
+        self._socket.setblocking(True)
+        answer = self._response.json()
+        if error := (answer.get("Error") or {}).get("Message"):
             raise Failure(f"waiting for the container failed: {error}", ENGINE_FAILED)
-        return int(self._answer["StatusCode"])
+        return int(answer["StatusCode"])
 
     def close(self) -> None:
         """Stop waiting; for a container that did not start or was left running."""
         self._response.close()
 
 
-class ContainerControls:
-    """The person's signals and window size, for a container's first process."""
-
-    def __init__(self, session: Session, container: str) -> None:
-        self._api = session.api
-        self._container = container
-
-    def resize(self, width: int, height: int) -> None:
-        """Tell the container's terminal its size; one that has ended needs none."""
-        _quietly(lambda: self._api.resize(self._container, height, width))
-
-    def signal(self, number: int) -> None:
-        """Pass a signal on; one that has ended needs none."""
-        _quietly(lambda: self._api.kill(self._container, number))
-
-
 class ExecControls:
-    """The person's window size, for an exec; the Engine API can send it no signal."""
+    """What a person can do to an exec: the Engine API can resize it, but send it no signal."""
 
-    def __init__(self, session: Session, exec_id: str) -> None:
+    def __init__(self, session: Session, exec_id: str, container: str) -> None:
         self._api = session.api
         self._exec = exec_id
+        self._left = (
+            f"the command goes on in container {container}; "
+            f"`{session.program} stop {container}` ends both"
+        )
 
     def resize(self, width: int, height: int) -> None:
         """Tell the exec's terminal its size."""
@@ -90,6 +72,10 @@ class ExecControls:
 
     def signal(self, number: int) -> None:
         """Do nothing: there is no such operation."""
+
+    def interrupt(self) -> None:
+        """Leave it running, and say so."""
+        raise Interrupted(self._left)
 
 
 def _quietly(call: Callable[[], object]) -> None:
@@ -167,58 +153,51 @@ class Attended:
         """Attach, start, relay, and return the exit code; None when it was left running."""
         session, surface = self._session, self._session.surface
         source = surface.source(tty=self._tty) if stdin else None
-        connection = attach(
-            session,
-            self._container,
-            stdin=int(stdin),
-            stdout=int(streams[0]),
-            stderr=int(streams[1]),
-            detachKeys=detach_keys,
-        )
-        relay: Relay | None = None
-        exit_: Exit | None = None
-        try:
-            exit_ = Exit(
-                session, self._container, "removed" if self._removed else _condition(start)
+        with ExitStack() as undo:
+            undo.enter_context(surface.guard(self, tty=self._tty, proxy=proxy))
+            connection = attach(
+                session,
+                self._container,
+                stdin=int(stdin),
+                stdout=int(streams[0]),
+                stderr=int(streams[1]),
+                detachKeys=detach_keys,
             )
+            undo.callback(connection.close)
+            condition = "removed" if self._removed else _condition(start)
+            exit_ = Exit(session, self._container, condition)
+            undo.callback(exit_.close)
             if start is not None:
                 start()
-            controls = ContainerControls(session, self._container)
-            with surface.guard(controls, tty=self._tty, proxy=proxy):
-                relay = Relay(connection, surface, source, tty=self._tty)
-                return self._follow(relay, exit_, source)
-        finally:
-            if exit_ is not None:
-                exit_.close()
-            if relay is not None:
-                relay.close()
-            connection.close()
-            surface.flush()
+            relay = Relay(connection, surface, source, tty=self._tty)
+            undo.callback(relay.close)
+            undo.callback(surface.flush)
+            relay.run()
+            if source is not None and source.detached:
+                return None
+            code = exit_.code(relay)
+        if self._stopping:
+            raise Interrupted(f"container {self._name} was stopped (exit code {code})")
+        return code
 
-    def _follow(self, relay: Relay, exit_: Exit, source: Source | None) -> int | None:
-        while True:
-            try:
-                relay.run()
-                if source is not None and source.detached:
-                    return None
-                code = exit_.code()
-            except KeyboardInterrupt:
-                self._interrupted()
-            else:
-                if self._stopping:
-                    raise Interrupted(f"container {self._name} was stopped (exit code {code})")
-                return code
+    def resize(self, width: int, height: int) -> None:
+        """Tell the container's terminal its size; one that has ended needs none."""
+        _quietly(lambda: self._session.api.resize(self._container, height, width))
 
-    def _interrupted(self) -> None:
+    def signal(self, number: int) -> None:
+        """Pass a signal on; one that has ended needs none."""
+        _quietly(lambda: self._session.api.kill(self._container, number))
+
+    def interrupt(self) -> None:
         """Stop the container the first time, kill it the second, give up the third."""
         if not self._stops:
             raise Interrupted(
                 f"container {self._name} goes on; "
                 f"`{self._session.program} stop {self._name}` ends it"
-            ) from None
+            )
         self._stopping += 1
         if self._stopping > 2:
-            raise Interrupted(f"container {self._name} may still run") from None
+            raise Interrupted(f"container {self._name} may still run")
         if self._stopping == 1:
             self._session.surface.note(
                 f"Interrupted: stopping container {self._name} "

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import signal
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .failures import Usage
+from .signals import Signals
 from .surface import STDERR, STDOUT
 
 if TYPE_CHECKING:
@@ -82,7 +85,6 @@ class Cell:
     """
 
     program = "%container"
-    wake = None
 
     def __init__(self, body: str | None, *, live: bool) -> None:
         self.offers_input = body is not None
@@ -94,6 +96,8 @@ class Cell:
             STDERR: _Text(sys.stderr),
         }
         self._variables: dict[str, _Variable] = {}
+        self._signals = Signals()
+        self._controls: Controls | None = None
         self._dirty = False
         self._flushed = 0.0
 
@@ -147,12 +151,23 @@ class Cell:
         """Return the cell's body as standard input."""
         return Body(self._body, tty=tty)
 
-    def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> AbstractContextManager[None]:
-        """Do nothing: a cell is interrupted by an exception, and has no window."""
-        return nullcontext()
+    @property
+    def wake(self) -> int | None:
+        """Readable when the cell was interrupted."""
+        return self._signals.wake
+
+    @contextmanager
+    def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> Iterator[None]:
+        """Have an interrupt of the cell decided by `controls`."""
+        self._controls = controls
+        with self._signals.catching([signal.SIGINT]):
+            yield
 
     def woken(self) -> None:
-        """Do nothing: there is no `wake`."""
+        """Hand on the interrupts that came."""
+        for _ in self._signals.take():
+            if self._controls is not None:
+                self._controls.interrupt()
 
     def progress(self, title: str, *, aside: bool = False) -> Progress:
         """Return live bars in a notebook, one line in a terminal."""

@@ -148,7 +148,8 @@ def _connection_message(error: BaseException) -> str:
 
 
 def _is_system_error(error: BaseException) -> bool:
-    return isinstance(error, OSError) and bool(error.strerror)
+    # requests' exceptions are OSErrors too, with whatever they wrap as `errno` and `strerror`.
+    return isinstance(error, OSError) and isinstance(error.strerror, str)
 
 
 def _causes(error: BaseException) -> Iterator[OSError]:

@@ -47,6 +47,7 @@ class ContainerMagics(Magics):
         and {{.ID}} reach the container untouched.
         """
         from .cell import Cell
+        from .failures import Interrupted
         from .session import Session
         from .verbs import invoke
         from .words import split
@@ -56,6 +57,8 @@ class ContainerMagics(Magics):
         surface = Cell(cell, live=getattr(self.shell, "kernel", None) is not None)
         try:
             return invoke(Session(surface, self.client), split(line, names))
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted before it was done") from None
         finally:
             names.update(surface.variables())
 

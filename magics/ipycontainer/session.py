@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .failures import Failure
+from .failures import ENGINE_FAILED, Failure
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -78,6 +79,21 @@ class Session:
         if failure is None:
             raise error
         return failure
+
+    @contextmanager
+    def naming(self, image: str) -> Iterator[None]:
+        """Name the image where the engine says only that a name is malformed."""
+        from docker.errors import APIError
+
+        try:
+            yield
+        except APIError as error:
+            if "invalid reference format" not in str(error.explanation):
+                raise
+            raise Failure(
+                f"{image!r} is no name of an image: {error.explanation}; write [HOST/]NAME[:TAG]",
+                ENGINE_FAILED,
+            ) from error
 
     def extensions(self) -> set[str]:
         """Return what this engine serves under /ipycontainer; nothing on Docker or Podman."""

@@ -56,26 +56,32 @@ class Demux:
                 self._head.clear()
 
 
+def socket_of(response: Any) -> tuple[socket.socket, bytes]:
+    """Return the socket under a streamed reply, and what of its body was read ahead already.
+
+    What came in one packet with the headers waits in a buffer where no selector sees it.
+    """
+    reader = response.raw._fp.fp
+    found = getattr(getattr(reader, "raw", None), "_sock", None)
+    if not isinstance(found, socket.socket):
+        response.close()
+        raise Failure(
+            "streams of a container cannot be had over this DOCKER_HOST yet; "
+            "use a unix:// or tcp:// one"
+        )
+    found.setblocking(False)
+    try:
+        return found, bytes(reader.peek(1))
+    except _WAITING:
+        return found, b""
+
+
 class Connection:
     """The socket that is left of an HTTP request after the engine has answered it."""
 
     def __init__(self, response: Any) -> None:
         self._response = response  # when it is collected, it closes the socket
-        reader = response.raw._fp.fp
-        found = getattr(getattr(reader, "raw", None), "_sock", None)
-        if not isinstance(found, socket.socket):
-            response.close()
-            raise Failure(
-                "streams of a container cannot be had over this DOCKER_HOST yet; "
-                "use a unix:// or tcp:// one"
-            )
-        self.socket = found
-        found.setblocking(False)
-        # What came in one packet with the headers waits in the reader, not in the socket.
-        try:
-            self._early = bytes(reader.peek(1))
-        except _WAITING:
-            self._early = b""
+        self.socket, self._early = socket_of(response)
         self._buffer = bytearray(_CHUNK)
 
     def receive(self) -> memoryview | None:
@@ -123,10 +129,7 @@ class Connection:
 
 
 class Relay:
-    """Copies between a connection and a surface until the engine ends the stream.
-
-    `run` may be called again after a KeyboardInterrupt: it goes on where it was.
-    """
+    """Copies between a connection and a surface until the engine ends the stream."""
 
     def __init__(
         self, connection: Connection, surface: Surface, source: Source | None, *, tty: bool
@@ -145,11 +148,26 @@ class Relay:
 
     def run(self) -> None:
         """Relay both ways; returns at the end of the stream."""
+        self._surface.woken()
         while True:
             self._prepare()
             due = self._surface.tick()
             ready = self._selector.select(0 if self._connection.pending else due)
             if self._serve({key.fd: mask for key, mask in ready}):
+                break
+        self._drop_source()
+        self._selector.unregister(self._connection.socket)
+        self._surface.flush()
+
+    def wait(self, descriptor: int) -> None:
+        """Wait until something can be read, still handing on signals; after `run`."""
+        self._selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            ready = {key.fd for key, _ in self._selector.select()}
+            if self._surface.wake in ready:
+                self._surface.woken()
+            if descriptor in ready:
+                self._selector.unregister(descriptor)
                 return
 
     def close(self) -> None:

@@ -46,6 +46,9 @@ class Controls(Protocol):
     def signal(self, number: int) -> None:
         """Pass a signal on to the process."""
 
+    def interrupt(self) -> None:
+        """Do what interrupting the cell means; may raise `Interrupted` to give up."""
+
 
 class Progress(Protocol):
     """What a transfer looks like while it goes on."""

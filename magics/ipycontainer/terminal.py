@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .failures import Failure, Usage
+from .signals import Signals
 from .surface import STDOUT
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class Terminal:
     offers_input = True
 
     def __init__(self) -> None:
-        self.wake: int | None = None
-        self._caught: list[int] = []
+        self._signals = Signals()
         self._controls: Controls | None = None
 
     def say(self, text: str) -> None:
@@ -81,52 +81,31 @@ class Terminal:
             raise Failure("the input device is not a TTY; leave -t away when input is piped")
         return Keyboard(_DETACH_KEYS if tty else None)
 
-    def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> AbstractContextManager[None]:
-        """Raw mode and window size for a tty, signals passed on with `proxy`."""
-        return self._guarded(controls, tty=tty and sys.stdin.isatty(), proxy=proxy)
+    @property
+    def wake(self) -> int | None:
+        """Readable when there are signals to pass on."""
+        return self._signals.wake
 
     @contextmanager
-    def _guarded(self, controls: Controls, *, tty: bool, proxy: bool) -> Iterator[None]:
+    def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> Iterator[None]:
+        """Raw mode and window size for a tty, signals passed on with `proxy`."""
+        raw = tty and sys.stdin.isatty()
         numbers = [signal.Signals[name] for name in _PROXIED if hasattr(signal, name)]
         with ExitStack() as undo:
             self._controls = controls
-            undo.enter_context(self._woken_by(numbers if proxy and not tty else [], resize=tty))
-            if tty:
+            caught = numbers if proxy and not raw else []
+            undo.enter_context(self._signals.catching([*caught, *_resizes(raw=raw)]))
+            if raw:
                 undo.enter_context(_raw_mode())
-                self._resize()
+                # The first size is told when the relay begins: then the process is there.
+                for number in _resizes(raw=raw):
+                    self._signals.note(number)
             yield
-
-    @contextmanager
-    def _woken_by(self, numbers: list[signal.Signals], *, resize: bool) -> Iterator[None]:
-        # A handler runs between any two bytecodes, also inside docker-py's locks; so it only notes
-        # the signal, and the pipe wakes the relay, which passes it on.
-        caught = [*numbers, *([signal.SIGWINCH] if resize else [])]
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        before = {number: signal.signal(number, self._catch) for number in caught}
-        previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        self.wake = reader
-        try:
-            yield
-        finally:
-            self.wake = None
-            signal.set_wakeup_fd(previous)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(reader)
-            os.close(writer)
-
-    def _catch(self, number: int, frame: object) -> None:
-        self._caught.append(number)
 
     def woken(self) -> None:
         """Pass on the signals that came."""
-        if self.wake is not None:
-            os.read(self.wake, _CHUNK)
-        while self._caught:
-            number = self._caught.pop(0)
-            if number == getattr(signal, "SIGWINCH", None):
+        for number in self._signals.take():
+            if number in _resizes(raw=True):
                 self._resize()
             elif self._controls is not None:
                 self._controls.signal(number)
@@ -147,6 +126,11 @@ class Terminal:
         if text := listing.text():
             print(text, flush=True)
         return None
+
+
+def _resizes(*, raw: bool) -> list[int]:
+    """The signal that a terminal's window sends, where there is one."""
+    return [signal.SIGWINCH] if raw and hasattr(signal, "SIGWINCH") else []
 
 
 @contextmanager

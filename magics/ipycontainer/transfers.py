@@ -40,9 +40,10 @@ def pull(
     repository, tag = parse_repository_tag(name)
     full = name if tag or all_tags else f"{name}:latest"
     view = _view(session, f"Pulling {full}", quiet=quiet, aside=aside)
-    stream = session.api.pull(
-        repository, tag, stream=True, decode=True, platform=platform, all_tags=all_tags
-    )
+    with session.naming(name):
+        stream = session.api.pull(
+            repository, tag, stream=True, decode=True, platform=platform, all_tags=all_tags
+        )
     last = _follow(view, stream)
     view.done(f"{full} is up to date" if "up to date" in last else f"Pulled {full}")
 

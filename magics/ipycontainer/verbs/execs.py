@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import Any
 
 import click
 
 from ..attached import ExecControls, start_exec
-from ..failures import ContainerExit, Interrupted
+from ..failures import ContainerExit
 from ..session import Session
 from ..streams import Relay
 from .base import PASSTHROUGH, container_argument, flag, main, pass_session, variables
@@ -65,21 +66,12 @@ def _relayed(session: Session, container: str, exec_id: str, flags: Flags) -> bo
     """Relay the streams to their end; False when the person left it running."""
     surface, tty = session.surface, flags["tty"]
     source = surface.source(tty=tty) if flags["interactive"] else None
-    connection = start_exec(session, exec_id, tty=tty)
-    relay: Relay | None = None
-    try:
-        with surface.guard(ExecControls(session, exec_id), tty=tty, proxy=False):
-            relay = Relay(connection, surface, source, tty=tty)
-            relay.run()
-    except KeyboardInterrupt:
-        # The Engine API can signal a container, not an exec.
-        raise Interrupted(
-            f"the command goes on in container {container}; "
-            f"`{session.program} stop {container}` ends both"
-        ) from None
-    finally:
-        if relay is not None:
-            relay.close()
-        connection.close()
-        surface.flush()
+    controls = ExecControls(session, exec_id, container)
+    with surface.guard(controls, tty=tty, proxy=False), ExitStack() as undo:
+        connection = start_exec(session, exec_id, tty=tty)
+        undo.callback(connection.close)
+        relay = Relay(connection, surface, source, tty=tty)
+        undo.callback(relay.close)
+        undo.callback(surface.flush)
+        relay.run()
     return source is None or not source.detached

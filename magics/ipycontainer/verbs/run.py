@@ -167,26 +167,35 @@ def _streams(attached: tuple[str, ...]) -> tuple[bool, bool]:
 
 
 def _create(session: Session, image: str, command: tuple[str, ...], flags: Flags) -> str:
-    from docker.errors import ImageNotFound
-
     api = session.api
     host = api.create_host_config(**host_config_of(flags))
     config = api.create_container_config(**config_of(flags, image, command), host_config=host)
     if flags["pull"] == "always":
         _fetch(session, image, flags)
-    try:
-        made = api.create_container_from_config(config, flags["name"], flags["platform"])
-    except ImageNotFound:
-        if flags["pull"] != "missing":
-            raise
-        session.surface.note(f"Unable to find image '{image}' here; pulling it")
-        _fetch(session, image, flags)
-        made = api.create_container_from_config(config, flags["name"], flags["platform"])
+    with session.naming(image):
+        made = _create_pulling(session, config, image, flags)
     for warning in made.get("Warnings") or ():
         session.surface.note(f"WARNING: {warning}")
     if flags["cidfile"]:
         Path(flags["cidfile"]).write_text(made["Id"], encoding="ascii")
     return str(made["Id"])
+
+
+def _create_pulling(session: Session, config: Any, image: str, flags: Flags) -> dict[str, Any]:
+    from docker.errors import ImageNotFound
+
+    def make() -> dict[str, Any]:
+        arguments = config, flags["name"], flags["platform"]
+        return dict(session.api.create_container_from_config(*arguments))
+
+    try:
+        return make()
+    except ImageNotFound:
+        if flags["pull"] != "missing":
+            raise
+    session.surface.note(f"Unable to find image '{image}' here; pulling it")
+    _fetch(session, image, flags)
+    return make()
 
 
 def _fetch(session: Session, image: str, flags: Flags) -> None:

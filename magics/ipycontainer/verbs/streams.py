@@ -41,7 +41,6 @@ def logs(session: Session, /, container: str, **flags: Any) -> None:
     """Show what a container has said."""
     surface, api = session.surface, session.api
     surface.redirect(flags["out_name"], flags["err_name"])
-    tty = api.inspect_container(container)["Config"]["Tty"]
     params = {
         "stdout": 1,
         "stderr": 1,
@@ -49,6 +48,7 @@ def logs(session: Session, /, container: str, **flags: Any) -> None:
         **{name: int(flags[name]) for name in ("follow", "timestamps", "details")},
         **{n: f"{instant(flags[n]):.9f}" for n in ("since", "until") if flags[n] is not None},
     }
+    tty = api.inspect_container(container)["Config"]["Tty"]
     url = api._url("/containers/{0}/logs", container)
     response = api._get(url, params=params, stream=True)
     api._raise_for_status(response)

@@ -35,7 +35,7 @@ def version(session: Session, template: str | None) -> None:
     facts = {
         "ipycontainer": client["Version"],
         "docker-py": f"{client['docker-py']} (API {session.api._version})",
-        name: engine.get("Version", ""),
+        "Engine": f"{name} {engine.get('Version', '')}",
         "API": f"{engine.get('ApiVersion')} (at least {engine.get('MinAPIVersion')})",
         "Kernel": engine.get("KernelVersion", ""),
         "Platform": f"{engine.get('Os')}/{engine.get('Arch')}",
