@@ -149,6 +149,7 @@ def test_a_pid_that_is_another_process_now_is_not_joined(session: Session) -> No
         os.kill(kept["pid"], 9)
 
 
+@pytest.mark.needs("root")
 def test_another_users_process_is_not_joined(session: Session) -> None:
     stat = Path(f"/proc/{os.getpid()}/stat").read_text()
     started = int(stat.rpartition(")")[2].split()[19])
@@ -157,9 +158,8 @@ def test_another_users_process_is_not_joined(session: Session) -> None:
     assert session.pin != os.getpid()
 
 
+@pytest.mark.needs("root")
 def test_root_stays_where_it_is(tmp_path: Path) -> None:
-    if os.getuid() != 0:
-        pytest.skip("needs root")
     before = os.readlink("/proc/self/ns/user")
     ids = userns.enter(tmp_path)
     assert os.readlink("/proc/self/ns/user") == before
