@@ -1,4 +1,4 @@
-"""What of the cgroup seam needs no cgroup: v2's units, a machine with none, the cost of importing."""
+"""What of the cgroup seam needs no cgroup: v2's units, a machine with none, the import."""
 
 import subprocess
 import sys
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from ipycontainer_runtime.linux import cgroup
-from ipycontainer_runtime.linux.cgroup import CgroupError, base
+from ipycontainer_runtime.linux.cgroup import CgroupError
 from ipycontainer_runtime.linux.cgroup.nothing import Nothing
 from ipycontainer_runtime.linux.cgroup.v2 import plan, weight
 
 RUNTIME = str(Path(cgroup.__file__).parents[3])
-ALL = {
+ALL: dict[str, dict[str, object]] = {
     "memory": {"limit": 1 << 30, "swap": 3 << 30, "reservation": 1 << 20},
     "cpu": {"shares": 1024, "quota": 50000, "period": 100000, "cpus": "0-1", "mems": "0"},
     "pids": {"limit": 7},
@@ -20,7 +20,7 @@ ALL = {
 }
 
 
-def files(resources: base.Resources) -> dict[str, object]:
+def files(resources: dict[str, dict[str, object]]) -> dict[str, object]:
     return {name: value for _, name, value, _ in plan(resources)}
 
 
@@ -77,7 +77,7 @@ def test_without_cgroups_nothing_is_limited_and_pausing_is_refused() -> None:
     made.limit(ALL)
     made.attach(0)
     assert (made.pids(), made.oom_kills(), made.usage(), made.remove()) == ([], 0, {}, True)
-    with pytest.raises(CgroupError, match="cannot pause box: .*--pause=false"):
+    with pytest.raises(CgroupError, match=r"cannot pause box: .*--pause=false"):
         made.freeze(True)
 
 
