@@ -146,6 +146,9 @@ def _become_pin(go: int, say: int) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
             os.dup2(null, fd)
+        # It outlives the engine: with a copy of its socket, clients would wait there for ever.
+        os.closerange(3, say)
+        os.closerange(say + 1, os.sysconf("SC_OPEN_MAX"))
         sleep = shutil.which("sleep", path=os.defpath) or "/bin/sleep"
         os.execve(sleep, ["sleep", FOREVER], {})  # noqa: S606 - that is what becoming it means
     except OSError as error:
