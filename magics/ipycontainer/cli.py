@@ -10,6 +10,8 @@ from .failures import ContainerExit, Failure
 from .session import Session
 from .terminal import Terminal
 
+# A shell asks for completions by it: eval "$(_IPYCONTAINER_COMPLETE=bash_source ipycontainer)".
+COMPLETE_VARIABLE = "_IPYCONTAINER_COMPLETE"
 DEBUG_VARIABLE = "IPYCONTAINER_DEBUG"
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -34,10 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     from . import connect
-    from .verbs import invoke
+    from .verbs import complete, invoke
 
+    session = Session(Terminal(), connect)
+    if instruction := os.environ.get(COMPLETE_VARIABLE):
+        return complete(session, COMPLETE_VARIABLE, instruction)
     try:
-        invoke(Session(Terminal(), connect), arguments)
+        invoke(session, arguments)
     except ContainerExit as failure:
         if failure.memory is not None:
             _complain(str(failure))

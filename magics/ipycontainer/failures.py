@@ -102,6 +102,8 @@ def explain(error: BaseException, program: str) -> Failure | None:
     """
     if isinstance(error, Failure):
         return error
+    if isinstance(error, BrokenPipeError):
+        return None  # whoever read our output has left: nothing to tell, and nobody to tell it
     kind = {cls.__name__ for cls in type(error).__mro__}
     module = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
     if "click" in module:

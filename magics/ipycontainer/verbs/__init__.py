@@ -7,8 +7,8 @@ with `@main.command()` in one of the modules imported here.
 
 from . import containers, engine, execs, images, looking, run, streams, system  # noqa: F401 - each adds its verbs to `main`
 from .aliases import add_aliases
-from .base import invoke, main
+from .base import complete, invoke, main
 
 add_aliases(main)
 
-__all__ = ["invoke", "main"]
+__all__ = ["complete", "invoke", "main"]

@@ -48,6 +48,13 @@ def invoke(session: Session, arguments: Sequence[str]) -> object:
         raise failure from error
 
 
+def complete(session: Session, variable: str, instruction: str) -> int:
+    """Answer a shell's question for completions, or with the script that asks it; an exit code."""
+    from click.shell_completion import shell_complete
+
+    return shell_complete(main, {"obj": session}, session.program, variable, instruction)
+
+
 def _completed(names: Callable[[Session], list[str]]) -> Any:
     """Return a completion callback that offers the names which the engine knows."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +61,8 @@ def run(
     command fails, so does the cell; interrupting the cell stops the container.
     """
     session.surface.redirect(flags["out_name"], flags["err_name"])
-    container = _create(session, image, command, flags)
+    with _engines_fault(session):
+        container = _create(session, image, command, flags)
     if flags["detach"]:
         _start(session, container)
         return _returned(session, container)
@@ -199,13 +202,18 @@ def _create_pulling(session: Session, config: Any, image: str, flags: Flags) -> 
 
 
 def _fetch(session: Session, image: str, flags: Flags) -> None:
-    """Pull for a run; whatever fails is the engine's failure, 125 on the command line."""
+    pull_image(session, image, platform=flags["platform"], quiet=flags["quiet"], aside=True)
+
+
+@contextmanager
+def _engines_fault(session: Session) -> Iterator[None]:
+    """What fails before there is a container is the engine's: 125 on the command line."""
     try:
-        pull_image(session, image, platform=flags["platform"], quiet=flags["quiet"], aside=True)
+        yield
     except Exception as error:
         failure = session.explained(error)
         failure.exit_code = ENGINE_FAILED
-        raise failure from error
+        raise failure from (None if failure is error else error)
 
 
 def _start(session: Session, container: str) -> None:
