@@ -35,17 +35,19 @@ def test_a_blob_is_named_by_its_digest(tmp_path: Path) -> None:
 
 def test_a_blob_with_another_digest_leaves_nothing(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
-    with pytest.raises(Corrupt, match="other content"), store.writer(DIGEST) as writer:
+    with store.writer(DIGEST) as writer:
         writer.write(b"else")
-        writer.commit()
+        with pytest.raises(Corrupt, match="other content"):
+            writer.commit()
     assert files(tmp_path) == []
 
 
 def test_a_blob_shorter_than_declared_leaves_nothing(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
-    with pytest.raises(Corrupt, match="has 3 bytes where 7"), store.writer(DIGEST, 7) as writer:
+    with store.writer(DIGEST, 7) as writer:
         writer.write(CONTENT[:3])
-        writer.commit()
+        with pytest.raises(Corrupt, match="has 3 bytes where 7"):
+            writer.commit()
     assert files(tmp_path) == []
 
 

@@ -61,12 +61,12 @@ class OverlaySnapshotter:
         mounts = self.mounts(container, chain_ids)
         for name in ("upper", "work", "rootfs"):
             (container / name).mkdir(exist_ok=True)
-        # An overlay's root has the mode and owner of its upper folder, not of the image's root.
+        # An overlay's root has the mode, owner and time of its upper folder, not of the image's.
         upper = container / "upper"
-        root = self._layers.diff(chain_ids[-1]).stat() if chain_ids else None
-        if root is not None:
-            os.chown(upper, root.st_uid, root.st_gid)
-        upper.chmod(root.st_mode & 0o7777 if root is not None else 0o755)
+        root = (self._layers.diff(chain_ids[-1]) if chain_ids else self._layers.init()).stat()
+        os.chown(upper, root.st_uid, root.st_gid)
+        upper.chmod(root.st_mode & 0o7777)
+        os.utime(upper, ns=(root.st_mtime_ns, root.st_mtime_ns))
         return mounts
 
     def mounts(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:

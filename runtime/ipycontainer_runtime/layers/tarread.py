@@ -367,7 +367,7 @@ def _parse_number(field: bytes) -> int:
     if not text:
         return 0
     if not text.isdigit() or text.strip(b"01234567"):
-        raise Corrupt(f"the layer has a header with {text!r} where an octal number is wanted")
+        raise Corrupt(f"the layer is no tar archive: a header has {text!r} for an octal number")
     return int(text, 8)
 
 
