@@ -18,11 +18,13 @@ def test_dockerd_runs_the_python_image(dockerd: Host, debian_python: str) -> Non
     assert json.loads(said) == [3]
 
 
+@pytest.mark.ordinary_user
 def test_an_engine_starts_and_leaves_nothing(engine: Engine) -> None:
     assert engine.client.ping()
     assert engine.pid > 0
 
 
+@pytest.mark.ordinary_user
 def test_a_killed_engine_starts_again(engine: Engine) -> None:
     before = engine.pid
     engine.kill()
@@ -30,6 +32,7 @@ def test_a_killed_engine_starts_again(engine: Engine) -> None:
     assert engine.pid != before
 
 
+@pytest.mark.ordinary_user
 @pytest.mark.needs("docker", "busybox")
 def test_our_engine_runs_the_busybox_image(shared_engine: Engine, busybox: str) -> None:
     said = shared_engine.succeed("run", "--rm", "--network", "none", busybox, "echo", "hi")
