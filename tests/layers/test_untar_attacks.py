@@ -45,7 +45,7 @@ def test_a_path_that_climbs_is_refused(unpack: Unpacker, outside: Path, name: st
 
 
 def test_an_absolute_path_stays_under_the_root(unpack: Unpacker, outside: Path) -> None:
-    # untar._clean: `name.strip(b"/")`
+    # untar._clean: `name.strip(b"/")`, and beneath.open_folder: RESOLVE_IN_ROOT; one of them does
     root = unpack(archive(member(f"/{outside}/file", b"evil")))
     assert untouched(outside)
     assert (root / str(outside)[1:] / "file").read_text() == "evil"
@@ -112,11 +112,9 @@ def test_a_hard_link_to_outside_is_refused(unpack: Unpacker, outside: Path, targ
 
 def test_a_hard_link_to_a_symlink_is_a_symlink(unpack: Unpacker, outside: Path) -> None:
     # untar._hard_link: follow_symlinks=False
-    root = unpack(
-        archive(symlink("l", f"{outside}/file"), link("hard", "l"), member("hard", b"evil"))
-    )
+    root = unpack(archive(symlink("l", f"{outside}/file"), link("hard", "l")))
     assert untouched(outside)
-    assert (root / "hard").read_bytes() == b"evil"
+    assert (root / "hard").is_symlink()
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh...", "d/.wh..", "d/.wh..."])
