@@ -85,9 +85,11 @@ def _serve(where: Paths, fd: int | None, idle: float) -> None:
 
 
 def _become_root(where: Paths) -> bool:
-    """Enter the user namespace of an ordinary user's engine; True when there is one."""
+    """Enter the user namespace of an ordinary user's engine; True when we are in any."""
     if os.geteuid() == 0:
-        return False
+        from ipycontainer_runtime.layers.ownership import in_user_namespace
+
+        return in_user_namespace()
     from ipycontainer_runtime.linux import userns
 
     return userns.enter(where.run).rootless
@@ -155,6 +157,10 @@ async def _run(where: Paths, listener: socket.socket, idle: float, *, rootless: 
     await _until_left(engine, server, idle)
     where.pid.unlink(missing_ok=True)
     await asyncio.wait_for(engine.close(), _CLOSING_SECONDS)
+    if rootless and not engine.runs_containers:
+        from ipycontainer_runtime.linux import userns
+
+        userns.release(where.run)
 
 
 async def _until_left(engine: "Engine", server: "Server", idle: float) -> None:

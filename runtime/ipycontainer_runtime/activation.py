@@ -32,6 +32,7 @@ if os.fork():
 gc.disable()
 os.closerange(3, {fd})
 os.closerange({fd} + 1, 4096)
+os.set_inheritable({fd}, False)
 package, *others = {path!r}
 if package not in sys.path:
     sys.path.insert(0, package)

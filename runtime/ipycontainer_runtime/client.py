@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 HOST_VARIABLE = "DOCKER_HOST"
+# What the engine speaks, being of one release with this client: asking it would be a round trip.
+API_VERSION = "1.50"
 _ELSEWHERE = "DOCKER_HOST=unix:///path, tcp://host:port or ssh://user@host points at another engine"
 
 # docker-py takes None for "no limit", which `wait` and `attach` need; its type stubs do not say so.
@@ -139,12 +141,10 @@ def _connect_here(where: Paths) -> "DockerClient":
     # The engine starts while docker-py, which takes as long, is imported.
     first = activation.activate(where)
     import docker
-    from docker.constants import DEFAULT_DOCKER_API_VERSION
-
     from ipycontainer_runtime.transport import EngineAdapter
 
     client = docker.DockerClient(
-        base_url=f"unix://{where.socket}", version=DEFAULT_DOCKER_API_VERSION, timeout=_NEVER
+        base_url=f"unix://{where.socket}", version=API_VERSION, timeout=_NEVER
     )
     client.api.mount("http+docker://", EngineAdapter(where, first))
     # Proxies and .netrc mean nothing to a unix socket; looking for them is 0.3 ms a request.

@@ -16,6 +16,8 @@ from ipycontainer_runtime.errors import Forbidden, InvalidParameter, Unavailable
 from ipycontainer_runtime.paths import Paths
 from support import leftovers
 
+pytestmark = pytest.mark.ordinary_user
+
 ASK_PID = """
 import json, socket, sys
 from ipycontainer_runtime import activation

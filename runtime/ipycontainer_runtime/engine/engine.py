@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.capture import HOST, Captures
+from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.execs import Execs
@@ -59,6 +60,7 @@ class Engine:
             activity=self.activity,
             paths=self.paths,
         )
+        self.cgroups = Cgroups()
         filters = Filters(self.paths.run)
         self.execs = Execs(containers=self.containers, rootless=self.rootless, seccomp=filters.path)
         self.lifecycle = Lifecycle(
@@ -68,6 +70,7 @@ class Engine:
             activity=self.activity,
             execs=self.execs,
             seccomp=filters.path,
+            cgroups=self.cgroups,
             rootless=self.rootless,
         )
         self.logs = Logs(containers=self.containers)
@@ -113,6 +116,11 @@ class Engine:
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""
         await self.shims.close()
+
+    @property
+    def runs_containers(self) -> bool:
+        """True when shims go on after this engine."""
+        return any(container.state.running for container in self.containers.all())
 
     def _held_by_containers(self) -> Iterable[str]:
         return {chain for container in self.containers.all() for chain in container.record.chain}
