@@ -51,7 +51,7 @@ def _parse(text: str) -> Line:
     if not found:
         return Line(text, text, None)
     words = [ast.literal_eval(f"b{word}") for word in re.findall(r'"(?:[^"\\]|\\.)*"', found[1])]
-    return Line(text, found[2], list(zip(words[::2], words[1::2], strict=True)))
+    return Line(text, found[2], tuple(zip(words[::2], words[1::2], strict=True)))
 
 
 def run(line: Line, environment: Mapping[str, str]) -> Said:
