@@ -149,6 +149,7 @@ async def _run(where: Paths, listener: socket.socket, idle: float, *, rootless: 
         loop.add_signal_handler(number, engine.leave.set)
     server = Server(application(engine), listener, where, engine.activity)
     await engine.start()
+    _allow_many_descriptors()
     where.pid.write_text(f"{os.getpid()}\n")
     # What was imported stays: the collector need not look at it again.
     gc.enable()
@@ -161,6 +162,14 @@ async def _run(where: Paths, listener: socket.socket, idle: float, *, rootless: 
         from ipycontainer_runtime.linux import userns
 
         userns.release(where.run)
+
+
+def _allow_many_descriptors() -> None:
+    """Raise the soft limit for clients and shims, once containers cannot inherit it any more."""
+    import resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _until_left(engine: "Engine", server: "Server", idle: float) -> None:

@@ -141,6 +141,7 @@ def _connect_here(where: Paths) -> "DockerClient":
     # The engine starts while docker-py, which takes as long, is imported.
     first = activation.activate(where)
     import docker
+
     from ipycontainer_runtime.transport import EngineAdapter
 
     client = docker.DockerClient(

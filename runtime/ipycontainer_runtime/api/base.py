@@ -5,6 +5,7 @@ Handlers hold no logic: they read a request, call one use case of the engine and
 
 import asyncio
 import re
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -243,8 +244,9 @@ class Stream:
         trace: TracebackType | None,
     ) -> bool:
         self._handler._streaming = None
-        if isinstance(error, asyncio.CancelledError):
-            return self._handler._gone
+        if isinstance(error, asyncio.CancelledError) and self._handler._gone:
+            _uncancel()
+            return True
         if isinstance(error, StreamClosedError):
             return True
         if isinstance(error, ContainerError) and self._begun:
@@ -252,6 +254,13 @@ class Stream:
             await self.json({"errorDetail": {"message": message}, "error": message})
             return True
         return False
+
+
+def _uncancel() -> None:
+    """Make the task whole again: 3.11 began to count how often one was cancelled."""
+    task = asyncio.current_task()
+    if task is not None and sys.version_info >= (3, 11):
+        task.uncancel()
 
 
 def _checked_version(major: int, minor: int) -> tuple[int, int]:
