@@ -15,8 +15,6 @@ MASKS = tuple(
         (r"\b\d+(\.\d+)?(kB|MB|GB|B)\b", "<size>"),
         # Docker leaves out a step of the progress that another follows within 100 ms.
         (r"<id12>: Verifying Checksum\n", ""),
-        # A shell draws its prompt again when it is told its window's size, soon after it started.
-        (r"(/ # \x1b\[6n)(/ # \x1b\[J)+", r"\1"),
         # Columns are as wide as their longest value, which the masks have changed.
         (r"[ \t]+\n", "\n"),
         (r" {2,}", "  "),
