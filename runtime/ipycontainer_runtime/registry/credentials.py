@@ -126,7 +126,8 @@ class Given:
 def _decode_header(header: str) -> _Entry:
     try:
         # Docker writes base64url with padding, docker-py without newlines; both decode so.
-        raw = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
+        padded = header + "=" * (-len(header) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
         return msgspec.json.decode(raw or b"{}", type=_Entry)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise InvalidParameter(
