@@ -64,7 +64,7 @@ class Unpacker:
         self,
         data: bytes,
         *,
-        rootless: bool = False,
+        rootless: bool | None = None,
         limits: Limits = DEFAULT_LIMITS,
         lowers: tuple[Path, ...] = (),
     ) -> Path:
@@ -75,7 +75,7 @@ class Unpacker:
             chain_id = f"sha256:{self.count:064x}"
             return finish(staging, applied, chain_id, lowers)
 
-    def apply(self, data: bytes, staging: Any, rootless: bool, limits: Limits) -> Applied:
+    def apply(self, data: bytes, staging: Any, rootless: bool | None, limits: Limits) -> Applied:
         return apply(pieces(data), staging, ownership=Mapped(rootless=rootless), limits=limits)
 
 

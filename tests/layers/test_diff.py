@@ -54,6 +54,7 @@ class Box:
         self.root = folder / "rootfs"
         text = f"lowerdir={':'.join(options.lowerdir)}"
         text += f",upperdir={options.upperdir},workdir={options.workdir}"
+        text += ",userxattr" if options.userxattr else ""
         subprocess.run(["mount", "-t", "overlay", "-o", text, "overlay", self.root], check=True)
 
     def close(self) -> None:
@@ -210,7 +211,7 @@ def test_a_folder_swapped_for_a_symlink_gives_nothing_of_the_host(
 def test_overlays_marks_are_not_packed(box: Box) -> None:
     upper = box.folder / "upper"
     (upper / "d").mkdir()
-    os.setxattr(upper / "d", b"trusted.overlay.origin", b"x")
+    os.setxattr(upper / "d", box.ownership.overlay_prefix + b"overlay.origin", b"x")
     os.setxattr(upper / "d", b"user.kept", b"y")
     packed, root = box.commit()
     assert os.listxattr(root / "d") == ["user.kept"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ipycontainer_runtime.layers.tarread import BLOCK, REGULAR, Entry
 
 # Pieces are gathered to this many bytes: a chunk costs a lock and a wake-up.
-_GATHER = 1 << 18
+_GATHER = 1 << 20
 _OCTAL_7, _OCTAL_11 = 1 << 21, 1 << 33
 
 
