@@ -35,6 +35,14 @@ def version_text(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
+_HEADERS = {
+    "Api-Version": version_text(API_VERSION),
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"ipycontainer/{__version__} (linux)",
+}
+
+
 class EngineHandler(RequestHandler):
     """One endpoint; subclasses define `get`, `post`, … and are listed in their module's ROUTES.
 
@@ -61,10 +69,8 @@ class EngineHandler(RequestHandler):
 
     def set_default_headers(self) -> None:
         """Send what clients negotiate by."""
-        self.set_header("Api-Version", version_text(API_VERSION))
-        self.set_header("Docker-Experimental", "false")
-        self.set_header("Ostype", "linux")
-        self.set_header("Server", f"ipycontainer/{__version__} (linux)")
+        # Past set_header(), which would check these constants in every reply.
+        self._headers.update(_HEADERS)
 
     def compute_etag(self) -> None:
         """Send no Etag: replies describe what changes all the time."""

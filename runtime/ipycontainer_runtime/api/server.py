@@ -24,7 +24,6 @@ from ipycontainer_runtime.paths import Paths
 _MAX_HEADER = 256 << 10
 # JSON alone. Handlers that take archives stream them.
 _MAX_BODY = 16 << 20
-_HEADER_TIMEOUT = 3600.0
 _AT_ONCE = 64
 _ZERO = b"\0" * 4
 
@@ -43,8 +42,10 @@ class Server(httputil.HTTPServerConnectionDelegate):
         self._listener = listener
         self._paths = paths
         self._activity = activity
+        # No time limit on heads: whoever can connect may keep a connection open, the engine leaves
+        # all the same, and the timer would be a tenth of a ping's time.
         self._params = HTTP1ConnectionParameters(
-            header_timeout=_HEADER_TIMEOUT, max_header_size=_MAX_HEADER, max_body_size=_MAX_BODY
+            max_header_size=_MAX_HEADER, max_body_size=_MAX_BODY
         )
         self._streams: dict[object, IOStream] = {}
         self._busy: set[object] = set()

@@ -1,6 +1,6 @@
 """The System tag of the Engine API: ping, version, info, events."""
 
-from ipycontainer_runtime.api.base import API_VERSION, EngineHandler, version_text
+from ipycontainer_runtime.api.base import EngineHandler
 
 
 class Ping(EngineHandler):
@@ -20,7 +20,6 @@ class Ping(EngineHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-cache, no-store, must-revalidate")
         self.set_header("Pragma", "no-cache")
-        self.set_header("Api-Version", version_text(API_VERSION))
         self.set_header("Builder-Version", "1")
         self.set_header("Swarm", "inactive")
 
