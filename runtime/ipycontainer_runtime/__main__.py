@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 60.0
 IDLE_VARIABLE = "IPYCONTAINER_IDLE"
 # How long an engine may take to leave, before the next one gives up on the data root.
-_LEAVING_SECONDS = 2.0
+_LEAVING_SECONDS = 1.0
 _GRACE_SECONDS = 0.5
 _CLOSING_SECONDS = 10.0
 

@@ -8,15 +8,21 @@ import raw
 
 from ipycontainer_runtime import activation, client
 from ipycontainer_runtime.paths import Paths
+from support.engines import running_engine
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Paths]:
+    with running_engine() as engine:
+        yield engine.paths
 
 
 @pytest.fixture
-def running(folders: Paths) -> Iterator[Paths]:
-    client.url()
-    yield folders
+def running(served: Paths) -> Iterator[Paths]:
+    yield served
     # Whatever was sent, the engine is alive and has nothing to complain of.
-    assert get(folders, "/_ping") == (200, b"OK")
-    assert client.logs() == ""
+    assert get(served, "/_ping") == (200, b"OK")
+    assert client.logs(served) == ""
 
 
 def get(where: Paths, path: str, method: str = "GET") -> tuple[int, bytes]:
@@ -131,7 +137,7 @@ def test_filters_that_do_not_exist_are_named(running: Paths) -> None:
 
 
 def test_a_hundred_clients_that_vanish_leave_no_descriptor(running: Paths) -> None:
-    pid = client.pid()
+    pid = client.pid(running)
     before = descriptors(pid)
     for _ in range(100):
         with activation.dial(running) as sock:
