@@ -5,6 +5,7 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
 
     async def run() -> None:
+        # A client that waits for a thread in which to read would stall its container.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(128))
         async with AsyncExitStack() as stack:
             for value in arguments.values():
                 if isinstance(value, Engine):

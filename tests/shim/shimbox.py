@@ -21,6 +21,7 @@ from ipycontainer_runtime.shim.client import (
     Started,
     StartRequest,
 )
+from ipycontainer_runtime.shim.log import read
 
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
 KINDS = ("mount", "pid", "network", "ipc", "uts", "cgroup")
@@ -109,14 +110,19 @@ class Container:
 
     async def exec(self, *args: str, **options: Any) -> tuple[Started, socket.socket]:
         ours, theirs = socket.socketpair()
-        fields = {k: options.pop(k) for k in ("tty", "stdin") if k in options}
+        fields = {"tty": options.pop("tty", False), "stdin": options.get("stdin", False)}
         request = ExecRequest(
             options.pop("id", f"exec{next(_numbers)}"),
-            process(*args, terminal=fields.get("tty", False)),
+            process(*args, terminal=fields["tty"]),
             attach=AttachOptions(**options),
             **fields,
         )
         return await self.connection.exec(request, theirs), ours
+
+    def text(self) -> bytes:
+        """Return what is in the log."""
+        entries = read(self.log, self.request.log.driver, lines=False)
+        return b"".join(entry.data for entry in entries)
 
     async def exited(self, seconds: float = 30) -> Exited:
         return await asyncio.wait_for(asyncio.shield(self.exit), seconds)
@@ -139,7 +145,12 @@ class Engine:
         await self.close()
 
     async def container(
-        self, *args: str, log: str = "local", tty: bool = False, **fields: Any
+        self,
+        *args: str,
+        log: str = "local",
+        log_options: LogOptions | None = None,
+        tty: bool = False,
+        **fields: Any,
     ) -> Container:
         """Return a container that only needs to be started."""
         identity = f"{os.getpid():08x}{next(_numbers):024x}{'0' * 32}"
@@ -148,7 +159,7 @@ class Engine:
         request = StartRequest(
             bundle(self.image.path, state, process(*args, terminal=tty)),
             state,
-            LogOptions(log, state / "log"),
+            log_options or LogOptions(log, state / "log"),
             tty=tty,
         )
         events: list[Event] = []

@@ -43,9 +43,9 @@ class Attachment:
         self._paused = self._finishing = self._gone = self._closed = False
 
     @property
-    def idle(self) -> bool:
-        """Whether everything was sent."""
-        return not self._queue
+    def behind(self) -> bool:
+        """Whether it must catch up before more output is read; a replay holds up nobody."""
+        return bool(self._queue) and self._replay is None
 
     def begin(self) -> None:
         """Take up work, now that the process has its streams."""

@@ -4,6 +4,7 @@
 be logged is lost, and `lost` counts its bytes. Reading is `log`'s business.
 """
 
+import contextlib
 import os
 import time
 
@@ -72,7 +73,8 @@ class LogFile(Writer):
             self._size += length
             return
         # A disk that is full took a part, which a reader could not tell from a record.
-        os.ftruncate(self._fd, self._size)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, self._size)
         self.lost += length
 
     def _rotate(self) -> None:

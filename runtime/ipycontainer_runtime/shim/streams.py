@@ -111,7 +111,7 @@ class Streams:
         self.log.write(stream, data)
         for attachment in self._attachments[:]:
             attachment.send(stream, data)
-            if not attachment.idle:
+            if attachment.behind:
                 self._pause()
 
     def _pause(self) -> None:
@@ -122,7 +122,7 @@ class Streams:
 
     def caught_up(self) -> None:
         """Read output again if no client is behind."""
-        if self._paused and all(attachment.idle for attachment in self._attachments):
+        if self._paused and not any(attachment.behind for attachment in self._attachments):
             self._paused = False
             for output in self._outputs:
                 output.watch()
