@@ -38,6 +38,8 @@ class Result(NamedTuple):
     @property
     def spread(self) -> tuple[float, float]:
         """The figures that an eighth of the rounds were under, and over."""
+        if len(self.figures) == 1:
+            return self.median, self.median
         eighths = statistics.quantiles(self.figures, n=8, method="inclusive")
         return eighths[0], eighths[-1]
 
