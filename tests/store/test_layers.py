@@ -54,6 +54,14 @@ def test_what_a_killed_engine_left_is_discarded(tmp_path: Path) -> None:
     assert store.all() == []
 
 
+def test_a_new_layer_is_told_once_it_is_there(tmp_path: Path) -> None:
+    told: list[bool] = []
+    store = LayerStore(tmp_path, added=lambda: told.append(store.has(A)))
+    add(store, A)
+    add(store, A)
+    assert told == [True]
+
+
 def test_a_layer_that_a_power_cut_may_have_torn_is_unpacked_again(tmp_path: Path) -> None:
     store = LayerStore(tmp_path)
     add(store, A)

@@ -25,6 +25,10 @@ from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
 
+# Seconds without a new layer after which all are synced: the disk is then not what a pull, or the
+# first run of what was pulled, waits for.
+SETTLE_AFTER = 5.0
+
 
 class Engine:
     """What the API serves. Made by `__main__` under the data root's lock, in a running loop."""
@@ -43,7 +47,9 @@ class Engine:
         root = self.paths.root
         self.blobs = BlobStore(root)
         self.image_store = ImageStore(root, self.blobs)
-        self.layers = LayerStore(root)
+        self._loop = asyncio.get_running_loop()
+        self._settling: asyncio.TimerHandle | None = None
+        self.layers = LayerStore(root, added=self._layer_added)
         self.container_store = ContainerStore(root, self.layers.trash)
         self.ownership = Mapped(rootless=self.rootless)
         self.snapshotter = OverlaySnapshotter(self.layers, self.ownership)
@@ -112,6 +118,19 @@ class Engine:
         await self.shims.start()
         await self.lifecycle.recover()
         self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
+
+    def _layer_added(self) -> None:
+        # Called on the thread that unpacked it.
+        self._loop.call_soon_threadsafe(self._settle_later)
+
+    def _settle_later(self) -> None:
+        """Sync new layers to the disk once no more of them come and their first run has gone."""
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = self._loop.call_later(SETTLE_AFTER, self._settle)
+
+    def _settle(self) -> None:
+        self.activity.background(asyncio.to_thread(self.layers.settle), "sync layers")
 
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""

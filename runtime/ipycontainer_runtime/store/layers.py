@@ -5,7 +5,7 @@ import fcntl
 import os
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -37,9 +37,13 @@ class LayerInfo(msgspec.Struct, frozen=True):
 
 
 class LayerStore:
-    """The layers under the data root `root`. A layer that is present is whole."""
+    """The layers under the data root `root`. A layer that is present is whole.
 
-    def __init__(self, root: Path) -> None:
+    `added` is called, on the adding thread, for each new layer: `settle` is then due some time.
+    """
+
+    def __init__(self, root: Path, added: Callable[[], None] = lambda: None) -> None:
+        self._added = added
         self.folder = root / "layers"
         self.trash = Trash(root)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +107,12 @@ class LayerStore:
             return
         _sync_file_system(self.folder)
         for chain_id in fresh:
-            info = msgspec.structs.replace(self.info(chain_id), boot="")
+            info = self._info(chain_id)
+            if info is not None:
+                self._say_settled(chain_id, msgspec.structs.replace(info, boot=""))
+
+    def _say_settled(self, chain_id: str, info: LayerInfo) -> None:
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             atomic.write(self._path(chain_id) / "layer.json", msgspec.json.encode(info))
             self._known[chain_id] = info
 
@@ -145,6 +154,7 @@ class LayerStore:
             self.trash.discard(target)
             staging.rename(target)
             self._known[chain_id] = info
+            self._added()
 
 
 class Staging:
