@@ -89,7 +89,7 @@ def running_engine() -> Iterator[Engine]:
             left = _leave(engine)
         finally:
             by_force(folder)
-    assert not left, "\n".join(["left behind:", *left, engine.log])
+    assert not left, "\n".join(["the engine left behind:", *left])
 
 
 def _leave(engine: Engine) -> list[str]:
@@ -102,7 +102,8 @@ def _leave(engine: Engine) -> list[str]:
     words += [f"mount {point}" for point in leftovers.mounts(engine.home)]
     words += [f"cgroup {path}" for path in leftovers.cgroups(engine.paths.run)]
     words += [f"file {path}" for path in _files(engine.paths)]
-    words += [line for line in engine.log.splitlines() if "Traceback" in line]
+    if words or "Traceback" in engine.log:
+        words += ["and its log says:", engine.log]
     return words
 
 
