@@ -176,7 +176,7 @@ class TarReader:
         while (header := self._header()) is not None:
             fields = _HEADER.unpack(header)
             self._verify(header, fields[6])
-            kind, size = fields[7], self._number(fields[4])
+            kind, size = fields[7], _parse_number(fields[4])
             if size < 0:
                 raise Corrupt("the layer has an entry of negative size")
             if kind in _EXTENSIONS:
@@ -206,7 +206,7 @@ class TarReader:
     def _verify(self, header: bytes, field: bytes) -> None:
         # adler32's low half is one more than the sum of the bytes modulo 65521: a sum at C's speed.
         total = ((zlib.adler32(header) & 0xFFFF) - 1 - sum(field) + 8 * 0x20) % 65521
-        if total != self._number(field) % 65521:
+        if total != _parse_number(field[:7]) % 65521:
             raise Corrupt("the layer is no tar archive: a header's checksum is wrong")
 
     def _number(self, field: bytes) -> int:
@@ -241,11 +241,11 @@ class TarReader:
             number(fields[1]) & 0o7777,
             number(fields[2]),
             number(fields[3]),
-            number(fields[5]) * 1_000_000_000,
+            _parse_number(fields[5]) * 1_000_000_000,
             link,
             size,
             size,
-        )  # fmt: skip - the order of the header
+        )
         if kind in (CHARACTER, BLOCK_DEVICE):
             entry.device = number(fields[10]), number(fields[11])
         self._left = size
@@ -359,6 +359,9 @@ class TarReader:
 
 def _parse_number(field: bytes) -> int:
     """Parse octal digits, or GNU's base 256 for what they cannot hold (first bit set)."""
+    digits = field[:-1]
+    if digits.isdigit() and not digits.strip(b"01234567"):
+        return int(digits, 8)  # how nearly every writer has it
     if field[0] & 0x80:
         value = int.from_bytes(field, "big", signed=True)
         # The mark is the field's first bit: a sign only where the next one is set as well.
