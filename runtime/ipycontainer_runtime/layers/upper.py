@@ -43,9 +43,10 @@ class Node:
 
 
 def walk(upper: Path) -> Iterator[tuple[Node, bool]]:
-    """Yield each node in order of its path: (node, False) once, and folders a second time, True,
-    after all that is in them. The root comes first and last, with an empty path.
-    """  # fmt: skip
+    """Yield each node as (node, False) in order of its path, and each folder again when it is left.
+
+    The second time it is (node, True). The root comes first and last, with an empty path.
+    """
     root = os.open(upper, OPEN_FOLDER)
     node = Node(b"", b".", root, os.fstat(root), root)
     stack = [(node, iter(_names(root)))]
