@@ -65,7 +65,7 @@ def test_a_missing_file_or_an_empty_entry_is_no_login(tmp_path: Path) -> None:
 def test_a_broken_file_is_named_and_not_quoted(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    with pytest.raises(InvalidParameter, match="config.json is not a Docker configuration"):
+    with pytest.raises(InvalidParameter, match=r"config\.json is not a Docker config"):
         DockerConfig(path).lookup("host")
 
 

@@ -1,8 +1,8 @@
 """Which images a list shows: `--filter`, `--all`."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from ipycontainer_runtime.engine.imageviews import epoch
 from ipycontainer_runtime.errors import InvalidParameter
@@ -10,6 +10,7 @@ from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.store.images import ImageRecord
 
 Filters = Mapping[str, Sequence[str]]
+MAX_PATTERN = 1024
 _KNOWN = frozenset({"before", "dangling", "label", "reference", "since"})
 
 
@@ -86,23 +87,11 @@ def _named(record: ImageRecord, patterns: Sequence[str]) -> ImageRecord | None:
 
 def matches(pattern: str, reference: Reference) -> bool:
     """Tell whether a pattern of `*`, `?` and `[…]` matches a name with or without its tag."""
-    expression = _expression(pattern)
-    return any(expression.fullmatch(text) for text in (reference.familiar, reference.familiar_name))
+    texts = (reference.familiar, reference.familiar_name)
+    return any(_matches_parts(pattern[:MAX_PATTERN], text) for text in texts)
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    """Translate a pattern of Go's path.Match: nothing in it matches a slash but a slash."""
-    parts = []
-    for part in re.findall(r"\[\^?[^\]/]+\]|.", pattern[:1024], re.DOTALL):
-        if part == "*":
-            parts.append("[^/]*")
-        elif part == "?":
-            parts.append("[^/]")
-        elif len(part) > 1:
-            parts.append(part.replace("\\", "\\\\").replace("[[", "[\\["))
-        else:
-            parts.append(re.escape(part))
-    try:
-        return re.compile("".join(parts))
-    except re.error as error:
-        raise InvalidParameter(f"invalid filter 'reference={pattern}': {error}") from error
+def _matches_parts(pattern: str, text: str) -> bool:
+    """Match part by part: in Go's path.Match, nothing matches a slash but a slash."""
+    wanted, parts = pattern.replace("[^", "[!").split("/"), text.split("/")
+    return len(wanted) == len(parts) and all(map(fnmatchcase, parts, wanted))

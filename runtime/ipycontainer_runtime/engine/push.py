@@ -56,6 +56,8 @@ class Pushes:
             uploader = Uploader(registry, wanted.path)
             for tag, record in chosen.items():
                 await _ImagePush(uploader, self._blobs, record, say).run(tag)
+                pushed = wanted.with_digest(record.descriptor.digest)
+                self._image_store.tag(record, pushed)
                 attributes = {**(record.config.defaults.labels or {}), "name": wanted.familiar_name}
                 actor = wanted.with_tag(tag).familiar
                 self._events.publish("image", "push", actor, attributes)

@@ -92,12 +92,12 @@ class Registry:
             return response
         challenges = response.headers.get("WWW-Authenticate", "")
         with response:
-            refusal = answered(self.endpoint, 401, read_bounded(response, ERROR_LIMIT))
+            # Read to its end, so that the connection is used again: it cost a TLS handshake.
+            read_bounded(response, ERROR_LIMIT)
         try:
             renewed = self._authorizer.answer(challenges, call.scope, sent)
         except Unauthorized as error:
-            words = refusal if refusal.code else error
-            raise RegistryError(str(words), code="UNAUTHORIZED", http=401) from error
+            raise RegistryError(str(error), code="UNAUTHORIZED", http=401) from error
         return self._follow(call, renewed)
 
     def _follow(self, call: Call, authorization: str | None) -> requests.Response:

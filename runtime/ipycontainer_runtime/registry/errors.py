@@ -39,14 +39,21 @@ class _Entry(msgspec.Struct):
     message: str = ""
 
 
+_BY_STATUS = {
+    401: _Entry("UNAUTHORIZED", "authentication required"),
+    403: _Entry("DENIED", "requested access to the resource is denied"),
+}
+
+
 class _Body(msgspec.Struct):
     errors: list[_Entry] = []
 
 
 def answered(endpoint: Endpoint, http: int, body: bytes) -> RegistryError:
     """Turn an error answer into words, from its first entry where it is the API's JSON."""
-    entry = _first(body)
-    if entry is None or not entry.code:
+    # An answer to HEAD has no body; these two statuses mean what their codes say.
+    entry = _first(body) or _BY_STATUS.get(http)
+    if entry is None:
         return RegistryError(
             f"the registry {endpoint.domain} answered with HTTP status {http}", code="", http=http
         )
@@ -60,7 +67,7 @@ def _first(body: bytes) -> _Entry | None:
         entries = msgspec.json.decode(body, type=_Body).errors
     except msgspec.MsgspecError:
         return None
-    return entries[0] if entries else None
+    return entries[0] if entries and entries[0].code else None
 
 
 def unreachable(endpoint: Endpoint, error: Exception) -> Lost:
