@@ -7,10 +7,12 @@ one finds it with `Spawner.reconnect`. Messages of one connection are handled in
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +22,9 @@ import msgspec
 
 from ..errors import NotFound, StartFailed, Unavailable
 from ..paths import Paths
-from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, send_packet
+from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, receive_packet, send_packet
 
+ATTEMPTS = 3  # a spawner or a parked shim that somebody killed is replaced
 SPAWNER = Path(__file__).with_name("spawner.py")
 
 
@@ -142,11 +145,13 @@ class ShimStatus:
 class ShimConnection:
     """One connection of the engine to a shim. Made by `Spawner`; used from one event loop.
 
+    `adopt` is the folder that a parked shim is to take for its own.
+
     `on_event` is called from the event loop. `closed` resolves when the shim is gone, or this
     connection is.
     """
 
-    def __init__(self, sock: socket.socket, on_event: OnEvent) -> None:
+    def __init__(self, sock: socket.socket, on_event: OnEvent, adopt: str | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._channel = Channel(sock)
         self._on_event = on_event
@@ -155,6 +160,8 @@ class ShimConnection:
         self._writing = False
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(sock.fileno(), self._read)
+        if adopt is not None:
+            self._send({"do": "adopt", "dir": adopt})
 
     async def start(self, request: StartRequest) -> Started:
         """Start the container; returns once its command is executed. Raises StartFailed."""
@@ -285,43 +292,97 @@ class ShimConnection:
 
 
 class Spawner:
-    """The process that forks shims; one per engine, begun again when it dies."""
+    """The process that forks shims; one per engine, begun again when it dies.
+
+    It sends a socket to each shim that it has parked, so that to take one costs no round trip.
+    """
 
     def __init__(self, paths: Paths) -> None:
         self._run = paths.run
         self._shims = paths.run / "shims"
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
+        self._parked: deque[socket.socket] = deque()
+        self._waiting: deque[asyncio.Future[socket.socket]] = deque()
 
     async def start(self) -> None:
-        """Begin the spawner; returns at once, and requests wait in its socket until it is warm."""
-        self._begin()
-
-    def _begin(self) -> socket.socket:
+        """Begin the spawner; returns at once, and requests wait until it is warm."""
         self._shims.mkdir(parents=True, exist_ok=True)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a millisecond, once
                 [sys.executable, "-I", "-S", SPAWNER, self._run, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 cwd="/",
                 start_new_session=True,
             )
-        self._sock = ours
-        return ours
+        asyncio.get_running_loop().add_reader(self._sock.fileno(), self._read)
 
     async def shim(self, container_id: str, on_event: OnEvent) -> ShimConnection:
         """Return a connection to a fresh shim for this container. Raises Unavailable."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        message = {"dir": str(self._folder(container_id))}
-        with theirs:
-            try:
-                send_packet(self._sock or self._begin(), message, (theirs.fileno(),))
-            except (BrokenPipeError, ConnectionResetError):
-                await self.close()
-                send_packet(self._begin(), message, (theirs.fileno(),))
-        return ShimConnection(ours, on_event)
+        for _ in range(ATTEMPTS):
+            sock = await self._take()
+            if sock is not None and not _ended(sock):
+                return ShimConnection(sock, on_event, str(self._folder(container_id)))
+        raise Unavailable("no shim can be started: see the engine's log (ipycontainer engine logs)")
+
+    async def _take(self) -> socket.socket | None:
+        """Take the parked shim or wait for one; None when the spawner died meanwhile."""
+        if self._sock is None:
+            await self.start()
+        if self._sock is None or not self._ask_for_one(self._sock):
+            return None
+        if self._parked:
+            return self._parked.popleft()
+        waiting: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        try:
+            return await waiting
+        except Unavailable:
+            return None
+
+    def _ask_for_one(self, sock: socket.socket) -> bool:
+        try:
+            send_packet(sock, {})
+        except OSError:
+            self._lose()
+            return False
+        return True
+
+    def _read(self) -> None:
+        packet = None
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                packet = receive_packet(self._sock)
+        if packet is None:
+            self._lose()
+            return
+        for fd in packet[1]:
+            shim = socket.socket(fileno=fd)
+            while self._waiting and self._waiting[0].done():  # whoever waited was cancelled
+                self._waiting.popleft()
+            if self._waiting:
+                self._waiting.popleft().set_result(shim)
+            else:
+                self._parked.append(shim)
+
+    def _lose(self) -> None:
+        """Forget a spawner that has died; the next request begins another."""
+        if self._sock is not None:
+            asyncio.get_running_loop().remove_reader(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(Unavailable("the spawner of shims has ended"))
+        self._waiting.clear()
+        for shim in self._parked:
+            shim.close()
+        self._parked.clear()
 
     async def reconnect(self, container_id: str, on_event: OnEvent) -> ShimConnection | None:
         """Return a connection to the shim that still keeps this container, or None."""
@@ -346,12 +407,20 @@ class Spawner:
 
     async def close(self) -> None:
         """End the spawner and its parked shim; shims that were handed out stay."""
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
-        if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
-            self._process = None
+        process, self._process = self._process, None
+        self._lose()
+        if process is not None:
+            await asyncio.to_thread(process.wait)
+
+
+def _ended(sock: socket.socket) -> bool:
+    """Tell whether a parked shim was killed."""
+    try:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _attach_message(options: AttachOptions) -> Message:

@@ -27,7 +27,7 @@ def write_exit(folder: str, process: Process, oom: bool) -> "Message":
     path = f"{folder}/{NAME}"
     try:
         with open(path + ".new", "w") as file:
-            json.dump(record, file)
+            file.write(json.dumps(record))
         os.rename(path + ".new", path)
     except OSError as error:
         # An engine that is there still learns of it by the event.

@@ -5,6 +5,7 @@ needs nobody: engines come and go on `shim.sock` in its folder; when the contain
 ends it writes exit.json, tells whoever listens, removes the cgroup and leaves.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -33,7 +34,7 @@ KEPT_EXITS = 64  # codes of ended execs that a later engine can still ask for
 
 
 class Shim:
-    """One container's shim; `on_started` is called when its start has succeeded or failed."""
+    """One container's shim; `on_started` is called once, when its start has come to an end."""
 
     def __init__(self, cgroup: Cgroup, nursery: Nursery, on_started: "Callable[[], None]") -> None:
         self._cgroup = cgroup
@@ -48,13 +49,13 @@ class Shim:
         self._lingering: list[Streams] = [self._streams]
         self._connections: list[Connection] = []
         self._listener = socket.socket(socket.AF_UNIX)
-        self._folder = -1
+        self._folder = ""
         self._state_dir = ""
         self._left = False
-        self._adopt(nursery)
+        self._take_nursery(nursery)
 
     def run(self, folder: str, engine: socket.socket) -> None:
-        """Serve from the moment an engine wants a container until that has ended."""
+        """Serve from being parked, in a folder to be made, until the container has ended."""
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._watch_children()
         self._listen(folder)
@@ -63,12 +64,24 @@ class Shim:
             self._loop.turn()
 
     def _listen(self, folder: str) -> None:
-        os.makedirs(folder, 0o700, exist_ok=True)
-        self._folder = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        self._folder = folder
+        os.mkdir(folder, 0o700)
+        fd = os.open(folder, os.O_PATH | os.O_CLOEXEC)
         # The path itself may be longer than the 108 bytes of an address.
-        self._listener.bind(f"/proc/self/fd/{self._folder}/{SOCKET_NAME}")
+        self._listener.bind(f"/proc/self/fd/{fd}/{SOCKET_NAME}")
+        os.close(fd)
         self._listener.listen()
         self._loop.watch(self._listener.fileno(), IN, self._accept)
+
+    def _adopt(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        """Move to the container's folder; a bound socket stays bound when it is renamed."""
+        folder = message["dir"]
+        try:
+            os.rename(self._folder, folder)
+        except OSError:
+            remove_folder(folder)  # left there by a shim that was killed
+            os.rename(self._folder, folder)
+        self._folder = folder
 
     def _accept(self, events: int) -> None:
         sock, _ = self._listener.accept()
@@ -90,6 +103,7 @@ class Shim:
 
     def _handle(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         {
+            "adopt": self._adopt,
             "start": self._start,
             "attach": self._attach,
             "exec": self._exec,
@@ -105,7 +119,8 @@ class Shim:
         self._init = Process(self._streams, lambda reply: self._started(reply, answer), self._ended)
         self._state_dir = message["state_dir"]
         try:
-            self._cgroup.limit(_with_nursery(message["resources"]))
+            if message["resources"]:
+                self._cgroup.limit(_with_nursery(message["resources"]))
             log = message["log"]
             self._streams.log = open_writer(log["driver"], log["path"], log["options"])
         except (OSError, ValueError) as error:
@@ -115,7 +130,11 @@ class Shim:
 
     def _started(self, reply: "Message", answer: "Answer") -> None:
         answer({**reply, "cgroup": self._cgroup.name})
-        self._on_started()
+        self._settle()
+
+    def _settle(self) -> None:
+        on_started, self._on_started = self._on_started, _nothing
+        on_started()
 
     def _launch(
         self, process: Process, do: str, bundle: str, stdio: "Message", silent: bool = False
@@ -135,7 +154,7 @@ class Shim:
         if self._nursery is not None:
             return self._nursery
         nursery = Nursery(self._cgroup, self._init.pidfd if self._init else -1)
-        self._adopt(nursery)
+        self._take_nursery(nursery)
         return nursery
 
     def _attach(self, message: "Message", fds: list[int], answer: "Answer") -> None:
@@ -230,7 +249,7 @@ class Shim:
             else:
                 os.waitpid(ended.si_pid, 0)  # an orphan of the container, left to the subreaper
 
-    def _adopt(self, nursery: Nursery) -> None:
+    def _take_nursery(self, nursery: Nursery) -> None:
         self._nursery = nursery
         self._loop.watch(nursery.channel.fileno(), IN, self._hear_nursery)
 
@@ -302,15 +321,26 @@ class Shim:
         if self._init is None:
             self._streams.finish()
         self._listener.close()
-        os.unlink(SOCKET_NAME, dir_fd=self._folder)
-        os.rmdir(os.readlink(f"/proc/self/fd/{self._folder}"))
+        remove_folder(self._folder)
         for connection in self._connections[:]:
             connection.close()
-        self._on_started()
+        self._settle()
         if self._nursery is not None:
             self._loop.forget(self._nursery.channel.fileno())
             self._nursery.end()
         self._cgroup.remove()
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a shim's folder and its socket, if they are there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folder}/{SOCKET_NAME}")
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(folder)
+
+
+def _nothing() -> None:
+    """Do nothing more."""
 
 
 def _with_nursery(resources: "Message") -> "Message":

@@ -1,10 +1,10 @@
 """The spawner: a small warm process that forks shims: `python -I -S spawner.py RUN FD`.
 
 The engine is large and has threads, so it must not fork. This process keeps one shim forked ahead,
-with its nursery in a fresh cgroup; a request `{"dir"}` with a socket, on the SOCK_SEQPACKET FD,
-hands the parked shim that folder and that socket. Then the next is forked, once the one handed out
-has started its container, which must not wait for it. When the engine's end closes, the spawner and
-the parked shim leave.
+with its nursery in a fresh cgroup, and sends the engine one end of that shim's socket, over the
+SOCK_SEQPACKET FD. A packet from the engine says that it takes a shim, so that the next is forked:
+once the one before has started its container, which must not wait for it, or at once if the engine
+asks again. When the engine's end closes, the spawner leaves, and the parked shim does too.
 """
 
 import binascii
@@ -23,8 +23,9 @@ sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 from ipycontainer_runtime.linux.cgroup import Hierarchy, detect
 from ipycontainer_runtime.shim.nursery import Nursery
 from ipycontainer_runtime.shim.protocol import receive_packet, send_packet
-from ipycontainer_runtime.shim.shim import Shim
+from ipycontainer_runtime.shim.shim import Shim, remove_folder
 
+PARKED = "parked-"  # begins the name of a shim's folder until it has a container
 START_MS = 200  # after this long the next is forked, though the last has not started yet
 
 
@@ -35,62 +36,60 @@ class Spawner:
         self._engine = engine
         self._hierarchy = hierarchy
         # Shims of other run folders share the parent cgroup: tell ours by name.
+        self._folder = f"{run}/shims"
         self._prefix = f"{binascii.crc32(os.fsencode(run)):08x}-"
 
     def serve(self) -> None:
         """Hand out shims until the engine closes its socket."""
         for name in self._hierarchy.stale(self._prefix):
             self._hierarchy.open(name).remove(0)
-        parked = self._park()
-        while (request := receive_packet(self._engine)) is not None:
-            message, fds = request
-            try:
-                send_packet(parked, message, tuple(fds))
-            except OSError:
-                # Somebody killed it. Where a second one dies too, the engine is told by the
-                # end of the socket that it waits on.
-                parked = self._park()
-                with contextlib.suppress(OSError):
-                    send_packet(parked, message, tuple(fds))
-            for fd in fds:
-                os.close(fd)
-            self._let_start(parked)
-            parked.close()
-            parked = self._park()
+        self._sweep()
+        started = self._park()
+        while receive_packet(self._engine) is not None:
+            self._let_start(started)
+            os.close(started)
+            started = self._park()
 
-    def _let_start(self, shim: socket.socket) -> None:
-        """Wait until the container is started, the engine wants another, or time is up."""
+    def _sweep(self) -> None:
+        """Remove what parked shims left that were killed."""
+        for name in os.listdir(self._folder):
+            if name.startswith(PARKED):
+                remove_folder(f"{self._folder}/{name}")
+
+    def _let_start(self, started: int) -> None:
+        """Wait until the container has started, the engine wants another, or time is up."""
         poll = select.poll()
-        poll.register(shim, select.POLLIN)
+        poll.register(started, select.POLLIN)
         poll.register(self._engine, select.POLLIN)
         poll.poll(START_MS)
 
-    def _park(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _park(self) -> int:
+        """Fork a shim; return a descriptor that ends when its container has started."""
+        engine, shim = socket.socketpair()
+        started, starting = os.pipe()
         if os.fork() == 0:
             try:
-                ours.close()
                 self._engine.close()
-                self._be_shim(theirs)
+                engine.close()
+                os.close(started)
+                self._be_shim(shim, starting)
             except BaseException:
                 traceback.print_exc()  # for the engine's log; a forked child must not return
             finally:
                 os._exit(0)
-        theirs.close()
-        return ours
+        shim.close()
+        os.close(starting)
+        with engine, contextlib.suppress(OSError):  # an engine that is gone is seen by `serve`
+            send_packet(self._engine, {}, (engine.fileno(),))
+        return started
 
-    def _be_shim(self, spawner: socket.socket) -> None:
+    def _be_shim(self, engine: socket.socket, starting: int) -> None:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        cgroup = self._hierarchy.create(f"{self._prefix}{os.getpid()}")
-        nursery = Nursery(cgroup)
-        request = receive_packet(spawner)
-        if request is None:
-            nursery.end()
-            cgroup.remove()
-            return
-        message, (fd,) = request
-        Shim(cgroup, nursery, spawner.close).run(message["dir"], socket.socket(fileno=fd))
+        name = str(os.getpid())
+        cgroup = self._hierarchy.create(self._prefix + name)
+        shim = Shim(cgroup, Nursery(cgroup), lambda: os.close(starting))
+        shim.run(f"{self._folder}/{PARKED}{name}", engine)
 
 
 def main() -> None:
