@@ -385,7 +385,9 @@ def test_more_layers_than_are_fetched_at_once_wait_their_turn(room: Room, server
 def test_one_blob_may_be_two_layers(room: Room, server: Scripted) -> None:
     wanted = image(LOWER, UPPER, LOWER)
     name = server.serve(wanted, "x")
-    room.do(room.pull(name))
+    statuses = [message["status"] for message in room.do(room.pull(name))]
+    assert statuses.count("Pull complete") == 2
+    assert len(server.asked(f"blobs/{wanted.layer_digests[0]}")) == 1
     assert len(room.store.resolve(name).chain_ids) == 3
     assert room.store.unreferenced() == set()
 

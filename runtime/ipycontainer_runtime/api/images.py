@@ -107,6 +107,15 @@ class Remove(EngineHandler):
         self.reply(self.engine.images.remove(name, force=force, prune=prune))
 
 
+class Distribution(EngineHandler):
+    """GET /distribution/{name}/json."""
+
+    async def get(self, name: str) -> None:
+        """Answer with what a name means in its registry, and for which platforms it is there."""
+        found = await self.engine.pulls.describe(name, self.request.headers.get(AUTH))
+        self.reply({"Descriptor": found.descriptor, "Platforms": found.platforms})
+
+
 _NAME = r"/images/(.+)"
 
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
@@ -117,4 +126,5 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     (_NAME + "/tag", Tag),
     (_NAME + "/push", Push),
     (_NAME, Remove),
+    (r"/distribution/(.+)/json", Distribution),
 ]

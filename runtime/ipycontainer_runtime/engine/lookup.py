@@ -8,7 +8,14 @@ from typing import NamedTuple
 from ipycontainer_runtime.engine.unpacking import Layer
 from ipycontainer_runtime.errors import Corrupt, NotFound
 from ipycontainer_runtime.oci import platform as platforms
-from ipycontainer_runtime.oci.model import ImageConfig, Manifest, chain_ids, decode_config
+from ipycontainer_runtime.oci.model import (
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    chain_ids,
+    decode_config,
+)
 from ipycontainer_runtime.oci.platform import Platform
 from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.registry import manifests
@@ -19,7 +26,7 @@ from ipycontainer_runtime.registry.errors import RegistryError, for_pull
 from ipycontainer_runtime.registry.manifests import Resolved
 from ipycontainer_runtime.store.blobs import BlobStore
 
-__all__ = ["Download", "Found", "look"]
+__all__ = ["Described", "Download", "Found", "describe", "look"]
 
 
 class Found(NamedTuple):
@@ -58,6 +65,13 @@ class Found(NamedTuple):
         return {self.resolved.chosen.digest, manifest.config.digest, *layers}
 
 
+class Described(NamedTuple):
+    """What GET /distribution/{name}/json tells: what a name means, and for which machines."""
+
+    descriptor: Descriptor
+    platforms: list[Platform]
+
+
 def look(wanted: Reference, platform: Platform | None, auth: str | None, blobs: BlobStore) -> Found:
     """Ask the registry what a reference means on `platform`, or on this machine; on a thread.
 
@@ -72,6 +86,20 @@ def look(wanted: Reference, platform: Platform | None, auth: str | None, blobs: 
     except BaseException:
         registry.close()
         raise
+
+
+def describe(wanted: Reference, auth: str | None) -> Described:
+    """Ask the registry what a reference names, fetching nothing but manifest and config."""
+    with Registry(wanted.domain, Given(auth, DockerConfig())) as registry:
+        try:
+            found = manifests.fetch(registry, wanted.path, wanted.digest or wanted.tag or "")
+            if isinstance(found.document, Index):
+                entries = found.document.manifests
+                return Described(found.descriptor, [e.platform for e in entries if e.platform])
+            raw = manifests.fetch_config(registry, wanted.path, found.document.config)
+            return Described(found.descriptor, [decode_config(raw).platform])
+        except RegistryError as error:
+            raise for_pull(error, wanted.familiar_name, wanted.familiar) from error
 
 
 def _look(

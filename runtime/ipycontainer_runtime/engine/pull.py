@@ -19,7 +19,7 @@ from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
 
 if TYPE_CHECKING:
-    from ipycontainer_runtime.engine.lookup import Found
+    from ipycontainer_runtime.engine.lookup import Described, Found
 
 Capture = Callable[[Reference], AsyncGenerator[Progress, None]]
 """Makes an image from this machine, with no registry, and tells its progress."""
@@ -70,6 +70,12 @@ class Pulls:
             return capture(wanted)
         chosen = platforms.parse(platform) if platform else None
         return progress.told(lambda say: self._pull(wanted, chosen, auth, say))
+
+    async def describe(self, reference: str, auth: str | None = None) -> "Described":
+        """Return what a reference names in its registry, without pulling it."""
+        from ipycontainer_runtime.engine.lookup import describe
+
+        return await asyncio.to_thread(describe, Reference.parse(reference).canonical, auth)
 
     async def _pull(
         self, wanted: Reference, platform: Platform | None, auth: str | None, say: Say

@@ -33,30 +33,41 @@ class Transfers:
         Raises what stopped the first that failed. However it ends, nothing is in transfer on this
         caller's behalf afterwards.
         """
-        joined: list[_Transfer] = []
+        joined: list[tuple[_Transfer, Say]] = []
+        told: set[str] = set()
         try:
             for layer in wanted:
+                # One blob may be several layers of an image; a person hears of it once.
+                hear = _silence if layer.short in told else say
+                told.add(layer.short)
                 if layer.chain_id not in self._running and self._stores.has(layer):
-                    say(progress.layer("Already exists", layer.short))
+                    hear(progress.layer("Already exists", layer.short))
                 else:
-                    joined.append(self._join(layer, source, say))
-            await asyncio.gather(*(asyncio.shield(transfer.task) for transfer in joined))
+                    joined.append((self._join(layer, source, hear), hear))
+            await asyncio.gather(*(asyncio.shield(transfer.task) for transfer, _ in joined))
         finally:
-            await self._leave(joined, say)
+            await self._leave(joined)
 
     def _join(self, layer: Layer, source: Open, say: Say) -> "_Transfer":
         say(progress.layer("Pulling fs layer", layer.short))
         transfer = self._running.get(layer.chain_id)
         if transfer is None:
-            transfer = self._running[layer.chain_id] = _Transfer(layer)
-            transfer.task = asyncio.create_task(self._run(transfer, source))
+            transfer = self._begin(layer, source)
         transfer.add(say)
         return transfer
 
-    async def _leave(self, joined: "Sequence[_Transfer]", say: Say) -> None:
+    def _begin(self, layer: Layer, source: Open) -> "_Transfer":
+        below = self._running.get(layer.below[-1]) if layer.below else None
+        twins = [t for t in self._running.values() if t.digest == layer.descriptor.digest]
+        transfer = self._running[layer.chain_id] = _Transfer(layer)
+        # It waits only for what began before it, so nothing can wait in a circle.
+        transfer.task = asyncio.create_task(self._run(transfer, source, below, twins))
+        return transfer
+
+    async def _leave(self, joined: "Sequence[tuple[_Transfer, Say]]") -> None:
         """Stop what nobody else waits for, from the top down, and wait until it has stopped."""
         ending = set()
-        for transfer in reversed(joined):
+        for transfer, say in reversed(joined):
             if transfer.drop(say):
                 self._forget(transfer)
                 transfer.task.cancel()
@@ -71,10 +82,22 @@ class Transfers:
         if self._running.get(transfer.layer.chain_id) is transfer:
             del self._running[transfer.layer.chain_id]
 
-    async def _run(self, transfer: "_Transfer", source: Open) -> None:
+    async def _run(
+        self,
+        transfer: "_Transfer",
+        source: Open,
+        below: "_Transfer | None",
+        twins: "Sequence[_Transfer]",
+    ) -> None:
+        """Fetch, unpack and name one layer.
+
+        `below` is the transfer of the layer under it; `twins` fetch the same blob for another
+        place, so when they have ended it is here, or must be fetched after all.
+        """
         layer = transfer.layer
-        below = self._running.get(layer.below[-1]) if layer.below else None
         try:
+            if twins:
+                await asyncio.wait([twin.task for twin in twins])
             if self._slots.locked():
                 transfer.tell(progress.layer("Waiting", layer.short))
             async with self._slots:
@@ -114,6 +137,10 @@ class _Transfer:
         self._listeners: list[Say] = []
         self._latest: Progress | None = None
 
+    @property
+    def digest(self) -> str:
+        return self.layer.descriptor.digest
+
     def add(self, say: Say) -> None:
         self._listeners.append(say)
         if self._latest is not None:
@@ -128,6 +155,10 @@ class _Transfer:
         self._latest = message
         for say in self._listeners:
             say(message)
+
+
+def _silence(_: Progress) -> None:
+    """Hear of a layer, and say nothing."""
 
 
 async def _on_thread(work: Unpacking) -> Staged | None:
