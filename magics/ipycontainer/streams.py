@@ -176,7 +176,7 @@ class Relay:
 
     def _prepare(self) -> None:
         """Wait for room to write when there is something to write, else for something to read."""
-        if not self._outbox and self._source is not None and self._source.descriptor is None:
+        while not self._outbox and self._source is not None and self._source.descriptor is None:
             self._refill()
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
         if wanted != self._wanted:
