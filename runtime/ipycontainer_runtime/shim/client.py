@@ -175,6 +175,7 @@ class ShimConnection:
             {
                 "do": "start",
                 "spec": _text(request.spec),
+                "namespaces": _new_namespaces(request.spec),
                 "stdio": stdio,
                 "log": log,
                 "resources": request.resources,
@@ -439,6 +440,11 @@ def _attach_message(options: AttachOptions) -> Message:
 
 def _started(reply: Message) -> Started:
     return Started(reply["pid"], reply["started_at"], reply.get("cgroup", ""))
+
+
+def _new_namespaces(spec: dict[str, Any]) -> list[str]:
+    namespaces = spec.get("linux", {}).get("namespaces", [])
+    return [namespace["type"] for namespace in namespaces if not namespace.get("path")]
 
 
 def _text(bundle: dict[str, Any]) -> str:

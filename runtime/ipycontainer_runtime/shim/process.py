@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Message], None]
 
+KILLED = "the process was killed before its command ran; is the memory limit too low?"
+
 
 class Process:
     """Follows a launch and an exit, which the kernel may announce in any order.
 
-    A launch has succeeded when the nursery has named the pid and the status socket has ended
-    without an error. `answer` is called once with the outcome; `on_end` once, when there is nothing
-    left of the process or there will never be one.
+    A launch has succeeded when the pid is known and `status` has ended without an error. `answer`
+    is called once with the outcome; `on_end` once, when there is nothing left of the process or
+    there will never be one.
     """
 
     def __init__(
-        self, streams: Streams, answer: "Answer", on_end: "Callable[[Process], None]"
+        self, streams: Streams, status: socket.socket, on_end: "Callable[[Process], None]"
     ) -> None:
         self.streams = streams
         self.pid = 0
@@ -37,60 +39,52 @@ class Process:
         self.code: int | None = None
         self.signal = 0
         self.error: Message | None = None
+        self.begun = False
         self.ended = False
-        self._answer: Answer | None = answer
+        self._status: socket.socket | None = status
+        self._answer: Answer | None = None
         self._on_end = on_end
-        self._status: socket.socket | None = None
-
-    @property
-    def launching(self) -> bool:
-        """Whether it may still turn out to have another pid than is known."""
-        return self._answer is not None
 
     @property
     def running(self) -> bool:
         """Whether its command was executed and has not ended."""
-        return not (self.launching or self.error or self.ended)
+        return self.begun and not (self._answer or self.error or self.ended)
 
-    def prepare(self, stdio: "Message", silent: bool) -> list[int]:
-        """Make its streams and return the nursery's ends: status, then 0, 1 and 2 unless a tty.
+    def begin(self, stdio: "Message", answer: "Answer", silent: bool = False) -> list[int]:
+        """Make its streams and return the far ends: 0, 1 and 2, or none for a terminal.
 
         `silent` gives a process that nobody listens to /dev/null.
         """
+        self.begun = True
+        self._answer = answer
         self.streams.tty = stdio["tty"]
         self.streams.stdin_once = stdio["stdin_once"]
-        self._status, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._status.setblocking(False)
-        theirs = [status.detach()]
         if stdio["tty"]:
-            return theirs
-        stdin, ours_in = os.pipe() if stdio["stdin"] else (_null(), -1)
+            return []
+        stdin, ours = os.pipe() if stdio["stdin"] else (_null(), -1)
         if silent:
-            self.streams.begin(ours_in, [])
-            return [*theirs, stdin, _null(), _null()]
+            self.streams.begin(ours, [])
+            return [stdin, _null(), _null()]
         out, stdout = os.pipe()
         err, stderr = os.pipe()
-        self.streams.begin(ours_in, [out, err])
-        return [*theirs, stdin, stdout, stderr]
+        self.streams.begin(ours, [out, err])
+        return [stdin, stdout, stderr]
 
     def watch(self) -> None:
         """Wait for what the launcher says."""
         if self._status is not None:
             self.streams.loop.watch(self._status.fileno(), IN, self._read_status)
 
-    def named(self, reply: "Message") -> None:
-        """Take the nursery's answer: a pid, or an error."""
-        if "pid" in reply:
-            self.pid = reply["pid"]
-            # Not reaped before it is known, so the number is still its own.
-            self.pidfd = os.pidfd_open(self.pid)
-        else:
-            self.failed(reply)
+    def named(self, pid: int) -> None:
+        """Take its process id."""
+        self.pid = pid
+        # Not reaped before it is known, so the number is still its own.
+        self.pidfd = os.pidfd_open(pid)
         self._advance()
 
-    def failed(self, error: "Message") -> None:
+    def failed(self, error: str, step: str, code: int = 125) -> None:
         """The launch has come to nothing."""
-        self.error = self.error or error
+        self.error = self.error or {"error": error, "step": step, "exit": code}
         self._end_status()
         self._advance()
 
@@ -127,11 +121,13 @@ class Process:
             self._advance()
 
     def _advance(self) -> None:
+        if not self.begun:
+            return
         if self._answer is not None and self._status is None and (self.pid or self.error):
             answer, self._answer = self._answer, None
             self.started_at = rfc3339(time.time_ns())
             answer(self.error or {"pid": self.pid, "started_at": self.started_at})
-        if not (self.launching or self.ended) and (self.code is not None or not self.pid):
+        if not (self._answer or self.ended) and (self.code is not None or not self.pid):
             self.ended = True
             if self.pidfd >= 0:
                 os.close(self.pidfd)

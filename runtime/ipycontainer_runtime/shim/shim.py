@@ -18,7 +18,7 @@ from .exit import write_exit
 from .logwriter import Writer, open_writer
 from .loop import IN, Loop
 from .nursery import Nursery
-from .process import Process
+from .process import KILLED, Process
 from .protocol import SOCKET_NAME
 from .streams import Streams
 
@@ -38,21 +38,27 @@ class Shim:
 
     def __init__(self, cgroup: Cgroup, nursery: Nursery, on_started: "Callable[[], None]") -> None:
         self._cgroup = cgroup
-        self._nursery: Nursery | None = None
         self._on_started = on_started
         self._loop = Loop()
         self._streams = Streams(self._loop, Writer(), lambda: self._tell({"event": "detach"}))
-        self._init: Process | None = None
+        self._launches: deque[Process] = deque()
+        self._nursery: Nursery | None = None
+        self._init = self._take(nursery)
         self._execs: dict[str, Process] = {}
         self._exits: dict[str, int] = {}
-        self._launches: deque[Process] = deque()
         self._lingering: list[Streams] = [self._streams]
         self._connections: list[Connection] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._folder = ""
         self._state_dir = ""
         self._left = False
-        self._take_nursery(nursery)
+
+    def _take(self, nursery: Nursery) -> Process:
+        """Take a nursery, and return the first process that it has cloned."""
+        self._watch_nursery(nursery)
+        init = Process(self._streams, nursery.status, self._ended)
+        self._launches.append(init)
+        return init
 
     def run(self, folder: str, engine: socket.socket) -> None:
         """Serve from being parked, in a folder to be made, until the container has ended."""
@@ -94,7 +100,7 @@ class Shim:
 
     def _connection_closed(self, connection: Connection) -> None:
         self._connections.remove(connection)
-        if self._init is None and not self._connections:
+        if not self._init.begun and not self._connections:
             self._leave()  # nobody is left who could start it
 
     def _tell(self, event: "Message") -> None:
@@ -113,20 +119,31 @@ class Shim:
         }[message["do"]](message, fds, answer)
 
     def _start(self, message: "Message", fds: list[int], answer: "Answer") -> None:
-        if self._init is not None:
+        if self._init.begun:
             answer({"error": "the container was started already"})
             return
-        self._init = Process(self._streams, lambda reply: self._started(reply, answer), self._ended)
+        if self._nursery is None or self._nursery.kinds != set(message["namespaces"]):
+            self._replace_nursery(message["namespaces"])
+        init = self._init
+        streams = init.begin(message["stdio"], lambda reply: self._started(reply, answer))
         self._state_dir = message["state_dir"]
         try:
             if message["resources"]:
                 self._cgroup.limit(_with_nursery(message["resources"]))
             log = message["log"]
             self._streams.log = open_writer(log["driver"], log["path"], log["options"])
+            self._living_nursery().start(message["spec"], streams)
+        except BrokenPipeError:
+            init.failed(KILLED, "prepare")
         except (OSError, ValueError) as error:
-            self._init.failed({"error": str(error), "step": "prepare", "exit": 125})
-            return
-        self._launch(self._init, "init", message["spec"], message["stdio"])
+            init.failed(str(error), "prepare")
+        _close(streams)
+        init.watch()
+
+    def _replace_nursery(self, kinds: list[str]) -> None:
+        """The one that was parked has cloned into namespaces that this container does not want."""
+        self._lose_nursery()
+        self._init = self._take(Nursery(self._cgroup, kinds))
 
     def _started(self, reply: "Message", answer: "Answer") -> None:
         answer({**reply, "cgroup": self._cgroup.name})
@@ -136,25 +153,12 @@ class Shim:
         on_started, self._on_started = self._on_started, _nothing
         on_started()
 
-    def _launch(
-        self, process: Process, do: str, bundle: str, stdio: "Message", silent: bool = False
-    ) -> None:
-        status, *streams = process.prepare(stdio, silent)
-        pidfd = [self._init.pidfd] if do == "exec" and self._init else []
-        self._launches.append(process)
-        try:
-            self._have_nursery().ask({"do": do, "bundle": bundle}, (status, *pidfd, *streams))
-        except OSError:
-            self._lose_nursery()
-        for fd in (status, *streams):
-            os.close(fd)
-        process.watch()
-
-    def _have_nursery(self) -> Nursery:
+    def _living_nursery(self) -> Nursery:
         if self._nursery is not None:
             return self._nursery
-        nursery = Nursery(self._cgroup, self._init.pidfd if self._init else -1)
-        self._take_nursery(nursery)
+        nursery = Nursery(self._cgroup, init=self._init.pidfd)
+        nursery.status.close()
+        self._watch_nursery(nursery)
         return nursery
 
     def _attach(self, message: "Message", fds: list[int], answer: "Answer") -> None:
@@ -175,13 +179,23 @@ class Shim:
                 streams.emit(1, (message["failure"] % reply["error"]).encode())
             answer(reply)
 
-        process = Process(streams, launched, lambda ended: self._exec_ended(name, ended))
+        ours, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = Process(streams, ours, lambda ended: self._exec_ended(name, ended))
         self._execs[name] = process
-        if self._init is None or not self._init.running:
-            process.failed({"error": "the container is not running", "step": "exec", "exit": 126})
-            return
-        silent = not message["attach"]
-        self._launch(process, "exec", message["process"], message["stdio"], silent)
+        theirs = process.begin(message["stdio"], launched, silent=not message["attach"])
+        if self._init.running:
+            self._launches.append(process)
+            try:
+                self._living_nursery().exec(
+                    message["process"], status.fileno(), self._init.pidfd, theirs
+                )
+            except OSError:
+                self._lose_nursery()
+        else:
+            process.failed("the container is not running", "exec", 126)
+        status.close()
+        _close(theirs)
+        process.watch()
 
     def _find(self, name: str | None) -> Process | None:
         process = self._init if name is None else self._execs.get(name)
@@ -239,7 +253,7 @@ class Shim:
             if ended is None:
                 return
             processes = [self._init, *self._execs.values()]
-            process = next((p for p in processes if p and p.pid == ended.si_pid), None)
+            process = next((p for p in processes if p.pid == ended.si_pid), None)
             if process is not None:
                 process.reap()
             elif self._nursery is not None and ended.si_pid == self._nursery.pid:
@@ -249,32 +263,29 @@ class Shim:
             else:
                 os.waitpid(ended.si_pid, 0)  # an orphan of the container, left to the subreaper
 
-    def _take_nursery(self, nursery: Nursery) -> None:
+    def _watch_nursery(self, nursery: Nursery) -> None:
         self._nursery = nursery
-        self._loop.watch(nursery.channel.fileno(), IN, self._hear_nursery)
+        self._loop.watch(nursery.sock.fileno(), IN, self._hear_nursery)
 
     def _hear_nursery(self, events: int) -> None:
-        try:
-            received = self._nursery.channel.receive() if self._nursery else None
-        except OSError:
-            received = None  # killed with a request unread
-        if received is None:
+        said = self._nursery.hear() if self._nursery else None
+        if said is None:
             self._lose_nursery()
-            return
-        for reply, _ in received:
-            self._launches.popleft().named(reply)
-        self._reap()  # it may have ended before it was known
+        elif isinstance(said, int):
+            self._launches.popleft().named(said)
+            self._reap()  # it may have ended before it was known
+        else:
+            self._launches.popleft().failed(said, "clone")
 
     def _lose_nursery(self) -> None:
         """The kernel may have killed it for want of memory; the next exec makes another."""
         if self._nursery is None:
             return
-        self._loop.forget(self._nursery.channel.fileno())
+        self._loop.forget(self._nursery.sock.fileno())
         self._nursery.end()
         self._nursery = None
         while self._launches:
-            error = "the process that launches was killed; is the memory limit too low?"
-            self._launches.popleft().failed({"error": error, "step": "clone", "exit": 125})
+            self._launches.popleft().failed(KILLED, "clone")
 
     def _ended(self, process: Process) -> None:
         """End with the container's first process: log, exit.json, event, clients, the rest."""
@@ -309,7 +320,7 @@ class Shim:
             if len(self._exits) > KEPT_EXITS:
                 del self._exits[next(iter(self._exits))]
             self._tell({"event": "exec-exit", "exec": name, "code": process.code})
-        if self._init is None or (self._init.ended and not self._execs):
+        if self._init.ended and not self._execs:
             self._leave()
 
     def _leave(self) -> None:
@@ -318,7 +329,7 @@ class Shim:
             return
         self._left = True
         self._lingering.append(self._streams)
-        if self._init is None:
+        if not self._init.begun:
             self._streams.finish()
         self._listener.close()
         remove_folder(self._folder)
@@ -326,7 +337,7 @@ class Shim:
             connection.close()
         self._settle()
         if self._nursery is not None:
-            self._loop.forget(self._nursery.channel.fileno())
+            self._loop.forget(self._nursery.sock.fileno())
             self._nursery.end()
         self._cgroup.remove()
 
@@ -337,6 +348,11 @@ def remove_folder(folder: str) -> None:
         os.unlink(f"{folder}/{SOCKET_NAME}")
     with contextlib.suppress(FileNotFoundError):
         os.rmdir(folder)
+
+
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _nothing() -> None:
