@@ -53,6 +53,7 @@ def test_log_and_streams_are_whole_whenever_the_engine_is_killed(
     engine.succeed("rm", container)
 
 
+@pytest.mark.ordinary_user
 def test_a_container_that_ends_while_no_engine_runs_is_known_to_the_next(
     engine: Engine, busybox: str
 ) -> None:

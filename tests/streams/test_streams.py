@@ -16,7 +16,7 @@ from support.engines import Engine
 MEGABYTE = 1 << 20
 RUN = ("run", "--rm", "--network", "none")
 
-pytestmark = pytest.mark.needs("docker", "busybox")
+pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 
 
 def chunks(megabytes: int) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 `pytest.mark.needs("dockerd", …)` on a test, or `require("dockerd")` in a fixture, skips with the
 reason when the machine lacks it. `IPYCONTAINER_MUST_WORK` turns the skip into a failure: it names
-capabilities, separated by commas, or is `all` for every one that a package or a user id can give
+capabilities, separated by commas, or is `all` for every one that a package can give to this user
 (those that only another kernel could give are asked for by name).
 """
 
@@ -23,6 +23,7 @@ class Capability(NamedTuple):
 
     missing: Callable[[], str]
     of_the_kernel: bool = False
+    root_only: bool = False
 
 
 def _command(name: str, package: str) -> Capability:
@@ -70,11 +71,11 @@ CAPABILITIES = {
     "crun": _command("crun", "crun"),
     "docker": _command("docker", "docker.io"),
     "docker-registry": _command("docker-registry", "docker-registry"),
-    "dockerd": Capability(_dockerd),
+    "dockerd": Capability(_dockerd, root_only=True),
     "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
     "newuidmap": _command("newuidmap", "uidmap"),
     "podman": _command("podman", "podman"),
-    "root": Capability(_root),
+    "root": Capability(_root, root_only=True),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),
     "user_namespaces": Capability(_user_namespaces, of_the_kernel=True),
@@ -90,7 +91,9 @@ def missing(name: str) -> str:
 def must_work(name: str) -> bool:
     """Tell whether the absence of `name` is a failure here."""
     asked = os.environ.get(MUST_WORK, "").split(",")
-    return name in asked or ("all" in asked and not CAPABILITIES[name].of_the_kernel)
+    capability = CAPABILITIES[name]
+    within_all = not capability.of_the_kernel and not (capability.root_only and os.getuid())
+    return name in asked or ("all" in asked and within_all)
 
 
 def require(*names: str) -> None:
