@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container, Ended
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
@@ -57,6 +58,7 @@ class Lifecycle:
         activity: Activity,
         execs: Execs,
         seccomp: FilterPath,
+        cgroups: Cgroups,
         rootless: bool,
     ) -> None:
         self._containers = containers
@@ -64,6 +66,7 @@ class Lifecycle:
         self._shims = shims
         self._activity = activity
         self._seccomp = seccomp
+        self._cgroups = cgroups
         self._rootless = rootless
         self._execs = execs
 
@@ -119,6 +122,7 @@ class Lifecycle:
             rootfs=self._snapshotter.mounts(Path(folder), record.chain),
             security=allowed,
             seccomp=self._seccomp(allowed),
+            cgroups=self._cgroups,
             rootless=self._rootless,
         )
         config, log = record.config, record.host_config.log_config

@@ -8,6 +8,7 @@ stricter where docs/architecture.md says why: every mount is `nodev`.
 import posixpath
 from collections.abc import Sequence
 
+from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.mounts import points
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.security import Security
@@ -35,7 +36,6 @@ _PTS = Mount(
 _SYS = Mount("sysfs", "sysfs", "/sys", (*_QUIET, "ro"))
 # A sysfs belongs to its network namespace's owner, which a rootless engine is not for the host's.
 _SYS_OF_HOST = Mount("bind", "/sys", "/sys", ("rbind", "rprivate", *_QUIET, "ro"))
-_CGROUP = Mount("cgroup", "cgroup", "/sys/fs/cgroup", (*_QUIET, "relatime", "ro"))
 _MQUEUE = Mount("mqueue", "mqueue", "/dev/mqueue", _QUIET)
 
 
@@ -46,6 +46,7 @@ def build_spec(
     rootfs: Sequence[Mount],
     security: Security,
     seccomp: str | None,
+    cgroups: Cgroups,
     rootless: bool,
 ) -> Spec:
     """Return the bundle of a container.
@@ -55,7 +56,7 @@ def build_spec(
     """
     config, host = record.config, record.host_config
     hosts_network = host.network_mode == "host"
-    mounts = [*_system_mounts(host, rootless=rootless and hosts_network)]
+    mounts = _system_mounts(host, cgroups, rootless=rootless and hosts_network)
     mounts += _file_mounts(folder, host)
     mounts += [point.mount() for point in points(host)]
     root = f"{folder}/rootfs"
@@ -66,7 +67,7 @@ def build_spec(
         "hostname": config.hostname,
         "domainname": config.domainname,
         "mounts": [mount.to_spec() for mount in mounts],
-        "linux": _linux(host, hosts_network),
+        "linux": _linux(host, cgroups, hosts_network),
         "ipycontainer": {
             "rootfs": [mount.to_spec() for mount in rootfs],
             "rootfs_path": root,
@@ -124,8 +125,8 @@ def environment(record: Record, *, tty: bool, extra: Sequence[str] = ()) -> list
     return [entry for entry in values.values() if entry is not None]
 
 
-def _system_mounts(host: HostConfig, *, rootless: bool) -> list[Mount]:
-    mounts = [_PROC, _DEV, _PTS, _SYS_OF_HOST if rootless else _SYS, _CGROUP, _MQUEUE]
+def _system_mounts(host: HostConfig, cgroups: Cgroups, *, rootless: bool) -> list[Mount]:
+    mounts = [_PROC, _DEV, _PTS, _SYS_OF_HOST if rootless else _SYS, *cgroups.mounts, _MQUEUE]
     if host.ipc_mode != "none":
         options = (*_QUIET, "mode=1777", f"size={host.shm_size}")
         mounts.append(Mount("tmpfs", "shm", "/dev/shm", options))  # noqa: S108 - in the container
@@ -144,12 +145,12 @@ def _rlimits(host: HostConfig) -> list[Rlimit]:
     ]
 
 
-def _linux(host: HostConfig, hosts_network: bool) -> Linux:
+def _linux(host: HostConfig, cgroups: Cgroups, hosts_network: bool) -> Linux:
     kinds = [kind for kind in NAMESPACES if kind != "network" or not hosts_network]
     return {
         "namespaces": [{"type": kind} for kind in kinds],
         "resources": limits(host),
         "sysctl": host.sysctls or {},
         "maskedPaths": host.masked_paths or [],
-        "readonlyPaths": host.readonly_paths or [],
+        "readonlyPaths": [*cgroups.readonly, *(host.readonly_paths or ())],
     }
