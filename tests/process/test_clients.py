@@ -42,7 +42,7 @@ def test_docker_events_streams_until_its_time(engine: Engine) -> None:
 def test_docker_is_told_what_is_not_there(engine: Engine) -> None:
     done = engine.docker("swarm", "init")
     assert done.returncode == 1
-    assert b"is not served by this engine" in done.stderr
+    assert b"is not supported by this engine" in done.stderr
 
 
 def test_an_ended_subscription_leaves_no_listener(engine: Engine) -> None:

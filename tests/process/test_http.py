@@ -92,7 +92,7 @@ def test_a_method_that_an_endpoint_has_not_is_dockers_404(running: Paths) -> Non
 def test_what_this_engine_has_not_is_named(running: Paths) -> None:
     status, body = get(running, "/v1.50/swarm")
     assert status == 501
-    assert raw.message(body).startswith("GET /v1.50/swarm is not served by this engine")
+    assert raw.message(body).startswith("GET /v1.50/swarm is not supported by this engine")
 
 
 def test_networks_and_volumes_have_dockers_shape(running: Paths) -> None:

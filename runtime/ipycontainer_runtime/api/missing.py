@@ -20,8 +20,9 @@ class NotServed(EngineHandler):
         """Answer for every method alike."""
         super().prepare()
         path = self.request.path
+        # `docker inspect` asks for every kind of object, and goes on at the words "not supported".
         raise NotImplementedHere(
-            f"{self.request.method} {path} is not served by this engine; "
+            f"{self.request.method} {path} is not supported by this engine; "
             "DOCKER_HOST=… points a client at an engine that has it"
         )
 

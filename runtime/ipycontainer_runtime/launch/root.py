@@ -57,9 +57,10 @@ DEVICE_LINKS = {
     "stdin": "/proc/self/fd/0",
     "stdout": "/proc/self/fd/1",
     "stderr": "/proc/self/fd/2",
-    "core": "/proc/kcore",
     "ptmx": "pts/ptmx",
 }
+if os.path.exists("/proc/kcore"):  # not every kernel has it
+    DEVICE_LINKS["core"] = "/proc/kcore"
 
 
 class LaunchError(Exception):

@@ -25,8 +25,8 @@ def find_user(text: str, extra_groups: Sequence[str] = ()) -> User:
     """Resolve `user[:group]` inside the present root.
 
     A number needs no account and then has group 0 and home /; a name must be found. Supplementary
-    groups are those that list the account, unless a group was given, and `extra_groups`; never the
-    host's. Raises LaunchError for what is neither a decimal id in range nor a known name.
+    groups are its own, those that list the account unless a group was given, and `extra_groups`;
+    never the host's. Raises LaunchError for what is neither a decimal id in range nor a known name.
     """
     name, _, group = text.partition(":")
     name = name or "0"
@@ -39,13 +39,15 @@ def find_user(text: str, extra_groups: Sequence[str] = ()) -> User:
             break
     if uid is None:
         raise LaunchError(f"unable to find user {name}: no matching entries in passwd file")
-    groups: list[int] = []
+    members: list[int] = []
     if group:
         gid = _find_group(group)
     elif account is not None:
-        members = (f for f in _entries("/etc/group", 4) if account in f[3].split(","))
-        groups = [int(fields[2]) for fields in members]
-    groups += [_find_group(extra) for extra in extra_groups]
+        listed = (f for f in _entries("/etc/group", 4) if account in f[3].split(","))
+        members = [int(fields[2]) for fields in listed]
+    # With its own group among them, giving that up cannot get round a file's "not this group"
+    # (CVE-2022-36109).
+    groups = [gid, *members, *(_find_group(extra) for extra in extra_groups)]
     return User(uid, gid, tuple(dict.fromkeys(groups)), home or "/")
 
 
