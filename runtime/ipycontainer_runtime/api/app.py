@@ -7,6 +7,7 @@ from tornado.web import Application
 
 from ipycontainer_runtime.api import (
     capture,
+    commit,
     containers,
     execs,
     extensions,
@@ -28,6 +29,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *execs.ROUTES,
     *system.ROUTES,
     *images.ROUTES,
+    *commit.ROUTES,
     *capture.ROUTES,
     *extensions.ROUTES,
 ]

@@ -75,7 +75,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def merged(asked: CreateBody, image: ContainerConfig) -> Config:
+def merged(asked: Config, image: ContainerConfig) -> Config:
     """Return the container's configuration: what was asked for over what the image says.
 
     An entrypoint that is given resets the image's command; the environment, labels, ports and

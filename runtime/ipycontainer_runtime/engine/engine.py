@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.commit import Commits
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.execs import Execs
@@ -80,6 +81,16 @@ class Engine:
             rootless=self.rootless,
         )
         self.logs = Logs(containers=self.containers)
+        self.commits = Commits(
+            containers=self.containers,
+            snapshotter=self.snapshotter,
+            ownership=self.ownership,
+            cgroups=self.cgroups,
+            blobs=self.blobs,
+            image_store=self.image_store,
+            layers=self.layers,
+            events=self.events,
+        )
         self.captures = Captures(
             blobs=self.blobs,
             image_store=self.image_store,

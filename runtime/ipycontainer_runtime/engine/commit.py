@@ -1,0 +1,164 @@
+"""Commit: what a container changed becomes a layer, and with it a new image."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ipycontainer_runtime.engine import instructions
+from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.create import CreateBody, merged
+from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.layers.diff import Packed, changes, write_layer
+from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.oci import model
+from ipycontainer_runtime.oci.reference import Reference
+from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.images import ImageRecord, ImageStore
+from ipycontainer_runtime.store.layers import LayerInfo, LayerStore
+
+
+class CommitRequest(NamedTuple):
+    """What to commit, and how the image is to be described."""
+
+    container: str
+    reference: Reference | None = None
+    comment: str = ""
+    author: str = ""
+    changes: tuple[str, ...] = ()
+    pause: bool = True
+    config: CreateBody | None = None
+    """Fields given here go before the container's own."""
+
+
+class Commits:
+    """The commits of one engine."""
+
+    def __init__(
+        self,
+        *,
+        containers: Containers,
+        snapshotter: Snapshotter,
+        ownership: Ownership,
+        cgroups: Cgroups,
+        blobs: BlobStore,
+        image_store: ImageStore,
+        layers: LayerStore,
+        events: Events,
+    ) -> None:
+        self._containers = containers
+        self._snapshotter = snapshotter
+        self._ownership = ownership
+        self._cgroups = cgroups
+        self._blobs = blobs
+        self._image_store = image_store
+        self._layers = layers
+        self._events = events
+
+    async def commit(self, request: CommitRequest) -> str:
+        """Make an image of a container and return its id; nothing is left of one that fails.
+
+        A running container is frozen meanwhile unless `pause` is false. NotFound when there is no
+        such container or its image is gone, InvalidParameter for a change that cannot be taken.
+        """
+        container = self._containers.get(request.container)
+        base = self._image_store.resolve(container.record.image)
+        config = self._config(container, request)
+        async with self._still(container, request.pause):
+            packed = await asyncio.to_thread(self._pack, container, base)
+        manifest = self._describe(container, base, config, packed, request)
+        references = [request.reference] if request.reference else []
+        record = self._image_store.add(manifest, references, parent=base.id)
+        self._containers.publish(container, "commit", comment=request.comment, imageID=record.id)
+        if request.reference:
+            name = request.reference.canonical.familiar
+            self._events.publish("image", "tag", record.id, {"name": name})
+        return record.id
+
+    def _config(self, container: Container, request: CommitRequest) -> model.ContainerConfig:
+        own = instructions.image_config(container.record.config)
+        asked = instructions.apply(request.changes, own.shell, own.working_dir)
+        given = merged(request.config or CreateBody(), own)
+        return instructions.image_config(merged(asked, instructions.image_config(given)))
+
+    @contextlib.asynccontextmanager
+    async def _still(self, container: Container, pause: bool) -> AsyncIterator[None]:
+        shim = container.shim
+        if not pause or shim is None or not container.state.running:
+            yield
+            return
+        name = (await shim.status()).cgroup
+        with self._cgroups.frozen(name):
+            yield
+
+    def _pack(self, container: Container, base: ImageRecord) -> Packed | None:
+        """Write the layer and unpack it for those who run the image; None where nothing changed."""
+        upper = self._snapshotter.upper(Path(container.folder))
+        lowers = self._snapshotter.lowers(container.record.chain)
+        if next(changes(upper, lowers, self._ownership), None) is None:
+            return None
+        with self._blobs.writer() as blob, self._layers.staging() as staging:
+            packed = write_layer(upper, blob=blob, staging=staging, ownership=self._ownership)
+            chain = model.chain_ids([*base.config.rootfs.diff_ids, packed.diff_id])
+            staging.commit(chain[-1], LayerInfo(packed.diff_id, packed.size))
+        return packed
+
+    def _describe(
+        self,
+        container: Container,
+        base: ImageRecord,
+        config: model.ContainerConfig,
+        packed: Packed | None,
+        request: CommitRequest,
+    ) -> model.Descriptor:
+        created = rfc3339(time.time_ns())
+        step = model.History(
+            created=created,
+            created_by=" ".join(container.record.config.command),
+            author=request.author,
+            comment=request.comment,
+            empty_layer=packed is None,
+        )
+        diff_ids, layers = base.config.rootfs.diff_ids, base.manifest.layers
+        if packed is not None:
+            diff_ids = (*diff_ids, packed.diff_id)
+            layers = (*layers, _layer(packed, base.manifest.media_type))
+        image = model.ImageConfig(
+            architecture=base.config.architecture,
+            os=base.config.os,
+            variant=base.config.variant,
+            created=created,
+            author=request.author,
+            config=config,
+            rootfs=model.RootFs(diff_ids=diff_ids),
+            history=(*_history(base, len(base.config.rootfs.diff_ids)), step),
+            container=container.id,
+        )
+        docker = base.manifest.media_type == model.DOCKER_MANIFEST
+        kind = model.DOCKER_CONFIG if docker else model.OCI_CONFIG
+        content = self._blobs.put(model.encode(image))
+        manifest = model.Manifest(
+            media_type=model.DOCKER_MANIFEST if docker else model.OCI_MANIFEST,
+            config=model.Descriptor(kind, content.digest, content.size),
+            layers=layers,
+        )
+        stored = self._blobs.put(model.encode(manifest))
+        return model.Descriptor(manifest.media_type, stored.digest, stored.size)
+
+
+def _layer(packed: Packed, manifest_type: str) -> model.Descriptor:
+    """Describe the new layer in the terms of its image: registries refuse a mixture."""
+    docker = manifest_type == model.DOCKER_MANIFEST
+    kind = model.DOCKER_LAYER_GZIP if docker else packed.media_type
+    return model.Descriptor(kind, packed.blob.digest, packed.blob.size)
+
+
+def _history(base: ImageRecord, layers: int) -> Sequence[model.History]:
+    """Return the base's history; one entry for each layer where it has none, as OCI allows."""
+    return base.config.history or tuple(model.History(created=base.created) for _ in range(layers))
