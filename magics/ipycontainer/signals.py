@@ -57,4 +57,7 @@ class Signals:
             os.close(writer)
 
     def _catch(self, number: int, frame: object) -> None:
+        if number in self._caught:
+            # Nobody took the first one: it is not the loop that runs, but a call that hangs.
+            raise KeyboardInterrupt
         self._caught.append(number)

@@ -224,7 +224,9 @@ class Relay:
             self._send()
             return
         self._drop_source()
-        self._connection.half_close()
+        if self._demux is not None:
+            # With a terminal the engine takes a half-close for the person's leaving.
+            self._connection.half_close()
 
     def _send(self) -> None:
         try:

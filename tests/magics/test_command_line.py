@@ -15,19 +15,21 @@ from pathlib import Path
 import pytest
 from cells import COMMAND, SECONDS, Box
 
+# Where there is no bridge, a container on the default network is warned of.
+ALONE = ("--network", "none")
 Command = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [
-        (["run", "--rm", "busybox", "sh", "-c", "exit 3"], 3, ""),
-        (["run", "--rm", "busybox", "nosuch"], 127, "nosuch"),
-        (["run", "--rm", "busybox", "/etc"], 126, "/etc"),
-        (["run", "--nosuch", "busybox"], 125, "--nosuch"),
-        (["run", "--pull", "never", "nosuch:1"], 125, "nosuch:1"),
-        (["run", "--rm", "-it", "busybox"], 1, "TTY"),
-        (["run", "--rm", "--out", "x", "busybox"], 125, "--out"),
+        (["run", *ALONE, "--rm", "busybox", "sh", "-c", "exit 3"], 3, ""),
+        (["run", *ALONE, "--rm", "busybox", "nosuch"], 127, "nosuch"),
+        (["run", *ALONE, "--rm", "busybox", "/etc"], 126, "/etc"),
+        (["run", *ALONE, "--nosuch", "busybox"], 125, "--nosuch"),
+        (["run", *ALONE, "--pull", "never", "nosuch:1"], 125, "nosuch:1"),
+        (["run", *ALONE, "--rm", "-it", "busybox"], 1, "TTY"),
+        (["run", *ALONE, "--rm", "--out", "x", "busybox"], 125, "--out"),
         (["frobnicate"], 1, "frobnicate"),
         (["rm", "nosuch"], 1, "nosuch"),
         (["exec", "nosuch", "true"], 1, "nosuch"),
@@ -45,33 +47,33 @@ def test_exit_codes_are_dockers_and_errors_one_line(
 
 def test_standard_input_is_piped_through_byte_for_byte(box: Box, command: Command) -> None:
     data = bytes(range(256)) * 40_000
-    assert command("run", "--rm", "-i", "busybox", "cat", stdin=data).stdout == data
+    assert command("run", *ALONE, "--rm", "-i", "busybox", "cat", stdin=data).stdout == data
 
 
 def test_a_regular_file_may_be_standard_input(box: Box, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"hello\n")
     with (tmp_path / "in").open("rb") as file:
         done = subprocess.run(
-            [*COMMAND, "run", "--rm", "-i", "busybox", "cat"],
+            [*COMMAND, "run", *ALONE, "--rm", "-i", "busybox", "cat"],
             stdin=file, capture_output=True, timeout=SECONDS, check=False,
         )  # fmt: skip
     assert done.stdout == b"hello\n"
 
 
 def test_output_and_errors_are_apart(box: Box, command: Command) -> None:
-    done = command("run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2")
+    done = command("run", *ALONE, "--rm", "busybox", "sh", "-c", "echo out; echo err >&2")
     assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
 
 
 def test_detached_run_prints_the_id_alone(box: Box, command: Command) -> None:
-    done = command("run", "-d", "--name", "web", "busybox", "sleep", "600")
+    done = command("run", *ALONE, "-d", "--name", "web", "busybox", "sleep", "600")
     assert done.stdout.decode().strip() == box.client.containers.get("web").id
     assert command("ps", "-q").stdout.decode().strip() == done.stdout.decode()[:12]
     assert command("exec", "web", "sh", "-c", "exit 4").returncode == 4
 
 
 def test_json_and_templates_are_printed_a_line_each(box: Box, command: Command) -> None:
-    command("create", "--name", "web", "busybox")
+    command("create", *ALONE, "--name", "web", "busybox")
     assert command("ps", "-a", "--format", "{{.Names}}").stdout == b"web\n"
     assert command("ps", "-a", "--format", "json").stdout.startswith(b'{"ID": "')
     assert command("inspect", "-f", "{{.Name}}", "web").stdout == b"/web\n"
@@ -81,7 +83,7 @@ def test_json_and_templates_are_printed_a_line_each(box: Box, command: Command) 
 def test_signals_reach_the_container(box: Box, number: signal.Signals) -> None:
     script = f"trap 'echo got; exit 9' {number.name[3:]}; echo ready; while :; do sleep 0.1; done"
     with subprocess.Popen(
-        [*COMMAND, "run", "--rm", "busybox", "sh", "-c", script], stdout=subprocess.PIPE
+        [*COMMAND, "run", *ALONE, "--rm", "busybox", "sh", "-c", script], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -92,7 +94,7 @@ def test_signals_reach_the_container(box: Box, number: signal.Signals) -> None:
 
 def test_a_reader_that_leaves_is_no_defect(box: Box) -> None:
     with subprocess.Popen(
-        [*COMMAND, "run", "--rm", "--name", "web", "busybox", "yes"],
+        [*COMMAND, "run", *ALONE, "--rm", "--name", "web", "busybox", "yes"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -141,7 +143,7 @@ class Screen:
 
 
 def test_a_terminal_is_raw_has_its_size_and_is_restored(box: Box) -> None:
-    screen = Screen("run", "--rm", "-it", "busybox", "sh")
+    screen = Screen("run", *ALONE, "--rm", "-it", "busybox", "sh")
     screen.expect(b"# ")
     screen.type(b"until [ \"$(stty size)\" = '31 101' ]; do sleep 0.05; done; echo si''zed\r")
     screen.expect(b"sized")
@@ -155,7 +157,7 @@ def test_a_terminal_is_raw_has_its_size_and_is_restored(box: Box) -> None:
 
 def test_keys_go_to_the_container_as_they_are(box: Box) -> None:
     screen = Screen(
-        "run", "--rm", "-it", "busybox", "sh", "-c", "trap 'echo int' INT; echo on; cat"
+        "run", *ALONE, "--rm", "-it", "busybox", "sh", "-c", "trap 'echo int' INT; echo on; cat"
     )
     screen.expect(b"on")
     screen.type(b"\x03")
@@ -164,7 +166,7 @@ def test_keys_go_to_the_container_as_they_are(box: Box) -> None:
 
 
 def test_detach_keys_leave_the_container_running(box: Box) -> None:
-    screen = Screen("run", "--name", "web", "-it", "busybox", "sh")
+    screen = Screen("run", *ALONE, "--name", "web", "-it", "busybox", "sh")
     screen.expect(b"# ")
     screen.type(b"\x10\x11")
     assert screen.end() == 0
@@ -172,7 +174,7 @@ def test_detach_keys_leave_the_container_running(box: Box) -> None:
 
 
 def test_exec_has_a_terminal_too(box: Box, command: Command) -> None:
-    command("run", "-d", "--name", "web", "busybox", "sleep", "600")
+    command("run", *ALONE, "-d", "--name", "web", "busybox", "sleep", "600")
     screen = Screen("exec", "-it", "web", "sh")
     screen.expect(b"# ")
     screen.type(b"tty; exit 5\r")

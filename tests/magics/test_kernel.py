@@ -14,14 +14,16 @@ def test_output_comes_while_the_container_runs(box: Box, kernel: Kernel) -> None
             box.client.api.kill("web")
 
     messages = kernel.run(
-        "%container run --name web busybox sh -c 'echo first; sleep 600'", on=end_it
+        "%container run --net none --name web busybox sh -c 'echo first; sleep 600'", on=end_it
     )
     assert streamed(messages, "stdout") == "first\n"
     assert errors(messages)[0]["ename"] == "ContainerExit"
 
 
 def test_a_failed_cell_has_one_line_and_no_traceback(box: Box, kernel: Kernel) -> None:
-    messages = kernel.run("%container run --rm --name web busybox sh -c 'echo no >&2; exit 3'")
+    messages = kernel.run(
+        "%container run --net none --rm --name web busybox sh -c 'echo no >&2; exit 3'"
+    )
     assert streamed(messages, "stderr") == "no\n"
     assert errors(messages)[0]["traceback"] == ["ContainerExit: container web exited with code 3"]
 
@@ -32,7 +34,7 @@ def test_interrupting_the_cell_stops_the_container_and_says_so(box: Box, kernel:
             kernel.interrupt()
 
     messages = kernel.run(
-        "%container run --name web busybox sh -c"
+        "%container run --net none --name web busybox sh -c"
         " 'trap \"echo bye; exit 5\" TERM; echo ready; while :; do sleep 0.1; done'",
         on=interrupt,
     )
@@ -54,7 +56,7 @@ def test_a_second_interrupt_kills_the_container(box: Box, kernel: Kernel) -> Non
 
     began = time.monotonic()
     messages = kernel.run(
-        "%container run --name web --stop-timeout 60 busybox sh -c"
+        "%container run --net none --name web --stop-timeout 60 busybox sh -c"
         " 'trap \"\" TERM; echo ready; while :; do sleep 0.1; done'",
         on=interrupt,
     )
@@ -74,7 +76,8 @@ def test_interrupting_a_look_leaves_the_container_running(
         if message.kind == awaited and "Interrupted" not in message.content.get("text", ""):
             kernel.interrupt()
 
-    kernel.run("%container run -d --name web busybox sh -c 'while :; do echo x; sleep 0.1; done'")
+    script = "while :; do echo x; sleep 0.1; done"
+    kernel.run(f"%container run --net none -d --name web busybox sh -c '{script}'")
     messages = kernel.run(f"%container {verb}", on=interrupt)
     assert "nterrupted" in str(messages)
     assert "Traceback" not in str(messages)
@@ -117,7 +120,9 @@ def test_a_table_is_displayed_once_as_html_and_text(box: Box, kernel: Kernel) ->
 
 def test_what_a_container_writes_is_text(box: Box, kernel: Kernel) -> None:
     hostile = "<script>alert(1)</script>"
-    messages = kernel.run(f"%container run --name web -l 'x={hostile}' busybox echo '{hostile}'")
+    messages = kernel.run(
+        f"%container run --net none --name web -l 'x={hostile}' busybox echo '{hostile}'"
+    )
     assert [m.kind for m in messages if "display" in m.kind or "result" in m.kind] == []
     assert streamed(messages, "stdout") == f"{hostile}\n"
     shown = kernel.run("%container ps -a --no-trunc")[-1].content["data"]
@@ -131,18 +136,18 @@ def test_what_a_container_writes_is_text(box: Box, kernel: Kernel) -> None:
         ("%container ru", "run"),
         ("x = %container comm", "commit"),
         ("%%container ru", "run"),
-        ("%container run --ent", "--entrypoint"),
-        ("%container run --rm busy", "busybox"),
+        ("%container run --net none --ent", "--entrypoint"),
+        ("%container run --net none --rm busy", "busybox"),
         ("%container stop we", "web"),
         ("%container inspect we", "web"),
         ("%container image l", "ls"),
-        ("%container run --pull al", "always"),
+        ("%container run --net none --pull al", "always"),
         ("%container exec {na", "{name}"),
         ("%container rm {na", "{name}"),
     ],
 )
 def test_tab_completes(box: Box, kernel: Kernel, line: str, offered: str) -> None:
-    kernel.run("%container create --name web busybox true\nname = 'web'")
+    kernel.run("%container create --net none --name web busybox true\nname = 'web'")
     reply = kernel.complete(line)
     assert offered in reply["matches"]
     assert line[reply["cursor_start"] :] == line.rsplit(maxsplit=1)[-1]
