@@ -1,0 +1,47 @@
+"""The course's notebooks do what their saved outputs say, on a captured and on a pulled image."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from support.engines import Engine
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+FIRST = NOTEBOOKS / "01-first-container.ipynb"
+SECONDS = 300
+
+pytestmark = pytest.mark.needs("root")
+
+
+def compare(notebook: Path, engine: Engine, **variables: str) -> None:
+    """Run a notebook in a kernel of its own and compare each output with the saved one."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval"]
+    done = subprocess.run(
+        [*command, "--rootdir", str(NOTEBOOKS), "-c", os.devnull, str(notebook)],
+        env={**engine.variables, **variables},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+def test_the_first_notebook_runs_on_the_image_that_is_always_there(engine: Engine) -> None:
+    compare(FIRST, engine)
+
+
+def test_the_first_notebook_runs_on_an_image_pulled_from_a_registry(
+    engine: Engine, debian_python: str
+) -> None:
+    compare(FIRST, engine, IPYCONTAINER_FIRST_IMAGE=debian_python)
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_notebooks_are_saved_with_the_outputs_of_one_run_from_the_top(path: Path) -> None:
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
