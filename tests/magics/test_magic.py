@@ -29,7 +29,7 @@ def test_without_a_body_standard_input_ends_at_once(box: Box, shell: Shell) -> N
 
 def test_bundled_and_attached_short_flags_are_dockers(box: Box, shell: Shell) -> None:
     ran = shell.run(
-        "%container run --net none --rm -eA=1 -e B=2 -itw /tmp busybox sh -c 'echo $A$B $PWD -e'"
+        "%container run --net none --rm -eA=1 -e B=2 -itw /tmp busybox sh -c 'echo $A$B $PWD'"
     )
     assert ran.out.replace("\r", "") == "12 /tmp\n"
 

@@ -1,6 +1,8 @@
 """The pure pieces: frames, units, templates, tables, failures."""
 
 import re
+import select
+import signal
 
 import pytest
 from docker.errors import APIError
@@ -10,8 +12,25 @@ from ipycontainer import units
 from ipycontainer.failures import ContainerExit, Failure, Usage, explain, one_line
 from ipycontainer.listing import Table
 from ipycontainer.progress import Bars, Transfer
+from ipycontainer.signals import Signals
 from ipycontainer.streams import Demux
 from ipycontainer.templates import formatted, render
+
+
+def test_a_signal_is_noted_once_and_a_second_ends_what_hangs() -> None:
+    signals = Signals()
+    before = signal.getsignal(signal.SIGUSR1)
+    with signals.catching([signal.SIGUSR1]):
+        signal.raise_signal(signal.SIGUSR1)
+        assert select.select([signals.wake], [], [], 0)[0] == [signals.wake]
+        assert signals.take() == [signal.SIGUSR1]
+        assert select.select([signals.wake], [], [], 0)[0] == []
+        signal.raise_signal(signal.SIGUSR1)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGUSR1)
+    assert signals.wake is None
+    assert signal.getsignal(signal.SIGUSR1) is before
+
 
 FRAMES = b"".join(
     bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
