@@ -15,6 +15,8 @@ MASKS = tuple(
         (r"\b\d+(\.\d+)?(kB|MB|GB|B)\b", "<size>"),
         # Docker leaves out a step of the progress that another follows within 100 ms.
         (r"<id12>: Verifying Checksum\n", ""),
+        # The command of 2022 tells of its own wait when a failed start overtakes it.
+        (r'time="<time>" level=error msg="error waiting for container: context canceled"\n', ""),
         # Columns are as wide as their longest value, which the masks have changed.
         (r"[ \t]+\n", "\n"),
         (r" {2,}", "  "),
