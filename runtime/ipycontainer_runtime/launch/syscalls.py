@@ -4,9 +4,12 @@ Sources: include/uapi/linux of the kernel; man-pages mount(2), fsopen(2), openat
 """
 
 import ctypes
+import functools
 import os
 import signal
 import struct
+from collections.abc import Callable
+from typing import Any
 
 AT_EMPTY_PATH = 0x1000
 AT_FDCWD = -100
@@ -76,20 +79,40 @@ NR = _NR.get(os.uname().machine, _NR["x86_64"]) | {
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
-_prctl = _libc.prctl
-_prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-_mount = _libc.mount
-_mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
-_umount2 = _libc.umount2
-_umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
-_setns = _libc.setns
-_setns.argtypes = [ctypes.c_int, ctypes.c_int]
-_unshare = _libc.unshare
-_unshare.argtypes = [ctypes.c_int]
-_setdomainname = _libc.setdomainname
-_setdomainname.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+_flags, _long, _text_ = ctypes.c_ulong, ctypes.c_long, ctypes.c_char_p
+Arguments = type["ctypes._SimpleCData[Any]"]
+
+
+def _function(name: str, *arguments: Arguments) -> Callable[..., int]:
+    function = _libc[name]
+    function.argtypes = arguments
+    return function
+
+
+def _system_call(name: str, *arguments: Arguments) -> Callable[..., int]:
+    # An object of its own for each call, as each has other arguments; `_libc[…]` makes one.
+    function = _libc["syscall"]
+    function.restype, function.argtypes = _long, (_long, *arguments)
+    return functools.partial(function, NR[name])
+
+
+_capset = _system_call("capset", _text_, _text_)
+_clone = _system_call("clone", *[_flags] * 5)
+_close_range = _system_call("close_range", *[_flags] * 3)
+_fsconfig = _system_call("fsconfig", _long, _long, _text_, _text_, _long)
+_fsmount = _system_call("fsmount", _long, _flags, _flags)
+_fsopen = _system_call("fsopen", _text_, _flags)
+_mount = _function("mount", _text_, _text_, _text_, _flags, _text_)
+_mount_setattr = _system_call("mount_setattr", _long, _text_, _flags, _text_, _flags)
+_move_mount = _system_call("move_mount", _long, _text_, _long, _text_, _flags)
+_open_tree = _system_call("open_tree", _long, _text_, _flags)
+_openat2 = _system_call("openat2", _long, _text_, _text_, _flags)
+_pivot_root = _system_call("pivot_root", _text_, _text_)
+_prctl = _function("prctl", ctypes.c_int, *[_flags] * 4)
+_setdomainname = _function("setdomainname", _text_, ctypes.c_size_t)
+_setns = _function("setns", ctypes.c_int, ctypes.c_int)
+_umount2 = _function("umount2", _text_, ctypes.c_int)
+_unshare = _function("unshare", ctypes.c_int)
 
 
 def _check(result: int) -> int:
@@ -97,12 +120,6 @@ def _check(result: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
-
-
-def _call(name: str, *arguments: object) -> int:
-    # ctypes passes a plain int as a C int; every register of a system call is a long.
-    words = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    return _check(_syscall(ctypes.c_long(NR[name]), *words))
 
 
 def _text(value: str | None) -> bytes | None:
@@ -114,32 +131,32 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     sets = (effective, permitted, inheritable)
     halves = [s & 0xFFFFFFFF for s in sets] + [s >> 32 for s in sets]
-    _call("capset", header, struct.pack("=6I", *halves))
+    _check(_capset(header, struct.pack("=6I", *halves)))
 
 
 def clone(flags: int) -> int:
     """Clone this process like fork, with CLONE_… flags; return 0 in the child."""
-    return _call("clone", flags | signal.SIGCHLD, 0, 0, 0, 0)
+    return _check(_clone(flags | signal.SIGCHLD, 0, 0, 0, 0))
 
 
 def close_range(first: int, last: int) -> None:
     """Close every descriptor from `first` to `last`."""
-    _call("close_range", first, last, 0)
+    _check(_close_range(first, last, 0))
 
 
 def fsconfig(fd: int, command: int, key: str | None, value: str | None, aux: int = 0) -> None:
     """Configure a file system context: a flag, a string, a descriptor (`aux`), or create it."""
-    _call("fsconfig", fd, command, _text(key), _text(value), aux)
+    _check(_fsconfig(fd, command, _text(key), _text(value), aux))
 
 
 def fsmount(fd: int, attributes: int) -> int:
     """Return a detached mount of a created file system, with MOUNT_ATTR_… attributes."""
-    return _call("fsmount", fd, FSMOUNT_CLOEXEC, attributes)
+    return _check(_fsmount(fd, FSMOUNT_CLOEXEC, attributes))
 
 
 def fsopen(kind: str) -> int:
     """Open a context in which to configure a new file system."""
-    return _call("fsopen", _text(kind), FSOPEN_CLOEXEC)
+    return _check(_fsopen(_text(kind), FSOPEN_CLOEXEC))
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None) -> None:
@@ -152,29 +169,29 @@ def mount_setattr(fd: int, attributes: int, propagation: int = 0, recursive: boo
     clear = MOUNT_ATTR__ATIME if attributes & MOUNT_ATTR__ATIME else 0
     request = struct.pack("=QQQQ", attributes, clear, propagation, 0)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _call("mount_setattr", fd, b"", flags, request, len(request))
+    _check(_mount_setattr(fd, b"", flags, request, len(request)))
 
 
 def move_mount(fd: int, target: int) -> None:
     """Attach the mount `fd` at the open folder or file `target`."""
-    _call("move_mount", fd, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+    _check(_move_mount(fd, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH))
 
 
 def open_tree(directory: int, path: str, flags: int = 0) -> int:
     """Return a detached clone of the mount at `path`, AT_RECURSIVE with all that is below it."""
     flags |= OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
-    return _call("open_tree", directory, _text(path), flags)
+    return _check(_open_tree(directory, _text(path), flags))
 
 
 def openat2(directory: int, path: str, flags: int) -> int:
     """Open `path` as if `directory` were `/`: no symlink and no `..` leads out of it."""
     how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-    return _call("openat2", directory, _text(path), how, len(how))
+    return _check(_openat2(directory, _text(path), how, len(how)))
 
 
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root of this mount namespace and put the present one at `old`."""
-    _call("pivot_root", _text(new), _text(old))
+    _check(_pivot_root(_text(new), _text(old)))
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> None:
