@@ -310,16 +310,17 @@ class Shim:
 
     def _exec_ended(self, name: str, process: Process) -> None:
         process.streams.drain()
+        if process.code is not None and not process.error:
+            self._exits[name] = process.code
+            if len(self._exits) > KEPT_EXITS:
+                del self._exits[next(iter(self._exits))]
+            # Before its client sees the end, and asks the engine for the code.
+            self._tell({"event": "exec-exit", "exec": name, "code": process.code})
         process.streams.finish()
         self._lingering = [streams for streams in self._lingering if streams.clients]
         if process.streams.clients:
             self._lingering.append(process.streams)
         del self._execs[name]
-        if process.code is not None and not process.error:
-            self._exits[name] = process.code
-            if len(self._exits) > KEPT_EXITS:
-                del self._exits[next(iter(self._exits))]
-            self._tell({"event": "exec-exit", "exec": name, "code": process.code})
         if self._init.ended and not self._execs:
             self._leave()
 
