@@ -187,7 +187,7 @@ def test_inspect_shows_and_returns_what_the_engine_says(box: Box, shell: Shell) 
     [
         ("run --rm busybox nosuch", "nosuch"),
         ("run --rm busybox /etc", "/etc"),
-        ("run --nosuch busybox", "'--nosuch'"),
+        ("run --nosuch busybox", "--nosuch"),
         ("frobnicate", "No such command 'frobnicate'"),
         ("run", "IMAGE"),
         ("run Upper", "Upper"),
