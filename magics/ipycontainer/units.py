@@ -85,3 +85,8 @@ def local_time(timestamp: float) -> str:
     """Write a Unix time as the `docker` command's tables do: `2026-01-31 12:00:00 +0000 UTC`."""
     moment = datetime.fromtimestamp(timestamp, timezone.utc).astimezone()
     return moment.strftime("%Y-%m-%d %H:%M:%S %z %Z")
+
+
+def counted(number: int, one: str) -> str:
+    """Return a number with its noun: `1 container`, `2 containers`."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"

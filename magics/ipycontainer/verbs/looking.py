@@ -11,6 +11,7 @@ from ..failures import Failure
 from ..listing import Documents, Lines, Listing, Table
 from ..session import Session
 from ..templates import formatted
+from ..units import counted
 from .base import (
     container_argument,
     filtered,
@@ -58,7 +59,7 @@ def ps(session: Session, /, filters: tuple[str, ...], template: str | None, **fl
     items = [models.prepare_model({**e, "Name": rows.container_name(e)}) for e in entries]
     found = [rows.container(e, whole=flags["no_trunc"]) for e in entries]
     columns = rows.CONTAINER_COLUMNS | ({"SIZE": "Size"} if flags["size"] else {})
-    table = Table(items, f"{len(items)} containers", columns, found)
+    table = Table(items, counted(len(items), "container"), columns, found)
     return _listed(session, table, found, template, quiet=flags["quiet"])
 
 
@@ -87,7 +88,7 @@ def images(
     items = [session.client.images.prepare_model(entry) for entry in entries]
     found = [row for e in entries for row in rows.image(e, whole=flags["no_trunc"])]
     columns = rows.IMAGE_DIGEST_COLUMNS if flags["digests"] else rows.IMAGE_COLUMNS
-    table = Table(items, f"{len(items)} images", columns, found)
+    table = Table(items, counted(len(items), "image"), columns, found)
     return _listed(session, table, found, template, quiet=flags["quiet"])
 
 
@@ -153,7 +154,7 @@ def history(
     """Show the steps that made an image, the last first."""
     steps = session.api.history(image)
     found = [rows.step(entry, whole=no_trunc) for entry in steps]
-    table = Table(steps, f"{len(steps)} steps of {image}", rows.HISTORY_COLUMNS, found)
+    table = Table(steps, f"{counted(len(steps), 'step')} of {image}", rows.HISTORY_COLUMNS, found)
     return _listed(session, table, found, template, quiet=quiet)
 
 
@@ -173,6 +174,6 @@ def diff(session: Session, /, container: str) -> object:
     found = [{"Kind": "CAD"[change["Kind"]], "Path": change["Path"]} for change in changes]
     columns = {"": "Kind", "PATH": "Path"}
     table: Listing[Any] = _Changes(
-        changes, f"{len(changes)} changes in {container}", columns, found
+        changes, f"{counted(len(changes), 'change')} in {container}", columns, found
     )
     return session.surface.show(table)
