@@ -22,7 +22,7 @@ import msgspec
 
 from ..errors import NotFound, StartFailed, Unavailable
 from ..paths import Paths
-from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, receive_packet, send_packet
+from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, receive_packet
 
 ATTEMPTS = 3  # a spawner or a parked shim that somebody killed is replaced
 SPAWNER = Path(__file__).with_name("spawner.py")
@@ -345,7 +345,7 @@ class Spawner:
 
     def _ask_for_one(self, sock: socket.socket) -> bool:
         try:
-            send_packet(sock, {})
+            sock.send(b"x")
         except OSError:
             self._lose()
             return False

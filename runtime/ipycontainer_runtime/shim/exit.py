@@ -1,12 +1,12 @@
 """The record of a container's end, for the next engine if none is there to hear of it."""
 
-import json
 import os
 import sys
 import time
 
 from .clock import rfc3339
 from .process import Process
+from .protocol import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ def write_exit(folder: str, process: Process, oom: bool) -> "Message":
     }
     path = f"{folder}/{NAME}"
     try:
-        with open(path + ".new", "w") as file:
-            file.write(json.dumps(record))
+        fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        os.write(fd, to_json(record))
+        os.close(fd)
         os.rename(path + ".new", path)
     except OSError as error:
         # An engine that is there still learns of it by the event.

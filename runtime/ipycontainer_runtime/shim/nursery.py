@@ -14,12 +14,13 @@ other shims. Bundles are read by the process that they are for, from a memfd.
 since nobody could then read its output or tell of its end.
 """
 
+import array
 import contextlib
-import fcntl
 import json
 import os
 import signal
 import socket
+from _socket import socketpair
 
 from .. import launch
 from ..launch.syscalls import (
@@ -27,7 +28,6 @@ from ..launch.syscalls import (
     CLONE_NEWPID,
     CLONE_PARENT,
     clone,
-    close_range,
     setns,
     unshare,
 )
@@ -36,36 +36,40 @@ from .protocol import received_fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any, NoReturn, TypeVar
 
     T = TypeVar("T")
 
 ALL_KINDS = ("mount", "pid", "network", "ipc", "uts", "cgroup")
-_CONTROL, _STATUS, _INIT = 3, 4, 5
-_LAST = 0x7FFFFFFF  # the kernel stops at the highest that is open
 _MOST_FDS = socket.CMSG_SPACE(8 * 4)
+_LAST = 1 << 20  # past every descriptor; the kernel closes a range at once
 
 
 class Nursery:
     """A nursery as its shim sees it; `kinds` are the namespaces that are new for the first process.
 
-    `status` is the first process's status socket, None when the container is running already and
-    only lost its nursery: `init` is then the pidfd of that first process. The nursery answers with
-    `hear`: first the pid of the first process, then one for each `exec`.
+    `status` is the socket of the first process. Where the container is running already and only
+    lost its nursery, `init` is the pidfd of that first process. The nursery answers with `hear`:
+    the pid of the first process, then that of each `exec`.
     """
 
-    def __init__(self, cgroup: Cgroup, kinds: "Sequence[str]" = ALL_KINDS, init: int = -1) -> None:
-        self.kinds = frozenset(kinds)
-        self.sock, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.status, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, cgroup: Cgroup, kinds: "Iterable[str]" = ALL_KINDS, init: int = -1) -> None:
+        self.sock, control = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.status, status = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
-            _become(cgroup, control.fileno(), status.fileno(), init, self.kinds)
+            _become(cgroup, control, status, init)
         control.close()
         status.close()
         self.sock.setblocking(False)
         self.status.setblocking(False)
+        self._flags = sum(launch.NAMESPACES[kind] for kind in kinds)
+
+    def open(self, cgroup: Cgroup) -> None:
+        """Move it to its cgroup, where it clones the first process."""
+        cgroup.attach(self.pid)
+        self.sock.send(b"%d" % self._flags)
 
     def start(self, bundle: str, streams: "Sequence[int]") -> None:
         """Give the first process its bundle and its streams."""
@@ -99,30 +103,28 @@ def _in_memory(bundle: str) -> int:
 
 def _send(sock: socket.socket, fds: "Sequence[int]") -> None:
     try:
-        socket.send_fds(sock, [b"x"], fds)
+        sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
     finally:
         os.close(fds[0])
 
 
-def _become(cgroup: Cgroup, control: int, status: int, init: int, kinds: frozenset[str]) -> None:
+def _become(cgroup: Cgroup, control: socket.socket, status: socket.socket, init: int) -> None:
     """Be the nursery, in a child of the shim."""
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16) for fd in (control, status)]
-        if init >= 0:
-            setns(init, CLONE_NEWPID)  # of those that it will clone
-            os.dup2(init, _INIT, inheritable=False)
-        for target, fd in zip((_CONTROL, _STATUS), fds, strict=True):
-            os.dup2(fd, target, inheritable=False)
-        close_range(_STATUS + 1 + (init >= 0), _LAST)
-        cgroup.attach(os.getpid())
-        sock = socket.socket(fileno=_CONTROL)
+        kept = [control.fileno(), status.fileno(), _LAST] + [init] * (init >= 0)
+        first = 3
+        for fd in sorted(kept):
+            if first < fd:
+                os.closerange(first, fd)
+            first = fd + 1
+        flags = int(control.recv(16))
         if init < 0:
-            _park_init(sock, kinds)
-        os.close(_STATUS)
-        _serve(sock)
-        _kill_all(cgroup)
+            init = _clone_init(control, status, flags)
+        elif flags & CLONE_NEWPID:
+            setns(init, CLONE_NEWPID)  # of those that it will clone
+        status.close()
+        _serve(control)
+        _kill_all(cgroup, init)
     except BaseException:
         import traceback
 
@@ -131,42 +133,41 @@ def _become(cgroup: Cgroup, control: int, status: int, init: int, kinds: frozens
         os._exit(1)
 
 
-def _park_init(sock: socket.socket, kinds: frozenset[str]) -> None:
-    flags = sum(launch.NAMESPACES[kind] for kind in kinds)
+def _clone_init(control: socket.socket, status: socket.socket, flags: int) -> int:
     if flags & CLONE_NEWPID:
         # Unshared rather than cloned into, so that later execs are born in it as well.
         unshare(CLONE_NEWPID)
     # The cgroup namespace waits until all cgroups are joined.
     pid = clone(flags & ~(CLONE_NEWPID | CLONE_NEWCGROUP) | CLONE_PARENT)
     if pid == 0:
-        _run(_STATUS, _wait_for_bundle, flags & CLONE_NEWCGROUP)
-    os.dup2(fcntl.fcntl(os.pidfd_open(pid), fcntl.F_DUPFD_CLOEXEC, 16), _INIT, inheritable=False)
-    close_range(_INIT + 1, _LAST)
-    sock.send(b"%d" % pid)
+        _run(status.fileno(), _wait_for_bundle, (status, flags & CLONE_NEWCGROUP))
+    pidfd = os.pidfd_open(pid)
+    control.send(b"%d" % pid)
+    return pidfd
 
 
-def _serve(sock: socket.socket) -> None:
+def _serve(control: socket.socket) -> None:
     """Clone a process for each packet until the shim dies."""
     while True:
-        data, ancillary, _, _ = sock.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _, _ = control.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
         if not data:
             return
         fds = received_fds(ancillary)
         try:
             pid = clone(CLONE_PARENT)
         except OSError as error:
-            sock.send(f"cannot clone a process: {error.strerror}".encode())
+            control.send(f"cannot clone a process: {error.strerror}".encode())
         else:
             if pid == 0:
                 _run(fds[1], _exec, fds)
-            sock.send(b"%d" % pid)
+            control.send(b"%d" % pid)
         for fd in fds:
             os.close(fd)
 
 
-def _kill_all(cgroup: Cgroup) -> None:
+def _kill_all(cgroup: Cgroup, init: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(_INIT, signal.SIGKILL)
+        signal.pidfd_send_signal(init, signal.SIGKILL)
     # Those of a container that shares the host's process ids did not end with its first one.
     # `Cgroup.kill` would freeze this process too.
     while others := [pid for pid in cgroup.pids() if pid != os.getpid()]:
@@ -189,9 +190,9 @@ def _run(status: int, function: "Callable[[T], None]", argument: "T") -> "NoRetu
         os._exit(1)
 
 
-def _wait_for_bundle(unshared: int) -> None:
+def _wait_for_bundle(parked: tuple[socket.socket, int]) -> None:
     """Be the container's first process, from being cloned ahead to its exec."""
-    status = socket.socket(fileno=_STATUS)
+    status, unshared = parked
     data, ancillary, _, _ = status.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
     if not data:
         os._exit(0)  # nobody wants this container any more

@@ -9,11 +9,12 @@ by the spawner, which counts each millisecond and kilobyte, so it imports only w
 """
 
 import array
-import json
 import os
 import socket
 import struct
 from collections import deque
+from json.decoder import JSONDecoder
+from json.encoder import c_make_encoder, encode_basestring_ascii
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
@@ -22,6 +23,10 @@ LIMIT = 8 << 20  # bytes of one message; the kernel takes 2 MB of arguments and 
 MOST_FDS = 16
 SOCKET_NAME = "shim.sock"
 _READ_SIZE = 1 << 16
+# The C parts of `json`, without the Python around them: what a process touches it no longer shares
+# with the other shims, and that Python alone is some 400 KB of pages.
+_scan = JSONDecoder().scan_once
+_pieces = c_make_encoder(None, str, encode_basestring_ascii, None, ":", ",", False, False, True)
 _LENGTH = struct.Struct(">I")
 _ANCILLARY = socket.CMSG_SPACE(MOST_FDS * array.array("i").itemsize)
 
@@ -32,20 +37,34 @@ class ProtocolError(Exception):
 
 def encode(message: Message) -> bytes:
     """Return the bytes of a message; raises ProtocolError past LIMIT."""
-    text = json.dumps(message, separators=(",", ":")).encode()
+    text = to_json(message)
     if len(text) > LIMIT:
         raise ProtocolError(f"a message of {len(text)} bytes is over the limit of {LIMIT}")
     return _LENGTH.pack(len(text)) + text
 
 
+def to_json(message: Message) -> bytes:
+    """Return a message as compact JSON."""
+    return "".join(_pieces(message, 0)).encode()
+
+
+def from_json(text: "bytes | bytearray") -> Message:
+    """Return what JSON stands for; raises ProtocolError when it is none."""
+    try:
+        message: Message = _scan(text.decode(), 0)[0]
+    except (ValueError, StopIteration) as error:
+        raise ProtocolError(f"not a message: {bytes(text[:60])!r}") from error
+    return message
+
+
 class Channel:
-    """One end of a stream socket that carries messages; never blocks, but for a nursery's.
+    """One end of a stream socket that carries messages; never blocks.
 
     `receive` when the socket is readable, `flush` when it is writable and `pending` is true.
     """
 
-    def __init__(self, sock: socket.socket, *, blocking: bool = False) -> None:
-        sock.setblocking(blocking)
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
         self.sock = sock
         self._incoming = bytearray()
         self._fds: deque[int] = deque()
@@ -129,7 +148,7 @@ class Channel:
         end = _LENGTH.size + length
         if len(self._incoming) < end:
             return None
-        message: Message = json.loads(self._incoming[_LENGTH.size : end])
+        message = from_json(self._incoming[_LENGTH.size : end])
         del self._incoming[:end]
         count = message.get("fds", 0)
         if count > len(self._fds):
@@ -159,7 +178,8 @@ def received_fds(ancillary: "list[tuple[int, int, bytes]]") -> list[int]:
 
 def send_packet(sock: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
     """Send one message as one packet of a SOCK_SEQPACKET socket."""
-    socket.send_fds(sock, [json.dumps(message, separators=(",", ":")).encode()], list(fds))
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sock.sendmsg([to_json(message)], rights)
 
 
 def receive_packet(sock: socket.socket, flags: int = 0) -> "tuple[Message, list[int]] | None":
@@ -169,4 +189,4 @@ def receive_packet(sock: socket.socket, flags: int = 0) -> "tuple[Message, list[
     """
     data, ancillary, _, _ = sock.recvmsg(1 << 16, _ANCILLARY, flags | socket.MSG_CMSG_CLOEXEC)
     fds = received_fds(ancillary)
-    return (json.loads(data), fds) if data else None
+    return (from_json(data), fds) if data else None

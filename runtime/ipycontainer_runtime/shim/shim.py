@@ -5,6 +5,7 @@ needs nobody: engines come and go on `shim.sock` in its folder; when the contain
 ends it writes exit.json, tells whoever listens, removes the cgroup and leaves.
 """
 
+import _signal
 import contextlib
 import os
 import signal
@@ -12,12 +13,12 @@ import socket
 from collections import deque
 
 from ..launch.syscalls import prctl
-from ..linux.cgroup import Cgroup
+from ..linux.cgroup import Hierarchy
 from .connection import Connection
 from .exit import write_exit
 from .logwriter import Writer, open_writer
 from .loop import IN, Loop
-from .nursery import Nursery
+from .nursery import ALL_KINDS, Nursery
 from .process import KILLED, Process
 from .protocol import SOCKET_NAME
 from .streams import Streams
@@ -36,13 +37,16 @@ KEPT_EXITS = 64  # codes of ended execs that a later engine can still ask for
 class Shim:
     """One container's shim; `on_started` is called once, when its start has come to an end."""
 
-    def __init__(self, cgroup: Cgroup, nursery: Nursery, on_started: "Callable[[], None]") -> None:
-        self._cgroup = cgroup
+    def __init__(self, hierarchy: Hierarchy, name: str, on_started: "Callable[[], None]") -> None:
+        # Forked first of all, since it should share as many pages as can be with the others.
+        nursery = Nursery(hierarchy.open(name))
+        self._cgroup = hierarchy.create(name)
         self._on_started = on_started
         self._loop = Loop()
         self._streams = Streams(self._loop, Writer(), lambda: self._tell({"event": "detach"}))
         self._launches: deque[Process] = deque()
         self._nursery: Nursery | None = None
+        self._kinds = frozenset(ALL_KINDS)
         self._init = self._take(nursery)
         self._execs: dict[str, Process] = {}
         self._exits: dict[str, int] = {}
@@ -55,6 +59,7 @@ class Shim:
 
     def _take(self, nursery: Nursery) -> Process:
         """Take a nursery, and return the first process that it has cloned."""
+        nursery.open(self._cgroup)
         self._watch_nursery(nursery)
         init = Process(self._streams, nursery.status, self._ended)
         self._launches.append(init)
@@ -122,8 +127,9 @@ class Shim:
         if self._init.begun:
             answer({"error": "the container was started already"})
             return
-        if self._nursery is None or self._nursery.kinds != set(message["namespaces"]):
-            self._replace_nursery(message["namespaces"])
+        kinds = frozenset(message["namespaces"])
+        if self._nursery is None or self._kinds != kinds:
+            self._replace_nursery(kinds)
         init = self._init
         streams = init.begin(message["stdio"], lambda reply: self._started(reply, answer))
         self._state_dir = message["state_dir"]
@@ -140,9 +146,10 @@ class Shim:
         _close(streams)
         init.watch()
 
-    def _replace_nursery(self, kinds: list[str]) -> None:
+    def _replace_nursery(self, kinds: frozenset[str]) -> None:
         """The one that was parked has cloned into namespaces that this container does not want."""
         self._lose_nursery()
+        self._kinds = kinds
         self._init = self._take(Nursery(self._cgroup, kinds))
 
     def _started(self, reply: "Message", answer: "Answer") -> None:
@@ -156,8 +163,9 @@ class Shim:
     def _living_nursery(self) -> Nursery:
         if self._nursery is not None:
             return self._nursery
-        nursery = Nursery(self._cgroup, init=self._init.pidfd)
+        nursery = Nursery(self._cgroup, sorted(self._kinds), self._init.pidfd)
         nursery.status.close()
+        nursery.open(self._cgroup)
         self._watch_nursery(nursery)
         return nursery
 
@@ -234,8 +242,8 @@ class Shim:
 
     def _watch_children(self) -> None:
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        _signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        _signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
         def on_signal(events: int) -> None:
             os.read(reading, 4096)

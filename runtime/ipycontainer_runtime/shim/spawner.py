@@ -8,7 +8,6 @@ asks again. When the engine's end closes, the spawner leaves, and the parked shi
 """
 
 import binascii
-import contextlib
 import gc
 import os
 import select
@@ -16,13 +15,13 @@ import signal
 import socket
 import sys
 import traceback
+from _socket import socketpair
 
 # -S leaves the search path without our own package, -I without this folder.
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from ipycontainer_runtime.linux.cgroup import Hierarchy, detect
-from ipycontainer_runtime.shim.nursery import Nursery
-from ipycontainer_runtime.shim.protocol import receive_packet, send_packet
+from ipycontainer_runtime.shim.protocol import send_packet
 from ipycontainer_runtime.shim.shim import Shim, remove_folder
 
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
@@ -32,7 +31,7 @@ START_MS = 200  # after this long the next is forked, though the last has not st
 class Spawner:
     """Forks shims for one engine. `serve` returns when the engine is gone."""
 
-    def __init__(self, run: str, engine: socket.socket, hierarchy: Hierarchy) -> None:
+    def __init__(self, run: str, engine: int, hierarchy: Hierarchy) -> None:
         self._engine = engine
         self._hierarchy = hierarchy
         # Shims of other run folders share the parent cgroup: tell ours by name.
@@ -45,8 +44,13 @@ class Spawner:
             self._hierarchy.open(name).remove(0)
         self._sweep()
         started = self._park()
-        while receive_packet(self._engine) is not None:
-            self._let_start(started)
+        poll = select.poll()
+        poll.register(self._engine, select.POLLIN)
+        while os.read(self._engine, 1):
+            # Until the container has started, the engine wants another, or time is up.
+            poll.register(started, select.POLLIN)
+            poll.poll(START_MS)
+            poll.unregister(started)
             os.close(started)
             started = self._park()
 
@@ -56,47 +60,36 @@ class Spawner:
             if name.startswith(PARKED):
                 remove_folder(f"{self._folder}/{name}")
 
-    def _let_start(self, started: int) -> None:
-        """Wait until the container has started, the engine wants another, or time is up."""
-        poll = select.poll()
-        poll.register(started, select.POLLIN)
-        poll.register(self._engine, select.POLLIN)
-        poll.poll(START_MS)
-
     def _park(self) -> int:
         """Fork a shim; return a descriptor that ends when its container has started."""
-        engine, shim = socket.socketpair()
         started, starting = os.pipe()
         if os.fork() == 0:
             try:
-                self._engine.close()
-                engine.close()
                 os.close(started)
-                self._be_shim(shim, starting)
+                self._be_shim(starting)
             except BaseException:
                 traceback.print_exc()  # for the engine's log; a forked child must not return
             finally:
                 os._exit(0)
-        shim.close()
         os.close(starting)
-        with engine, contextlib.suppress(OSError):  # an engine that is gone is seen by `serve`
-            send_packet(self._engine, {}, (engine.fileno(),))
         return started
 
-    def _be_shim(self, engine: socket.socket, starting: int) -> None:
+    def _be_shim(self, starting: int) -> None:
         os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         name = str(os.getpid())
-        cgroup = self._hierarchy.create(self._prefix + name)
-        shim = Shim(cgroup, Nursery(cgroup), lambda: os.close(starting))
-        shim.run(f"{self._folder}/{PARKED}{name}", engine)
+        engine, sock = socketpair()
+        shim = Shim(self._hierarchy, self._prefix + name, lambda: os.close(starting))
+        with socket.socket(fileno=self._engine) as spawner:
+            send_packet(spawner, {}, (engine.fileno(),))
+        engine.close()
+        shim.run(f"{self._folder}/{PARKED}{name}", socket.socket(fileno=sock.detach()))
 
 
 def main() -> None:
     """Serve the engine at the other end of the descriptor that the command line names."""
     # Children that nobody waits for leave no zombies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    spawner = Spawner(sys.argv[1], socket.socket(fileno=int(sys.argv[2])), detect())
+    spawner = Spawner(sys.argv[1], int(sys.argv[2]), detect())
     gc.collect()
     gc.freeze()  # a collection would write to, and so copy, each page shared with the children
     spawner.serve()
