@@ -21,6 +21,7 @@ import os
 import signal
 import socket
 from _socket import socketpair
+from socket import SocketType
 
 from .. import launch
 from ..launch.syscalls import (
@@ -101,14 +102,14 @@ def _in_memory(bundle: str) -> int:
     return fd
 
 
-def _send(sock: socket.socket, fds: "Sequence[int]") -> None:
+def _send(sock: SocketType, fds: "Sequence[int]") -> None:
     try:
         sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
     finally:
         os.close(fds[0])
 
 
-def _become(cgroup: Cgroup, control: socket.socket, status: socket.socket, init: int) -> None:
+def _become(cgroup: Cgroup, control: SocketType, status: SocketType, init: int) -> None:
     """Be the nursery, in a child of the shim."""
     try:
         kept = [control.fileno(), status.fileno(), _LAST] + [init] * (init >= 0)
@@ -133,7 +134,7 @@ def _become(cgroup: Cgroup, control: socket.socket, status: socket.socket, init:
         os._exit(1)
 
 
-def _clone_init(control: socket.socket, status: socket.socket, flags: int) -> int:
+def _clone_init(control: SocketType, status: SocketType, flags: int) -> int:
     if flags & CLONE_NEWPID:
         # Unshared rather than cloned into, so that later execs are born in it as well.
         unshare(CLONE_NEWPID)
@@ -146,7 +147,7 @@ def _clone_init(control: socket.socket, status: socket.socket, flags: int) -> in
     return pidfd
 
 
-def _serve(control: socket.socket) -> None:
+def _serve(control: SocketType) -> None:
     """Clone a process for each packet until the shim dies."""
     while True:
         data, ancillary, _, _ = control.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
@@ -190,7 +191,7 @@ def _run(status: int, function: "Callable[[T], None]", argument: "T") -> "NoRetu
         os._exit(1)
 
 
-def _wait_for_bundle(parked: tuple[socket.socket, int]) -> None:
+def _wait_for_bundle(parked: tuple[SocketType, int]) -> None:
     """Be the container's first process, from being cloned ahead to its exec."""
     status, unshared = parked
     data, ancillary, _, _ = status.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
@@ -200,7 +201,8 @@ def _wait_for_bundle(parked: tuple[socket.socket, int]) -> None:
     spec = _read(memory)
     unshare(unshared)
     child = launch.Child(spec["process"], spec["ipycontainer"])
-    child.run(lambda: child.init(spec), _three(streams), status)
+    given = socket.socket(fileno=status.detach())
+    child.run(lambda: child.init(spec), _three(streams), given)
 
 
 def _exec(fds: list[int]) -> None:

@@ -2,8 +2,8 @@
 
 import os
 import signal
-import socket
 import time
+from socket import SocketType
 
 from .clock import rfc3339
 from .loop import IN
@@ -30,7 +30,7 @@ class Process:
     """
 
     def __init__(
-        self, streams: Streams, status: socket.socket, on_end: "Callable[[Process], None]"
+        self, streams: Streams, status: SocketType, on_end: "Callable[[Process], None]"
     ) -> None:
         self.streams = streams
         self.pid = 0
@@ -41,7 +41,7 @@ class Process:
         self.error: Message | None = None
         self.begun = False
         self.ended = False
-        self._status: socket.socket | None = status
+        self._status: SocketType | None = status
         self._answer: Answer | None = None
         self._on_end = on_end
 

@@ -13,8 +13,9 @@ import os
 import socket
 import struct
 from collections import deque
+from json import encoder
 from json.decoder import JSONDecoder
-from json.encoder import c_make_encoder, encode_basestring_ascii
+from socket import SocketType
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
@@ -25,8 +26,11 @@ SOCKET_NAME = "shim.sock"
 _READ_SIZE = 1 << 16
 # The C parts of `json`, without the Python around them: what a process touches it no longer shares
 # with the other shims, and that Python alone is some 400 KB of pages.
-_scan = JSONDecoder().scan_once
-_pieces = c_make_encoder(None, str, encode_basestring_ascii, None, ":", ",", False, False, True)
+# typeshed leaves both out.
+_scan = JSONDecoder().scan_once  # type: ignore[attr-defined]
+_pieces = encoder.c_make_encoder(  # type: ignore[attr-defined]
+    None, str, encoder.encode_basestring_ascii, None, ":", ",", False, False, True
+)
 _LENGTH = struct.Struct(">I")
 _ANCILLARY = socket.CMSG_SPACE(MOST_FDS * array.array("i").itemsize)
 
@@ -176,13 +180,13 @@ def received_fds(ancillary: "list[tuple[int, int, bytes]]") -> list[int]:
     return list(fds)
 
 
-def send_packet(sock: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
+def send_packet(sock: SocketType, message: Message, fds: tuple[int, ...] = ()) -> None:
     """Send one message as one packet of a SOCK_SEQPACKET socket."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sock.sendmsg([to_json(message)], rights)
 
 
-def receive_packet(sock: socket.socket, flags: int = 0) -> "tuple[Message, list[int]] | None":
+def receive_packet(sock: SocketType, flags: int = 0) -> "tuple[Message, list[int]] | None":
     """Wait for one packet with its descriptors; None when the other end is closed.
 
     A packet is a small message (a path, a pid, an error): 64 KB at most.
