@@ -6,8 +6,10 @@ import pytest
 from differences import DIFFERENCES, Difference
 
 from support import images
+from support.dockerd import running_dockerd
 from support.engines import running_engine
 from support.hosts import Host
+from support.needs import require
 from support.registry import Registry
 from transcript import Said, lines, run
 
@@ -31,8 +33,10 @@ def image(registry: Registry) -> str:
 
 
 @pytest.fixture(scope="module")
-def docker_said(image: str, dockerd: Host, registry: Registry) -> list[Said]:
-    return converse(dockerd, registry, DOCKER_VERSION)
+def docker_said(image: str, registry: Registry) -> list[Said]:
+    require("dockerd")
+    with running_dockerd() as dockerd:  # of its own: other tests' images would be listed
+        return converse(dockerd, registry, DOCKER_VERSION)
 
 
 @pytest.fixture(scope="module", params=[DOCKER_VERSION, None], ids=["api 1.41", "newest api"])
