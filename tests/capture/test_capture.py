@@ -62,8 +62,7 @@ def capture(engine: Engine, name: str, python: Path | str) -> list[dict[str, obj
     api = engine.client.api
     params = {"name": name, "python": str(python)}
     reply = api.post(api.base_url + "/ipycontainer/capture", params=params, stream=True)
-    messages = [json.loads(line) for line in reply.iter_lines()]
-    return messages
+    return [json.loads(line) for line in reply.iter_lines()]
 
 
 def run(engine: Engine, image: str, *command: str) -> str:
@@ -77,7 +76,8 @@ def test_the_image_host_is_pulled_with_no_registry_and_runs_this_python(engine: 
 
 
 def test_it_has_a_shell_the_core_utilities_and_no_accounts_but_its_own(engine: Engine) -> None:
-    said = run(engine, "host", "sh", "-c", "ls / | sort | tail -n 1; id -un; ls /etc/shadow 2>&1 || true")
+    script = "ls / | sort | tail -n 1; id -un; ls /etc/shadow 2>&1 || true"
+    said = run(engine, "host", "sh", "-c", script)
     assert said.splitlines()[:2] == ["var", "root"]
     assert "No such file" in said
 
@@ -118,7 +118,7 @@ def test_what_is_installed_later_is_not_in_it(engine: Engine, environment: Path)
 def test_no_secret_beside_the_environment_is_taken(
     engine: Engine, environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Off when Tree.add_folder follows symlinks, or when interpreter.collect takes all of the prefix.
+    # Off when Tree.add_folder follows symlinks, or when all of the prefix is taken.
     monkeypatch.setenv("PLANTED", SECRET)
     capture(engine, "clean", environment / "bin/python")
     layers = engine.paths.root / "images/blobs/sha256"
@@ -132,7 +132,7 @@ def test_no_secret_beside_the_environment_is_taken(
                 assert SECRET.encode() not in file.read()
                 continue
             tail = b""
-            for chunk in inflate(iter(lambda: file.read(1 << 20), b"")):  # noqa: B023 - used at once
+            for chunk in inflate(iter(lambda: file.read(1 << 20), b"")):
                 assert SECRET.encode() not in tail + chunk
                 tail = chunk[-len(SECRET) :]
 

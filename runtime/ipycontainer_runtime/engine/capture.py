@@ -94,10 +94,13 @@ class Captures:
         libraries.collect(tree)
         counter = _Counter(tree.size(), tell, stopped)
         chunks = _compressed(archive.stream(tree, counter.add))
-        with self._blobs.writer() as blob, self._layers.staging() as staging:
-            applied = applying.apply(chunks, staging, ownership=self._ownership, blob=blob)
-            (chain_id,) = model.chain_ids([applied.diff_id])
-            applying.finish(staging, applied, chain_id, [])
+        try:
+            with self._blobs.writer() as blob, self._layers.staging() as staging:
+                applied = applying.apply(chunks, staging, ownership=self._ownership, blob=blob)
+                (chain_id,) = model.chain_ids([applied.diff_id])
+                applying.finish(staging, applied, chain_id, [])
+        finally:
+            self._layers.trash.empty()  # of what failed, or was captured before
         assert applied.blob is not None
         return self._describe(asked, applied.blob, applied.diff_id)
 

@@ -103,10 +103,13 @@ class Commits:
         lowers = self._snapshotter.lowers(container.record.chain)
         if next(changes(upper, lowers, self._ownership), None) is None:
             return None
-        with self._blobs.writer() as blob, self._layers.staging() as staging:
-            packed = write_layer(upper, blob=blob, staging=staging, ownership=self._ownership)
-            chain = model.chain_ids([*base.config.rootfs.diff_ids, packed.diff_id])
-            staging.commit(chain[-1], LayerInfo(packed.diff_id, packed.size))
+        try:
+            with self._blobs.writer() as blob, self._layers.staging() as staging:
+                packed = write_layer(upper, blob=blob, staging=staging, ownership=self._ownership)
+                chain = model.chain_ids([*base.config.rootfs.diff_ids, packed.diff_id])
+                staging.commit(chain[-1], LayerInfo(packed.diff_id, packed.size))
+        finally:
+            self._layers.trash.empty()  # of what failed, or was committed before
         return packed
 
     def _describe(
