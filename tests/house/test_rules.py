@@ -11,7 +11,19 @@ from project import CHECKOUT, tracked
 
 LAUNCHER = CHECKOUT / "runtime/ipycontainer_runtime/launch"
 LAUNCHER_NEEDS = {
-    *("ctypes", "errno", "fcntl", "json", "os", "resource", "signal", "socket", "stat", "struct"),
+    *(
+        "ctypes",
+        "errno",
+        "fcntl",
+        "functools",
+        "json",
+        "os",
+        "resource",
+        "signal",
+        "socket",
+        "stat",
+        "struct",
+    ),
     *("sys", "termios", "typing", "collections.abc"),
 }
 LONGEST = 600
