@@ -80,7 +80,10 @@ class Spawner:
         engine, sock = socketpair()
         shim = Shim(self._hierarchy, self._prefix + name, lambda: os.close(starting))
         with socket.socket(fileno=self._engine) as spawner:
-            send_packet(spawner, {}, (engine.fileno(),))
+            try:  # noqa: SIM105 - contextlib is a module more in every shim
+                send_packet(spawner, {}, (engine.fileno(),))
+            except BrokenPipeError:
+                pass  # the engine has just left: the shim sees that, and cleans up behind itself
         engine.close()
         shim.run(f"{self._folder}/{PARKED}{name}", socket.socket(fileno=sock.detach()))
 
