@@ -194,3 +194,27 @@ class Engine:
             else:
                 container.connection.close()
         await self.spawner.close()
+
+
+def children(pid: int) -> set[int]:
+    return {int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def shim_of(pid: int) -> int:
+    """Return the parent of a container's process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def vanished(pids: set[int]) -> None:
+    """Wait for processes that are about to end."""
+    for pid in pids:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        loop.add_reader(pidfd, lambda ended=ended: ended.done() or ended.set_result(None))
+        await asyncio.wait_for(ended, 10)
+        loop.remove_reader(pidfd)
+        os.close(pidfd)

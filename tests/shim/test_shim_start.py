@@ -7,22 +7,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from shimbox import Container, Engine, process
+from shimbox import Container, Engine, children, process, shim_of, vanished
 
 from ipycontainer_runtime.errors import NotFound, StartFailed
 from ipycontainer_runtime.linux.cgroup import detect
 from ipycontainer_runtime.shim.client import ExecExited, ExecRequest
 
 pytestmark = pytest.mark.needs("root", "busybox")
-
-
-def children(pid: int) -> set[int]:
-    return {int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def shim_of(pid: int) -> int:
-    """Return the parent of a container's process."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 async def gone(container: Container) -> None:
@@ -201,18 +192,3 @@ async def test_nothing_is_left_of_a_container(engine: Engine) -> None:
 
 def cgroup_folders(name: str) -> list[str]:
     return [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/ipycontainer/{name}")]
-
-
-async def vanished(pids: set[int]) -> None:
-    """Wait for processes that are about to end."""
-    for pid in pids:
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        loop.add_reader(pidfd, lambda ended=ended: ended.done() or ended.set_result(None))
-        await asyncio.wait_for(ended, 10)
-        loop.remove_reader(pidfd)
-        os.close(pidfd)

@@ -25,7 +25,7 @@ def _key(key: str) -> int:
         if "@" <= upper <= "_":
             return ord(upper) - 0x40
     raise ValueError(
-        f"Unknown character: {key!r}; write ctrl-a to ctrl-z, ctrl-@, or one character"
+        f"unknown detach key {key!r}: write ctrl-a to ctrl-z, ctrl-@, or one character"
     )
 
 

@@ -135,23 +135,32 @@ class LocalFormat:
         self._begun.clear()
 
     def tail(self, file: BinaryIO, wanted: int) -> tuple[int, int]:
-        """Go back frame by frame, until enough lines begin in what was passed."""
+        """Go back frame by frame until the last lines lie whole in what was passed."""
         position, found = logformat.end_of_frames(file), 0
-        headless: dict[int, bool] = {}
-        while position and found < wanted + sum(headless.values()):
-            file.seek(position - logformat.TRAILER.size)
-            (length,) = logformat.TRAILER.unpack(file.read(logformat.TRAILER.size))
-            position -= length + logformat.OVERHEAD
-            file.seek(position)
-            head = logformat.parse(file.read(logformat.HEADER.size))
-            data = file.read(length)
-            if head.stream not in headless and not data.endswith(b"\n"):
-                found += 1  # a last line that has not ended counts
-            found += data.count(b"\n")
-            headless[head.stream] = head.continues
-        if position:
-            self._headless = {stream for stream, lacks in headless.items() if lacks}
+        # By stream: how many lines end after the one whose beginning was not passed yet.
+        after: dict[int, int] = {}
+        seen: set[int] = set()
+        while position and (found < wanted or any(n < wanted for n in after.values())):
+            position, head, data = _frame_before(file, position)
+            ends = data.count(b"\n")
+            if head.stream not in seen and not data.endswith(b"\n"):
+                ends += 1  # a last line that has not ended counts
+            seen.add(head.stream)
+            found += ends
+            if not head.continues:
+                after.pop(head.stream, None)
+            elif ends:
+                after[head.stream] = found - 1
+        self._headless = set(after) if position else set()
         return position, found
+
+
+def _frame_before(file: BinaryIO, end: int) -> tuple[int, logformat.Header, bytes]:
+    file.seek(end - logformat.TRAILER.size)
+    (length,) = logformat.TRAILER.unpack(file.read(logformat.TRAILER.size))
+    start: int = end - length - logformat.OVERHEAD
+    file.seek(start)
+    return start, logformat.parse(file.read(logformat.HEADER.size)), file.read(length)
 
 
 def _read_frame(file: BinaryIO) -> Entry | None:
