@@ -8,6 +8,7 @@ asks again. When the engine's end closes, the spawner leaves, and the parked shi
 """
 
 import binascii
+import contextlib
 import gc
 import os
 import select
@@ -80,10 +81,9 @@ class Spawner:
         engine, sock = socketpair()
         shim = Shim(self._hierarchy, self._prefix + name, lambda: os.close(starting))
         with socket.socket(fileno=self._engine) as spawner:
-            try:  # noqa: SIM105 - contextlib is a module more in every shim
+            # Has the engine just left, then the shim sees that, and cleans up behind itself.
+            with contextlib.suppress(BrokenPipeError):
                 send_packet(spawner, {}, (engine.fileno(),))
-            except BrokenPipeError:
-                pass  # the engine has just left: the shim sees that, and cleans up behind itself
         engine.close()
         shim.run(f"{self._folder}/{PARKED}{name}", socket.socket(fileno=sock.detach()))
 
