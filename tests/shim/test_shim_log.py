@@ -41,7 +41,7 @@ def lines(path: Path, driver: str, **choice: object) -> list[bytes]:
     ],
 )
 def test_json_lines_are_those_of_docker_s_encoder(data: bytes, written: str) -> None:
-    line = jsonlog.encode(1, data, "2026-01-02T03:04:05.6Z")
+    (line,) = jsonlog.encode(1, data, "2026-01-02T03:04:05.6Z")
     end = r'","stream":"stdout","time":"2026-01-02T03:04:05.6Z"}'
     assert line.decode() == '{"log":"' + written + end + "\n"
     time, stream, decoded = jsonlog.decode(line)

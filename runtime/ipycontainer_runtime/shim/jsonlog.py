@@ -1,7 +1,7 @@
 """Docker's `json-file` log format: one JSON object per line, or per 16 KB piece of a long line.
 
 Written as Docker's encoder writes it, byte for byte, so that whatever reads Docker's logs reads
-ours. A chunk becomes JSON by a few passes over the whole of it, not line by line.
+ours. Many lines become JSON by a few passes over all of them, not line by line.
 """
 
 import json
@@ -34,29 +34,17 @@ def whole(data: bytes) -> int:
     return end + (len(data) - end) // PARTIAL * PARTIAL
 
 
-def encode(stream: int, data: bytes, time: str) -> bytes:
-    """Return the JSON lines of data that starts a line, all with one RFC 3339 time."""
-    if _has_long_line(data):
-        return b"".join(_encode(stream, piece, time) for piece in _pieces(data))
-    return _encode(stream, data, time)
+def encode(stream: int, data: bytes, time: str) -> Iterator[bytes]:
+    """Yield the JSON lines of data that starts a line, all with one RFC 3339 time.
 
-
-def _has_long_line(data: bytes) -> bool:
-    start = 0
-    while len(data) - start > PARTIAL:
-        newline = data.rfind(b"\n", start, start + PARTIAL)
-        if newline < 0:
-            return True
-        start = newline + 1
-    return False
-
-
-def _pieces(data: bytes) -> Iterator[bytes]:
+    At most 16 KB of data at once, or the next piece of a longer line: larger pieces leave the
+    processor's cache and take four times as long.
+    """
     start = 0
     while start < len(data):
-        newline = data.find(b"\n", start, start + PARTIAL)
+        newline = data.rfind(b"\n", start, start + PARTIAL)
         end = newline + 1 if newline >= 0 else start + PARTIAL
-        yield data[start:end]
+        yield _encode(stream, data[start:end], time)
         start = end
 
 

@@ -130,7 +130,8 @@ class JsonWriter(LogFile):
             self._encode(stream, data[:end])
 
     def _encode(self, stream: int, data: bytes) -> None:
-        self.append((jsonlog.encode(stream, data, rfc3339(time.time_ns())),))
+        for lines in jsonlog.encode(stream, data, rfc3339(time.time_ns())):
+            self.append((lines,))
 
     def held(self, stream: int) -> bytes:
         """Return the line that has not ended."""
