@@ -35,8 +35,7 @@ class Cgroups:
             return ()
         base = Mount("tmpfs", "tmpfs", CGROUP, (*_QUIET, "mode=755"))
         shown = dict.fromkeys(
-            tuple(name for name in options if name in _SHOWN)
-            for _, _, options in mounts("cgroup")
+            tuple(name for name in options if name in _SHOWN) for _, _, options in mounts("cgroup")
         )
         return (
             base,

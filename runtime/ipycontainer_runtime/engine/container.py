@@ -55,8 +55,6 @@ class Container:
         self.removals = Waiters()
         self.exec_ids: list[str] = []
         self.removing = False
-        self.stopping = False
-        """A stop or kill was asked for in this run."""
 
     @property
     def id(self) -> str:
@@ -84,3 +82,9 @@ class Container:
     def logged(self) -> bool:
         """True unless its log driver keeps nothing."""
         return self.record.host_config.log_config.type != "none"
+
+    def drop_waiting(self) -> None:
+        """Close the connections that waited for a start: it failed, or will not come."""
+        for attachment in self.waiting:
+            attachment.sock.close()
+        self.waiting.clear()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container, Ended
 from ipycontainer_runtime.engine.create import (
     CreateBody,
@@ -23,8 +24,9 @@ from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.images import Use
 from ipycontainer_runtime.engine.listing import select
 from ipycontainer_runtime.engine.names import checked_name, random_name
+from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.times import rfc3339
-from ipycontainer_runtime.errors import InvalidParameter, NotFound
+from ipycontainer_runtime.errors import InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import Snapshotter
@@ -33,7 +35,7 @@ from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
-from ipycontainer_runtime.store.records import HostConfig, Record
+from ipycontainer_runtime.store.records import HostConfig, Record, State
 
 _SWEEP_DELAY = 0.2
 """Seconds after a removal before its files go: the next command comes first."""
@@ -57,6 +59,7 @@ class Containers:
         layers: LayerStore,
         snapshotter: Snapshotter,
         ownership: Ownership,
+        cgroups: Cgroups,
         events: Events,
         activity: Activity,
         paths: Paths,
@@ -66,6 +69,7 @@ class Containers:
         self._layers = layers
         self._snapshotter = snapshotter
         self._ownership = ownership
+        self._cgroups = cgroups
         self._events = events
         self._activity = activity
         self._paths = paths
@@ -117,7 +121,8 @@ class Containers:
             host_config=host,
         )
         self._make(record)
-        return Created(container_id, creation_warnings(config, host))
+        unbound = self._cgroups.missing(limits(host))
+        return Created(container_id, [*unbound, *creation_warnings(config, host)])
 
     def _image(self, name: str, platform: str) -> ImageRecord:
         if not name:
@@ -133,13 +138,16 @@ class Containers:
         return image
 
     def _make(self, record: Record) -> None:
-        folder = self.store.create(record)
         try:
+            folder = self.store.create(record)
             self._snapshotter.prepare(Path(folder), record.chain)
+        except OSError as error:
+            self.store.discard(record.id)
+            raise Unavailable(f"cannot create container {record.name}: {error}") from error
         except BaseException:
             self.store.discard(record.id)
             raise
-        container = Container(record, self.store.state(record.id), folder)
+        container = Container(record, State(), folder)
         self._all[record.id] = container
         self.publish(container, "create")
 
@@ -226,9 +234,7 @@ class Containers:
     def forget(self, container: Container) -> None:
         """Take a container that does not run out of this engine; its files go a little later."""
         container.removing = True
-        for attachment in container.waiting:
-            attachment.sock.close()
-        container.waiting.clear()
+        container.drop_waiting()
         self.store.discard(container.id)
         del self._all[container.id]
         self.publish(container, "destroy")

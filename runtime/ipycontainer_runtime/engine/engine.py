@@ -57,17 +57,18 @@ class Engine:
         self.shims = Spawner(self.paths)
 
     def _make_use_cases(self) -> None:
+        self.cgroups = Cgroups()
         self.containers = Containers(
             store=self.container_store,
             image_store=self.image_store,
             layers=self.layers,
             snapshotter=self.snapshotter,
             ownership=self.ownership,
+            cgroups=self.cgroups,
             events=self.events,
             activity=self.activity,
             paths=self.paths,
         )
-        self.cgroups = Cgroups()
         filters = Filters(self.paths.run)
         self.execs = Execs(containers=self.containers, rootless=self.rootless, seccomp=filters.path)
         self.lifecycle = Lifecycle(
@@ -145,6 +146,7 @@ class Engine:
 
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""
+        self.lifecycle.save()
         await self.shims.close()
 
     @property

@@ -1,5 +1,7 @@
 """The files that every container gets from its host: hosts, hostname, resolv.conf."""
 
+import os
+
 from ipycontainer_runtime.store.records import Record
 
 _HOSTS = """\
@@ -55,5 +57,8 @@ def _read(path: str, default: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

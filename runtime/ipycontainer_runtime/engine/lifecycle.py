@@ -42,6 +42,9 @@ from ipycontainer_runtime.store.records import State
 STOP_TIMEOUT = 10
 """Seconds between a stop's signal and SIGKILL."""
 
+_SAVE_DELAY = 0.1
+"""Seconds after a change before it is written to state.json."""
+
 _LOST, _LOST_BEFORE = 137, 255
 """Exit codes when nobody saw the exit: the shim was killed now, or before this engine began."""
 
@@ -69,6 +72,7 @@ class Lifecycle:
         self._cgroups = cgroups
         self._rootless = rootless
         self._execs = execs
+        self._unsaved: dict[str, Container] = {}
 
     # -- start
 
@@ -87,23 +91,26 @@ class Lifecycle:
             except ContainerError as error:
                 self._start_failed(container, error)
                 raise
+            except OSError as error:
+                failure = Unavailable(f"cannot start container {container.id}: {error}")
+                self._start_failed(container, failure)
+                raise failure from error
             container.state = State(
                 status="running", pid=started.pid, started_at=started.started_at
             )
-            container.stopping = False
-            self._containers.store.save_state(container.id, container.state)
+            self._save_soon(container)
             self._containers.publish(container, "start")
         return True
 
     async def _launch(self, container: Container) -> Started:
-        record = container.record
-        request = self._request(container)
-        shim = await self._shims.shim(record.id, functools.partial(self._on_event, container))
+        # The shim makes its folder and socket while the bundle is composed here.
+        shim = await self._shims.shim(container.id, functools.partial(self._on_event, container))
         self._watch(container, shim)
-        waiting, container.waiting = container.waiting, []
-        for attachment in waiting:
-            shim.attach(attachment.sock, attachment.options)
         try:
+            request = self._request(container)
+            waiting, container.waiting = container.waiting, []
+            for attachment in waiting:
+                shim.attach(attachment.sock, attachment.options)
             return await shim.start(request)
         except BaseException:
             container.shim = None
@@ -140,7 +147,8 @@ class Lifecycle:
         state = container.state
         state.exit_code = error.exit_code if isinstance(error, StartFailed) else 128
         state.error = str(error)
-        self._containers.store.save_state(container.id, state)
+        self._save_soon(container)
+        container.drop_waiting()
         if container.record.host_config.auto_remove:
             self._containers.forget(container)
 
@@ -209,7 +217,25 @@ class Lifecycle:
         if container.record.host_config.auto_remove:
             self._containers.forget(container)
         else:
-            self._containers.store.save_state(container.id, container.state)
+            self._save_soon(container)
+
+    # -- state.json
+
+    def _save_soon(self, container: Container) -> None:
+        """Write the state once nobody waits for this engine; a short life is never written.
+
+        Until then the shim's own files tell the next engine as much: see `recover`.
+        """
+        if not self._unsaved:
+            asyncio.get_running_loop().call_later(_SAVE_DELAY, self.save)
+        self._unsaved[container.id] = container
+
+    def save(self) -> None:
+        """Write every state that changed; called a little after the changes, and at the end."""
+        unsaved, self._unsaved = self._unsaved, {}
+        for container in unsaved.values():
+            if not container.removing:
+                self._containers.store.save_state(container.id, container.state)
 
     # -- wait
 
@@ -301,23 +327,39 @@ class Lifecycle:
     # -- adoption
 
     async def recover(self) -> None:
-        """Take over what earlier engines left: containers that run, and exits nobody saw."""
+        """Take over what earlier engines left: containers that run, and exits nobody saw.
+
+        A shim that answers means that its container runs, whatever state.json says: an engine that
+        was killed may not have written it. An exit.json of another run than the state's is news.
+        """
         for container in self._containers.all():
+            written = self._containers.store.exit_record(container.id)
+            if await self._adopt(container):
+                continue
+            if written is not None and written.started_at != container.state.started_at:
+                container.state = State(status="running", started_at=written.started_at)
             if container.state.running:
-                await self._adopt(container)
+                self._end(container, self._unseen_exit(container, _LOST_BEFORE))
             elif container.record.host_config.auto_remove and container.state.status == "exited":
                 self._containers.forget(container)
 
-    async def _adopt(self, container: Container) -> None:
+    async def _adopt(self, container: Container) -> bool:
+        """Connect to the container's shim and take its word; False when there is none."""
         shim = await self._shims.reconnect(
             container.id, functools.partial(self._on_event, container)
         )
         if shim is None:
-            self._end(container, self._unseen_exit(container, _LOST_BEFORE))
-            return
-        self._watch(container, shim)
+            return False
         try:
             status = await shim.status()
         except Unavailable:
-            return  # it ended just now: `closed` has told, and the exit is being taken
+            return False  # it ended just now, and has written so
+        if not status.pid:
+            shim.close()  # it was never started, and leaves
+            return False
+        if container.state.started_at != status.started_at:
+            self._save_soon(container)
+        container.state = State(status="running", pid=status.pid, started_at=status.started_at)
+        self._watch(container, shim)
         self._execs.adopt(container, status.execs)
+        return True

@@ -53,8 +53,11 @@ def security(host: HostConfig) -> Security:
             )
         elif option not in _WITHOUT_EFFECT:
             raise InvalidParameter(f"invalid --security-opt 2: {option!r}")
-    capabilities = tweak(words(host.cap_add) or (), words(host.cap_drop) or ())
+    capabilities = _tweak(tuple(words(host.cap_add) or ()), tuple(words(host.cap_drop) or ()))
     return Security(capabilities, confined, no_new)
+
+
+_tweak = functools.lru_cache(maxsize=64)(tweak)
 
 
 def _boolean(option: str) -> bool:

@@ -6,6 +6,7 @@ but not synced: after a power cut a container may be back in its last state but 
 next engine corrects, and a start must not wait for a disk.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
 from ipycontainer_runtime.store.records import ExitRecord, Record, State
 from ipycontainer_runtime.store.trash import Trash
 
+_log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode_record = msgspec.json.Decoder(Record).decode
 _decode_state = msgspec.json.Decoder(State).decode
@@ -35,13 +37,15 @@ class ContainerStore:
             self._names[record.name] = record.id
 
     def _stored(self) -> list[Record]:
-        """Read every record; a folder without one is a creation that was cut short."""
+        """Read every record; a folder without a whole one is a creation that was cut short."""
         records = []
         for entry in os.scandir(self.folder):
             try:
                 with open(f"{entry.path}/config.json", "rb") as file:
                     records.append(_decode_record(file.read()))
-            except FileNotFoundError:
+            except msgspec.ValidationError as error:
+                _log.warning("%s: not a record that this version reads: %s", entry.path, error)
+            except (FileNotFoundError, msgspec.DecodeError):
                 self.discard(entry.name)
         return sorted(records, key=lambda record: record.created_ns)
 
@@ -86,10 +90,11 @@ class ContainerStore:
         """Make the container's folder with its record in it and return the folder."""
         self.claim(record.name)
         folder = self.path(record.id)
-        os.mkdir(folder, 0o710)
         self._names[record.name] = record.id
         self._records[record.id] = record
-        self._write(folder, "config.json", _encode(record))
+        os.mkdir(folder, 0o710)
+        # Nobody has seen the container yet, so there is nothing that a torn file would replace.
+        _put(f"{folder}/config.json", _encode(record))
         return folder
 
     def rename(self, record: Record, name: str) -> None:
@@ -105,7 +110,7 @@ class ContainerStore:
         try:
             with open(f"{self.path(container_id)}/state.json", "rb") as file:
                 return _decode_state(file.read())
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.DecodeError):  # a power cut can leave it empty
             return State()
 
     def save_state(self, container_id: str, state: State) -> None:
@@ -117,7 +122,7 @@ class ContainerStore:
         try:
             with open(f"{self.path(container_id)}/exit.json", "rb") as file:
                 return _decode_exit(file.read())
-        except FileNotFoundError:
+        except (FileNotFoundError, msgspec.DecodeError):  # a power cut can leave it empty
             return None
 
     def clear_exit(self, container_id: str) -> None:
@@ -141,6 +146,13 @@ class ContainerStore:
     def _write(folder: str, name: str, data: bytes) -> None:
         """Put a file in place whole; not synced, see the module's docstring."""
         temporary = f"{folder}/.{name}"
-        with open(temporary, "wb") as file:
-            file.write(data)
+        _put(temporary, data)
         os.rename(temporary, f"{folder}/{name}")
+
+
+def _put(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
