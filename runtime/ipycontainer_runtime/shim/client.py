@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..errors import NotFound, StartFailed, Unavailable
+from ..launch import sealed
 from ..paths import Paths
 from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, receive_packet
 
@@ -310,14 +311,18 @@ class Spawner:
         """Begin the spawner; returns at once, and requests wait until it is warm."""
         self._shims.mkdir(parents=True, exist_ok=True)
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # What the spawner forks has this executable until it executes a container's command.
+        program = sealed(os.path.realpath(sys.executable))
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a millisecond, once
                 [sys.executable, "-I", "-S", SPAWNER, self._run, str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
+                executable=f"/proc/self/fd/{program}",
+                pass_fds=(theirs.fileno(), program),
                 stdin=subprocess.DEVNULL,
                 cwd="/",
                 start_new_session=True,
             )
+        os.close(program)
         asyncio.get_running_loop().add_reader(self._sock.fileno(), self._read)
 
     async def shim(self, container_id: str, on_event: OnEvent) -> ShimConnection:

@@ -21,11 +21,14 @@ from _socket import socketpair
 # -S leaves the search path without our own package, -I without this folder.
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
+from ipycontainer_runtime.launch.syscalls import close_range
 from ipycontainer_runtime.linux.cgroup import Hierarchy, detect
 from ipycontainer_runtime.shim.protocol import send_packet
 from ipycontainer_runtime.shim.shim import Shim, remove_folder
 
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
+ENGINE = 3  # the only descriptor besides 0, 1 and 2
+LAST = 0x7FFFFFFF  # the kernel stops at the highest that is open
 START_MS = 200  # after this long the next is forked, though the last has not started yet
 
 
@@ -92,7 +95,10 @@ def main() -> None:
     """Serve the engine at the other end of the descriptor that the command line names."""
     # Children that nobody waits for leave no zombies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    spawner = Spawner(sys.argv[1], int(sys.argv[2]), detect())
+    # Besides the engine's socket there is the descriptor by which we were executed.
+    engine = os.dup2(int(sys.argv[2]), ENGINE, inheritable=False)
+    close_range(ENGINE + 1, LAST)
+    spawner = Spawner(sys.argv[1], engine, detect())
     gc.collect()
     gc.freeze()  # a collection would write to, and so copy, each page shared with the children
     spawner.serve()
