@@ -27,6 +27,8 @@ SUBJECTS: dict[str, Subject] = {
     "memory": memory.rows,
     "start": start.rows,
 }
+# What lies between is written by a run; the reasons around it by people.
+BEGIN, END = "<!-- measured by benchmarks/run -->", "<!-- end of what was measured -->"
 VERSIONS = {
     "Docker's engine": ("dockerd", "--version"),
     "containerd": ("containerd", "--version"),
@@ -52,14 +54,20 @@ def main() -> None:
     report = "\n\n".join([_machine(options.rounds), confinement, markdown(rows)])
     print(report)
     if options.output:
-        options.output.write_text(report + "\n")
+        options.output.write_text(_page(options.output, report))
+
+
+def _page(path: Path, report: str) -> str:
+    """Return the page at `path` with what was measured put in the place of what is there."""
+    before, _, rest = (path.read_text() if path.exists() else "# Performance\n\n").partition(BEGIN)
+    return f"{before}{BEGIN}\n{report}\n{END}{rest.partition(END)[2] or chr(10)}"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__)
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each (15)")
-    parser.add_argument("--output", type=Path, help="write the table to this file as well")
+    parser.add_argument("--output", type=Path, help="put the table into this page as well")
     options = parser.parse_args()
     if unknown := set(options.subjects) - set(SUBJECTS):
         parser.error(f"no subject {', '.join(unknown)}: there are {', '.join(SUBJECTS)}")
