@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 from ipycontainer_runtime import launch
+from ipycontainer_runtime.launch.syscalls import CLONE_PARENT, clone
 
 
 def listen(status: socket.socket) -> tuple[dict[str, object] | None, int | None]:
@@ -41,12 +42,16 @@ def read_terminal(master: int | None) -> str:
 def nursery(spec: dict, execs: list[dict], statuses: list[socket.socket]) -> None:
     """Clone init, and each exec once its turn is called; the shim is the parent of them all."""
     streams = None if spec["process"].get("terminal") else (0, 1, 2)
-    pid = launch.clone_init(spec, streams, statuses[0])
+    kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
+    pid = launch.clone_ahead(sum(launch.NAMESPACES[kind] for kind in kinds))
+    if pid == 0:
+        launch.become_init(spec, streams, statuses[0])
     pidfd = os.pidfd_open(pid)
     statuses[0].close()
     for process, status in zip(execs, statuses[1:], strict=True):
         os.read(go_read, 1)
-        launch.clone_exec(process, pidfd, (0, 1, 2), status)
+        if clone(CLONE_PARENT) == 0:
+            launch.become_exec(process, pidfd, (0, 1, 2), status)
         status.close()
     os._exit(0)
 

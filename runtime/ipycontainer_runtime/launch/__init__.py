@@ -2,10 +2,9 @@
 mounts a root file system and gives up privileges.
 
 Who calls it: the *nursery*, a small single-threaded process that already sits in the container's
-cgroup and is a child of the container's shim. `clone_init` makes the container's first process,
-`clone_exec` a later one; both are born in that cgroup and are children of the shim (CLONE_PARENT).
-The child does what `plan` says, step by step, becomes the container's user and executes its
-command; whatever fails becomes one message that names the step.
+cgroup and is a child of the container's shim. What it clones is born in that cgroup and is a child
+of the shim too (CLONE_PARENT). The child does what `plan` says, step by step, becomes the
+container's user and executes its command; whatever fails becomes one message that names the step.
 
 It runs under `python -I -S`, so it imports a little of the standard library and nothing of ours.
 """
@@ -52,7 +51,7 @@ from ipycontainer_runtime.launch.syscalls import (
 )
 from ipycontainer_runtime.launch.user import find_user
 
-__all__ = ["LaunchError", "clone_exec", "clone_init", "plan", "sealed"]
+__all__ = ["LaunchError", "become_exec", "become_init", "clone_ahead", "plan", "sealed"]
 
 NAMESPACES = {
     "cgroup": CLONE_NEWCGROUP,
@@ -68,40 +67,43 @@ LAST = 0x7FFFFFFF  # more than any descriptor's number
 Streams = tuple[int, int, int] | None
 
 
-def clone_init(spec: dict[str, Any], streams: Streams, status: socket.socket) -> int:
-    """Clone the container's first process as a sibling of the caller and return its process id.
+def clone_ahead(flags: int) -> int:
+    """Clone the process that will be a container's first, with CLONE_NEW… `flags`.
 
-    `spec` is the bundle of docs/architecture.md; `streams` are the descriptors for 0, 1 and 2, or
-    None when `process.terminal` is set: the pty's master then comes through `status`, one end of a
-    SOCK_SEQPACKET pair. Its messages are JSON: `{"console": true}` with the master attached, or
-    `{"error", "step", "exit"}`; end-of-file without an error means that the command is executed.
-    The caller's later children are born in the container's pid namespace.
+    Returns 0 in the child, which calls `become_init` once it knows its bundle. The child is a
+    sibling of the caller, whose later children are born in the container's pid namespace. The
+    cgroup namespace is left to `become_init`, when every cgroup is joined.
     """
-    child = Child(spec["process"], spec["ipycontainer"])
-    namespaces = spec.get("linux", {}).get("namespaces", [])
-    flags = sum(NAMESPACES[n["type"]] for n in namespaces if not n.get("path"))
     if flags & CLONE_NEWPID:
         # Unshared rather than cloned into, so that later execs are born in it as well.
         unshare(CLONE_NEWPID)
-        flags &= ~CLONE_NEWPID
-    pid = clone(flags | CLONE_PARENT)
-    if pid == 0:
-        child.run(lambda: child.init(spec), streams, status)
-    return pid
+    return clone(flags & ~(CLONE_NEWPID | CLONE_NEWCGROUP) | CLONE_PARENT)
 
 
-def clone_exec(process: dict[str, Any], init: int, streams: Streams, status: socket.socket) -> int:
-    """Clone one more process of a container, from the nursery that cloned its first one.
+def become_init(spec: dict[str, Any], streams: Streams, status: socket.socket) -> NoReturn:
+    """Make the container, and execute its command as its first process.
 
-    `process` is an OCI process whose key "ipycontainer" holds `user`, `groups` and `seccomp` as in
-    the bundle, and `namespaces`, the kinds to enter (all where it is missing). `init` is a pidfd,
-    so that a process id used again cannot lead elsewhere. Streams and status as in `clone_init`.
+    `spec` is the bundle of docs/architecture.md; `streams` are the descriptors for 0, 1 and 2, or
+    None when `process.terminal` is set: the pty's master then goes through `status`, one end of a
+    SOCK_SEQPACKET pair. Its messages are JSON: `{"console": true}` with the master attached, or
+    `{"error", "step", "exit"}`; end-of-file without an error means that the command is executed.
+    """
+    child = Child(spec["process"], spec["ipycontainer"])
+    child.run(lambda: child.init(spec), streams, status)
+
+
+def become_exec(
+    process: dict[str, Any], init: int, streams: Streams, status: socket.socket
+) -> NoReturn:
+    """Enter a container and execute a command as one more of its processes.
+
+    Called in a child of the process that called `clone_ahead`. `process` is an OCI process whose
+    key "ipycontainer" holds `user`, `groups` and `seccomp` as in the bundle, and `namespaces`, the
+    kinds to enter (all where it is missing). `init` is a pidfd, so that a process id used again
+    cannot lead elsewhere. Streams and status as in `become_init`.
     """
     child = Child(process, process.get("ipycontainer", {}))
-    pid = clone(CLONE_PARENT)
-    if pid == 0:
-        child.run(child.exec, streams, status, init)
-    return pid
+    child.run(child.exec, streams, status, init)
 
 
 def sealed(path: str) -> int:
@@ -165,6 +167,8 @@ class Child:
         """Make the container and become its first process."""
         set_limits(self.process)
         for namespace in spec.get("linux", {}).get("namespaces", []):
+            if namespace["type"] == "cgroup" and not namespace.get("path"):
+                unshare(CLONE_NEWCGROUP)
             if path := namespace.get("path"):
                 self.step = f"join the {namespace['type']} namespace"
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -25,12 +25,10 @@ from socket import SocketType
 
 from .. import launch
 from ..launch.syscalls import (
-    CLONE_NEWCGROUP,
     CLONE_NEWPID,
     CLONE_PARENT,
     clone,
     setns,
-    unshare,
 )
 from ..linux.cgroup import Cgroup
 from .protocol import received_fds
@@ -135,13 +133,9 @@ def _become(cgroup: Cgroup, control: SocketType, status: SocketType, init: int) 
 
 
 def _clone_init(control: SocketType, status: SocketType, flags: int) -> int:
-    if flags & CLONE_NEWPID:
-        # Unshared rather than cloned into, so that later execs are born in it as well.
-        unshare(CLONE_NEWPID)
-    # The cgroup namespace waits until all cgroups are joined.
-    pid = clone(flags & ~(CLONE_NEWPID | CLONE_NEWCGROUP) | CLONE_PARENT)
+    pid = launch.clone_ahead(flags)
     if pid == 0:
-        _run(status.fileno(), _wait_for_bundle, (status, flags & CLONE_NEWCGROUP))
+        _run(status.fileno(), _wait_for_bundle, status)
     pidfd = os.pidfd_open(pid)
     control.send(b"%d" % pid)
     return pidfd
@@ -191,25 +185,20 @@ def _run(status: int, function: "Callable[[T], None]", argument: "T") -> "NoRetu
         os._exit(1)
 
 
-def _wait_for_bundle(parked: tuple[SocketType, int]) -> None:
+def _wait_for_bundle(status: SocketType) -> None:
     """Be the container's first process, from being cloned ahead to its exec."""
-    status, unshared = parked
     data, ancillary, _, _ = status.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
     if not data:
         os._exit(0)  # nobody wants this container any more
     memory, *streams = received_fds(ancillary)
     spec = _read(memory)
-    unshare(unshared)
-    child = launch.Child(spec["process"], spec["ipycontainer"])
-    given = socket.socket(fileno=status.detach())
-    child.run(lambda: child.init(spec), _three(streams), given)
+    launch.become_init(spec, _three(streams), socket.socket(fileno=status.detach()))
 
 
 def _exec(fds: list[int]) -> None:
     memory, status, init, *streams = fds
     process = _read(memory)
-    child = launch.Child(process, process.get("ipycontainer", {}))
-    child.run(child.exec, _three(streams), socket.socket(fileno=status), init)
+    launch.become_exec(process, init, _three(streams), socket.socket(fileno=status))
 
 
 def _read(memory: int) -> "dict[str, Any]":
