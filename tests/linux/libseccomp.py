@@ -5,9 +5,8 @@ import ctypes.util
 import os
 import tempfile
 
-import pytest
-
 from ipycontainer_runtime.linux.seccomp.profile import Allow, Verdict
+from support.needs import require
 
 ARCHES = {"x86_64": 0xC000003E, "i386": 0x40000003, "aarch64": 0xC00000B7, "arm": 0x40000028}
 SCMP_ACT_ALLOW = 0x7FFF0000
@@ -28,9 +27,8 @@ class Comparison(ctypes.Structure):
 
 class Libseccomp:
     def __init__(self) -> None:
+        require("libseccomp")
         name = ctypes.util.find_library("seccomp")
-        if name is None:
-            pytest.skip("needs libseccomp: apt install libseccomp2")
         self._library = library = ctypes.CDLL(name)
         library.seccomp_init.restype = ctypes.c_void_p
         library.seccomp_init.argtypes = (ctypes.c_uint32,)

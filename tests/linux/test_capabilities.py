@@ -5,6 +5,7 @@ import pytest
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.linux import capabilities
 from ipycontainer_runtime.linux.capabilities import DEFAULT, NAMES, NUMBERS, mask, names, tweak
+from support.needs import require
 
 
 def test_the_defaults_are_dockers_fourteen() -> None:
@@ -15,8 +16,7 @@ def test_the_defaults_are_dockers_fourteen() -> None:
 
 def test_numbers_are_the_kernel_headers() -> None:
     header = Path("/usr/include/linux/capability.h")
-    if not header.exists():
-        pytest.skip("needs the kernel's headers: apt install linux-libc-dev")
+    require("kernel headers")
     found = {}
     for line in header.read_text().splitlines():
         words = line.split()

@@ -7,12 +7,13 @@ its root. Three machines are tried: root at the top of the tree, root in somebod
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from support.needs import require
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -58,9 +59,7 @@ setpriv --reuid={uid} --clear-groups """
     ["root", *(pytest.param(name, marks=pytest.mark.long) for name in SCENARIOS if name != "root")],
 )
 def test_cgroup_v2_keeps_the_seams_promises(scenario: str, tmp_path: Path) -> None:
-    kernel = shutil.which("linux.uml")
-    if kernel is None:
-        pytest.skip("needs User Mode Linux: apt install user-mode-linux")
+    require("user-mode-linux")
     if scenario == "ordinary_user" and not _public(Path(sys.executable).resolve()):
         pytest.skip(f"needs an interpreter that others may run: {sys.executable} is not")
     command = SCENARIOS[scenario].format(
@@ -74,7 +73,7 @@ def test_cgroup_v2_keeps_the_seams_promises(scenario: str, tmp_path: Path) -> No
     init.chmod(0o755)
     arguments = ["rootfstype=hostfs", "rootflags=/", "ro", "mem=512M", "quiet", f"init={init}"]
     done = subprocess.run(
-        [kernel, *arguments, "con=null", "con0=null,fd:1", f"uml_dir={tmp_path}/"],
+        ["linux.uml", *arguments, "con=null", "con0=null,fd:1", f"uml_dir={tmp_path}/"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

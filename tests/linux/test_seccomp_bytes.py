@@ -11,6 +11,7 @@ from libseccomp import ARCHES, Libseccomp
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux import capabilities, seccomp
 from ipycontainer_runtime.linux.seccomp import profile
+from support.needs import require
 
 MACHINE = {"x86_64": "x86_64", "i386": "x86_64", "aarch64": "aarch64", "arm": "aarch64"}
 EPERM, ENOSYS = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
@@ -56,9 +57,8 @@ def test_the_table_is_libseccomps_and_what_is_newer(arch: str, libseccomp: Libse
 )
 def test_the_table_is_the_kernel_headers(arch: str, header: str) -> None:
     paths = [*Path("/usr/include").glob(f"*/{header}"), Path("/usr/include", header)]
-    if not (found := [path for path in paths if path.exists()]):
-        pytest.skip("needs the kernel's headers: apt install linux-libc-dev")
-    text = found[0].read_text()
+    require("kernel headers")
+    text = next(path for path in paths if path.exists()).read_text()
     numbers = {name: int(n) for name, n in re.findall(r"#define __NR_(\w+)\s+(\d+)\b", text)}
     names = ("syscalls", "arch_specific_syscall", "sync_file_range2")
     numbers = {name: number for name, number in numbers.items() if name not in names}

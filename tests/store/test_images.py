@@ -1,7 +1,6 @@
 """Names of images in an OCI layout that other tools read."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -133,7 +132,7 @@ def test_another_tools_entry_is_kept_and_shown_where_it_is_an_image(
     assert foreign in json.loads(index.read_text())["manifests"]
 
 
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+@pytest.mark.needs("skopeo")
 def test_skopeo_reads_the_store(store: ImageStore) -> None:
     image = add(store, "x:1", "localhost:5000/y")
     for name in ("x:1", "localhost:5000/y:latest"):

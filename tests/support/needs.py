@@ -10,11 +10,14 @@ import functools
 import os
 import shutil
 from collections.abc import Callable
+from ctypes import CDLL
+from ctypes.util import find_library
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+CLONE_NEWUSER = 0x10000000
 MUST_WORK = "IPYCONTAINER_MUST_WORK"
 
 
@@ -43,11 +46,19 @@ def _busybox() -> str:
     return "" if found.exists() else "no /bin/busybox: apt install busybox-static"
 
 
+def _headers() -> str:
+    found = Path("/usr/include/linux/capability.h")
+    return "" if found.exists() else f"no {found}: apt install linux-libc-dev"
+
+
+def _libseccomp() -> str:
+    return "" if find_library("seccomp") else "no libseccomp: apt install libseccomp2"
+
+
 def _user_namespaces() -> str:
     pid = os.fork()
     if pid == 0:
-        libc = __import__("ctypes").CDLL(None)
-        os._exit(libc.unshare(0x10000000))
+        os._exit(CDLL(None).unshare(CLONE_NEWUSER))
     refused = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return "this kernel refuses user namespaces" if refused else ""
 
@@ -72,12 +83,15 @@ CAPABILITIES = {
     "docker": _command("docker", "docker.io"),
     "docker-registry": _command("docker-registry", "docker-registry"),
     "dockerd": Capability(_dockerd, root_only=True),
+    "kernel headers": Capability(_headers),
+    "libseccomp": Capability(_libseccomp),
     "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
     "newuidmap": _command("newuidmap", "uidmap"),
     "podman": _command("podman", "podman"),
     "root": Capability(_root, root_only=True),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),
+    "user-mode-linux": _command("linux.uml", "user-mode-linux"),
     "user_namespaces": Capability(_user_namespaces, of_the_kernel=True),
 }
 
