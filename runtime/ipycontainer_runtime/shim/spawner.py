@@ -50,13 +50,20 @@ class Spawner:
         started = self._park()
         poll = select.poll()
         poll.register(self._engine, select.POLLIN)
-        while os.read(self._engine, 1):
+        while self._asked():
             # Until the container has started, the engine wants another, or time is up.
             poll.register(started, select.POLLIN)
             poll.poll(START_MS)
             poll.unregister(started)
             os.close(started)
             started = self._park()
+
+    def _asked(self) -> bool:
+        """Wait until the engine wants another shim; false when it has left."""
+        try:
+            return bool(os.read(self._engine, 1))
+        except ConnectionResetError:  # it was killed before it took the last one
+            return False
 
     def _sweep(self) -> None:
         """Remove what parked shims left that were killed."""
