@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.cgroup import Hierarchy, detect
 from ipycontainer_runtime.linux.cgroup.base import mounts
 from ipycontainer_runtime.oci.runtime import Mount
@@ -59,8 +60,20 @@ class Cgroups:
     def frozen(self, name: str) -> Iterator[None]:
         """Hold every process of a container still for the length of the block."""
         cgroup = self.hierarchy.open(name)
-        cgroup.freeze(True)
+        try:
+            cgroup.freeze(True)
+        except OSError as error:
+            raise Unavailable(
+                f"the container cannot be paused ({error}): "
+                "commit it with --pause=false, or stop it"
+            ) from error
         try:
             yield
         finally:
             cgroup.freeze(False)
+
+    def clear(self, name: str) -> None:
+        """End what is left in a cgroup whose shim was killed, and remove it; may take a second."""
+        cgroup = self.hierarchy.open(name)
+        cgroup.kill()
+        cgroup.remove()

@@ -89,12 +89,10 @@ class Commits:
 
     @contextlib.asynccontextmanager
     async def _still(self, container: Container, pause: bool) -> AsyncIterator[None]:
-        shim = container.shim
-        if not pause or shim is None or not container.state.running:
+        if not pause or not container.state.running:
             yield
             return
-        name = (await shim.status()).cgroup
-        with self._cgroups.frozen(name):
+        with self._cgroups.frozen(container.cgroup):
             yield
 
     def _pack(self, container: Container, base: ImageRecord) -> Packed | None:

@@ -49,6 +49,8 @@ class Container:
         self.folder = folder
         self.lock = asyncio.Lock()
         self.shim: ShimConnection | None = None
+        self.cgroup = ""
+        """Its name while it runs."""
         self.waiting: list[Attachment] = []
         """Attached before the start; handed to the shim just before it starts."""
         self.exits = Waiters()

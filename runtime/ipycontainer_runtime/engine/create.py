@@ -3,6 +3,7 @@
 Nothing here touches the disk, but for the missing source of a bind.
 """
 
+import os
 import re
 from typing import Any
 
@@ -146,7 +147,8 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
             raise InvalidParameter(f"invalid environment variable: {entry}")
     if config.hostname and not _HOSTNAME.fullmatch(config.hostname):
         raise InvalidParameter(f"invalid hostname format: {config.hostname}")
-    config.hostname = config.hostname or container_id[:12]
+    own_name = os.uname().nodename if host.network_mode == "host" else container_id[:12]
+    config.hostname = config.hostname or own_name
     host.shm_size = host.shm_size or DEFAULT_SHM
     host.log_config.type = host.log_config.type or "json-file"
     host.log_config.config = host.log_config.config or {}

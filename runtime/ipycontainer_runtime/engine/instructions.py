@@ -88,8 +88,9 @@ def _pairs(text: str) -> dict[str, str]:
         name, _, value = text.partition(" ")
         return {name: value.strip()}
     pairs = [word.partition("=") for word in words]
-    if bad := next((name for name, equals, _ in pairs if not equals or not name), None):
-        raise ValueError(f"{bad!r} has no value")
+    for name, equals, value in pairs:
+        if not equals or not name:
+            raise ValueError(f"{name or equals + value!r} is no NAME=value")
     return {name: value for name, _, value in pairs}
 
 

@@ -98,6 +98,7 @@ class Lifecycle:
             container.state = State(
                 status="running", pid=started.pid, started_at=started.started_at
             )
+            container.cgroup = started.cgroup
             self._save_soon(container)
             self._containers.publish(container, "start")
         return True
@@ -185,8 +186,12 @@ class Lifecycle:
 
     async def _orphaned(self, container: Container, shim: ShimConnection) -> None:
         async with container.lock:
-            if container.shim is shim and container.state.running:
-                self._end(container, self._unseen_exit(container, _LOST))
+            if container.shim is not shim or not container.state.running:
+                return
+            if self._containers.store.exit_record(container.id) is None:
+                self._shims.clear(container.id)
+                await asyncio.to_thread(self._cgroups.clear, container.cgroup)
+            self._end(container, self._unseen_exit(container, _LOST))
 
     def _unseen_exit(self, container: Container, otherwise: int) -> Exited:
         """Return the exit as the shim wrote it down, or one that says that nobody knows."""
@@ -360,6 +365,7 @@ class Lifecycle:
         if container.state.started_at != status.started_at:
             self._save_soon(container)
         container.state = State(status="running", pid=status.pid, started_at=status.started_at)
+        container.cgroup = status.cgroup
         self._watch(container, shim)
         self._execs.adopt(container, status.execs)
         return True

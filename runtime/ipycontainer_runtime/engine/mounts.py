@@ -84,7 +84,8 @@ def _refuse_own(source: str, paths: Paths) -> None:
     for own in (os.path.realpath(paths.root), os.path.realpath(paths.run)):
         if os.path.commonpath([real, own]) == own:
             raise InvalidParameter(
-                f"bind source {source} is the engine's own folder {own}: mount another folder"
+                f"bind source {source} belongs to the engine, which keeps {own} to itself: "
+                "mount another folder"
             )
 
 

@@ -9,6 +9,7 @@ one finds it with `Spawner.reconnect`. Messages of one connection are handled in
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -403,10 +404,15 @@ class Spawner:
             sock.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
         except (FileNotFoundError, ConnectionRefusedError):
             sock.close()
+            self.clear(container_id)
             return None
         finally:
             os.close(folder)
         return ShimConnection(sock, on_event)
+
+    def clear(self, container_id: str) -> None:
+        """Remove what a shim that was killed left in the run folder; any other does so itself."""
+        shutil.rmtree(self._folder(container_id), ignore_errors=True)  # it may be leaving just now
 
     def _folder(self, container_id: str) -> Path:
         return self._shims / container_id[:16]

@@ -65,6 +65,13 @@ class Spawner:
         except ConnectionResetError:  # it was killed before it took the last one
             return False
 
+    def _wanted(self) -> bool:
+        """Wait until the engine takes a shim; False when it is gone."""
+        try:
+            return bool(os.read(self._engine, 1))
+        except ConnectionResetError:  # killed before it had read what was sent to it
+            return False
+
     def _sweep(self) -> None:
         """Remove what parked shims left that were killed."""
         for name in os.listdir(self._folder):
