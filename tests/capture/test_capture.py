@@ -76,9 +76,9 @@ def test_the_image_host_is_pulled_with_no_registry_and_runs_this_python(engine: 
 
 
 def test_it_has_a_shell_the_core_utilities_and_no_accounts_but_its_own(engine: Engine) -> None:
-    script = "ls / | sort | tail -n 1; id -un; ls /etc/shadow 2>&1 || true"
+    script = "ls -d /var; id -un; ls /etc/shadow 2>&1 || true"
     said = run(engine, "host", "sh", "-c", script)
-    assert said.splitlines()[:2] == ["var", "root"]
+    assert said.splitlines()[:2] == ["/var", "root"]
     assert "No such file" in said
 
 

@@ -108,10 +108,15 @@ def test_inspection_differs_in_folders_alone(pair: Pair) -> None:
     assert answers[1] == answers[0]
 
 
+def listed(body: bytes, name: str) -> list[dict[str, object]]:
+    """Return what a list says, but for the images that other tests have put there."""
+    return [one for one in json.loads(body) if name in one.get("RepoTags", [name])]
+
+
 @pytest.mark.parametrize("path", ["/images/{name}/history", "/images/json"])
 def test_history_and_list_are_the_same(pair: Pair, path: str) -> None:
     theirs, ours = pair.answers("GET", path.format(name=pair.name))
-    assert json.loads(ours[1]) == json.loads(theirs[1])
+    assert listed(ours[1], pair.name) == listed(theirs[1], pair.name)
 
 
 @pytest.mark.parametrize(

@@ -76,4 +76,8 @@ def cgroups(run: Path) -> list[Path]:
     """Return the cgroups of the containers of the engine whose run folder is `run`."""
     # The spawner's own naming, by which engines on other folders are told apart.
     prefix = f"{binascii.crc32(os.fsencode(run)):08x}-"
-    return [path for path in CGROUPS.rglob(f"{prefix}*") if path.is_dir()]
+    # Unlike a glob, a walk goes on when somebody else's cgroup vanishes under it.
+    walked = os.walk(CGROUPS)
+    return [
+        Path(top, name) for top, names, _ in walked for name in names if name.startswith(prefix)
+    ]
