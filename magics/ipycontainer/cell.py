@@ -89,6 +89,7 @@ class Cell:
     def __init__(self, body: str | None, *, live: bool) -> None:
         self.offers_input = body is not None
         self._body = body or ""
+        self._unread = bool(self._body.strip())
         self._live = live
         # Looked up now: `%%capture` and redirect_stdout put their own streams in place.
         self._sinks: dict[int, _Text | _Variable] = {
@@ -149,7 +150,15 @@ class Cell:
 
     def source(self, *, tty: bool) -> Body:
         """Return the cell's body as standard input."""
+        self._unread = False
         return Body(self._body, tty=tty)
+
+    def finish(self) -> None:
+        """Say so when the verb had no use for the cell's body."""
+        if self._unread:
+            self.note(
+                "the rest of the cell was not sent to anything: `run -i` and `exec -i` send it"
+            )
 
     @property
     def wake(self) -> int | None:

@@ -61,6 +61,7 @@ class ContainerMagics(Magics):
             raise Interrupted("interrupted before it was done") from None
         finally:
             names.update(surface.variables())
+            surface.finish()
 
     def client(self) -> DockerClient:
         """Return the client of the engine that DOCKER_HOST means now."""

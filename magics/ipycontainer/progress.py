@@ -13,7 +13,9 @@ from .units import decimal_size
 
 _BETWEEN_DRAWS = 0.1
 _BAR = 24
-_MOVED = frozenset({"Pull complete", "Already exists", "Pushed", "Layer already exists"})
+_MOVED = frozenset(
+    {"Pull complete", "Already exists", "Pushed", "Layer already exists", "Capture complete"}
+)
 _TRANSFERS = frozenset({"Downloading", "Pushing"})
 
 

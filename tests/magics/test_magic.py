@@ -322,3 +322,9 @@ def test_usage_errors_say_where_help_is(box: Box, shell: Shell) -> None:
     ran = shell.run("%container run --net none --nosuch busybox")
     assert isinstance(ran.error, Usage)
     assert str(ran.error).endswith("see `%container run --help`")
+
+
+def test_a_body_that_nothing_reads_is_mentioned(box: Box, shell: Shell) -> None:
+    ran = shell.run("%%container run --rm --net none busybox true\necho lost")
+    assert "was not sent" in ran.err
+    assert "was not sent" not in shell.run("%%container run --rm -i --net none busybox true\nx").err

@@ -52,7 +52,7 @@ _OPTIONS = (
     _many("--expose", metavar="PORT", help="Expose a port."),
     _many("--dns", metavar="ADDRESS", help="Ask this DNS server."),
     _many("--add-host", metavar="NAME:ADDRESS", help="Add a line to /etc/hosts."),
-    _many("-v", "--volume", metavar="SOURCE:TARGET", help="Mount a folder or a volume."),
+    _many("-v", "--volume", metavar="FOLDER:TARGET", help="Mount a folder of the host."),
     _many("--mount", metavar="KEY=VALUE,...", help="Mount: type=bind,source=...,target=..."),
     _many("--tmpfs", metavar="PATH[:OPTIONS]", help="Mount a tmpfs."),
     _text("--shm-size", help="Size of /dev/shm.", metavar="SIZE"),

@@ -128,6 +128,9 @@ class Engine:
     async def start(self) -> None:
         """Adopt what earlier engines left; called once, before the first request is read."""
         await self.shims.start()
+        # Left by a pull or a commit that was killed; later, one in progress could count on them.
+        for digest in self.image_store.unreferenced():
+            self.blobs.delete(digest)
         await self.lifecycle.recover()
         self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
 
