@@ -43,7 +43,8 @@ def nursery(spec: dict, execs: list[dict], statuses: list[socket.socket]) -> Non
     """Clone init, and each exec once its turn is called; the shim is the parent of them all."""
     streams = None if spec["process"].get("terminal") else (0, 1, 2)
     kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
-    pid = launch.clone_ahead(sum(launch.NAMESPACES[kind] for kind in kinds))
+    flags = sum(launch.NAMESPACES[kind] for kind in kinds)
+    pid = launch.clone_ahead(flags, lambda new: clone(new | CLONE_PARENT))
     if pid == 0:
         launch.become_init(spec, streams, statuses[0])
     pidfd = os.pidfd_open(pid)

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from shimbox import Container, Engine, children, process, shim_of, vanished
+from shimbox import KINDS, Container, Engine, children, process, shim_of, vanished
 
 from ipycontainer_runtime.errors import NotFound, StartFailed
 from ipycontainer_runtime.linux.cgroup import detect
@@ -145,19 +145,42 @@ async def test_a_signal_to_what_has_ended_is_refused(engine: Engine) -> None:
         await container.connection.signal(15, "no-such-exec")
 
 
-async def test_execs_work_after_the_nursery_was_killed(engine: Engine) -> None:
-    container = await engine.container("sleep", "100")
-    init = await container.start()
-    shim = shim_of(init.pid)
-    (nursery,) = children(shim) - {init.pid}
-    os.kill(nursery, signal.SIGKILL)
-    await vanished({nursery})
+async def test_running_out_of_memory_spares_the_shim(engine: Engine) -> None:
+    hog = "dd if=/dev/zero of=/dev/null bs=64M count=1; echo $?; sleep 100"
+    container = await engine.container("sh", "-c", hog, resources={"memory": {"limit": 8 << 20}})
+    with container.attach() as client:
+        init = await container.start()
+        said = b""
+        while b"137" not in said:
+            said += await asyncio.to_thread(client.recv, 100)
     started, client = await container.exec("sleep", "100")
     client.close()
     assert f"/ipycontainer/{container.cgroup}" in Path(f"/proc/{started.pid}/cgroup").read_text()
     for kind in ("pid", "mnt", "net"):
         ours, theirs = (os.readlink(f"/proc/{pid}/ns/{kind}") for pid in (started.pid, init.pid))
         assert ours == theirs
+
+
+@pytest.mark.parametrize("lacking", ["network", "pid", "ipc"])
+async def test_a_namespace_may_be_the_host_s(engine: Engine, lacking: str) -> None:
+    container = await engine.container("sleep", "100")
+    namespaces = [{"type": kind} for kind in KINDS if kind != lacking]
+    container.request.spec["linux"]["namespaces"] = namespaces
+    started = await container.start()
+    names = {"network": "net", "mount": "mnt"}
+    for kind in KINDS:
+        file = f"ns/{names.get(kind, kind)}"
+        shared = os.readlink(f"/proc/{started.pid}/{file}") == os.readlink(f"/proc/self/{file}")
+        assert shared == (kind == lacking)
+    assert f"/ipycontainer/{container.cgroup}" in Path(f"/proc/{started.pid}/cgroup").read_text()
+    _, client = await container.exec("sh", "-c", "sleep 100 & echo $$")
+    with client:
+        assert await asyncio.to_thread(client.recv, 100)
+    shim = shim_of(started.pid)
+    await container.connection.signal(signal.SIGKILL)
+    assert (await container.exited()).code == 137
+    await vanished({shim})
+    assert not cgroup_folders(container.cgroup)
 
 
 async def test_a_container_does_not_outlive_its_shim(engine: Engine) -> None:

@@ -130,8 +130,10 @@ async def test_a_killed_spawner_and_a_killed_parked_shim_are_replaced(engine: En
     assert (await engine.run("sh", "-c", "exit 4")).code == 4
     spawner = engine.spawner._process
     assert spawner is not None
-    for shim in children(spawner.pid):
+    shims = children(spawner.pid)
+    for shim in shims:
         os.kill(shim, signal.SIGKILL)
+    await vanished(shims)
     assert (await engine.run("sh", "-c", "exit 5")).code == 5
 
 

@@ -1,10 +1,10 @@
 """Launch one container, or one more process in it: the only code here that makes namespaces,
 mounts a root file system and gives up privileges.
 
-Who calls it: the *nursery*, a small single-threaded process that already sits in the container's
-cgroup and is a child of the container's shim. What it clones is born in that cgroup and is a child
-of the shim too (CLONE_PARENT). The child does what `plan` says, step by step, becomes the
-container's user and executes its command; whatever fails becomes one message that names the step.
+Who calls it: the container's shim, in its *nursery*. `clone_ahead` clones the container's first
+process, which calls `become_init` when its bundle is known; later ones call `become_exec`. The
+child does what `plan` says, step by step, becomes the container's user and executes its command;
+whatever fails becomes one message that names the step.
 
 It runs under `python -I -S`, so it imports a little of the standard library and nothing of ours.
 """
@@ -12,6 +12,7 @@ It runs under `python -I -S`, so it imports a little of the standard library and
 import fcntl
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -34,12 +35,11 @@ from ipycontainer_runtime.launch.syscalls import (
     CLONE_NEWNS,
     CLONE_NEWPID,
     CLONE_NEWUTS,
-    CLONE_PARENT,
     MOUNT_ATTR_RDONLY,
     MS_REC,
     MS_SLAVE,
     PR_SET_DUMPABLE,
-    clone,
+    PR_SET_PDEATHSIG,
     close_range,
     mount,
     mount_setattr,
@@ -67,17 +67,17 @@ LAST = 0x7FFFFFFF  # more than any descriptor's number
 Streams = tuple[int, int, int] | None
 
 
-def clone_ahead(flags: int) -> int:
-    """Clone the process that will be a container's first, with CLONE_NEW… `flags`.
+def clone_ahead(flags: int, clone: Callable[[int], int]) -> int:
+    """Clone the process that will be a container's first, with CLONE_NEW… `flags`, by `clone`.
 
-    Returns 0 in the child, which calls `become_init` once it knows its bundle. The child is a
-    sibling of the caller, whose later children are born in the container's pid namespace. The
-    cgroup namespace is left to `become_init`, when every cgroup is joined.
+    Returns 0 in the child, which calls `become_init` once it knows its bundle. What the caller
+    clones later is born in the container's pid namespace. The cgroup namespace is left to
+    `become_init`, when every cgroup is joined.
     """
     if flags & CLONE_NEWPID:
         # Unshared rather than cloned into, so that later execs are born in it as well.
         unshare(CLONE_NEWPID)
-    return clone(flags & ~(CLONE_NEWPID | CLONE_NEWCGROUP) | CLONE_PARENT)
+    return clone(flags & ~(CLONE_NEWPID | CLONE_NEWCGROUP))
 
 
 def become_init(spec: dict[str, Any], streams: Streams, status: socket.socket) -> NoReturn:
@@ -208,5 +208,8 @@ class Child:
         enter_folder(self.process.get("cwd") or "/")
         self.step = "give up privileges"
         become(self.process, user, self.program)
+        # Without its shim nobody would read its output or hear of its end; what gave up
+        # privileges has lost an earlier wish of this kind.
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         self.step = "execute"
         execute(self.process, user.home)

@@ -1,212 +1,261 @@
-"""The nursery: a process parked in a container's cgroup, where the container's processes are born.
+"""Where a container's processes are born: in its cgroup, as children of its shim.
 
-Joining a cgroup may take 14 ms on v1 (see linux/cgroup/v1.py), so it is done ahead, by a process
-that then clones others with CLONE_PARENT: born in the cgroup, children of the shim. The container's
-first process is cloned ahead too, into namespaces of its own (1.2 ms); it waits for its bundle on
-the socket that will be its status socket. So a start is one message from the shim to that process.
+Joining a cgroup may take 14 ms on v1 (see linux/cgroup/v1.py), so it is done ahead of need, and by
+a *thread* of the shim alone: what a thread clones is born in the thread's cgroup, while memory is
+charged to, and processes are killed in, the cgroup of a process's first thread, so that the shim
+itself never counts against its container. v2 knows no such thread, and needs none: there clone3
+takes the cgroup. Without cgroups there is nothing to join.
 
-v2's CLONE_INTO_CGROUP would save the nursery there; one way for all machines is worth more than
-its third of a megabyte. To keep it that small the nursery itself does next to nothing: what it
-writes to, a list's length or an object's count of references, is a page no longer shared with the
-other shims. Bundles are read by the process that they are for, from a memfd.
-
-`Nursery` is the shim's handle. The nursery kills the container when the shim dies unexpectedly,
-since nobody could then read its output or tell of its end.
+The container's first process is cloned ahead too, into namespaces of its own (1 ms). It waits for
+its bundle on the socket that becomes its status socket, so that a start is one message to it.
 """
 
-import array
-import contextlib
+import _thread
+import ctypes
 import json
 import os
 import signal
 import socket
 from _socket import socketpair
-from socket import SocketType
 
 from .. import launch
-from ..launch.syscalls import (
-    CLONE_NEWPID,
-    CLONE_PARENT,
-    clone,
-    setns,
-)
+from ..launch.syscalls import CLONE_NEWPID, clone, setns
 from ..linux.cgroup import Cgroup
 from .protocol import received_fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from typing import Any, NoReturn, TypeVar
+    from collections.abc import Callable, Sequence
+    from socket import SocketType
+    from typing import Any, NoReturn
 
-    T = TypeVar("T")
+    Body = Callable[[], None]
 
-ALL_KINDS = ("mount", "pid", "network", "ipc", "uts", "cgroup")
-_MOST_FDS = socket.CMSG_SPACE(8 * 4)
+ALL_KINDS = frozenset(launch.NAMESPACES)
+CLONE_INTO_CGROUP = 0x200000000
+SYS_CLONE = {"x86_64": 56}.get(os.uname().machine, 220)
+SYS_CLONE3 = 435
+# Unlike a CDLL this one is called with the interpreter locked, so that a copy of the process is
+# made while no other thread runs. Made once: each makes a class, and a shim counts its pages.
+_syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _LAST = 1 << 20  # past every descriptor; the kernel closes a range at once
+_MOST_FDS = socket.CMSG_SPACE(4 * ctypes.sizeof(ctypes.c_int))
 
 
 class Nursery:
-    """A nursery as its shim sees it; `kinds` are the namespaces that are new for the first process.
+    """Clones processes where there are no cgroups; `clone` runs `body` in the child."""
 
-    `status` is the socket of the first process. Where the container is running already and only
-    lost its nursery, `init` is the pidfd of that first process. The nursery answers with `hear`:
-    the pid of the first process, then that of each `exec`.
+    def clone(self, body: "Body") -> int:
+        """Return the pid of a child."""
+        return self._do(lambda: self._clone(0, body))
+
+    def clone_ahead(self, flags: int, body: "Body") -> int:
+        """Return the pid of a container's first process; CLONE_NEW… flags are its namespaces."""
+        return self._do(lambda: launch.clone_ahead(flags, lambda now: self._clone(now, body)))
+
+    def go_back(self) -> None:
+        """Have what is cloned from now on born in our own pid namespace again."""
+        self._do(_enter_own_pid_namespace)
+
+    def _do(self, job: "Callable[[], int]") -> int:
+        return job()
+
+    def _clone(self, flags: int, body: "Body") -> int:
+        pid = clone(flags)
+        if pid == 0:
+            _end_with(body)
+        return pid
+
+    def close(self) -> None:
+        """Leave the cgroup."""
+
+
+class CgroupNursery(Nursery):
+    """Clones into a cgroup v2, whose folder is open."""
+
+    def __init__(self, cgroup: int) -> None:
+        self._cgroup = cgroup
+
+    def _clone(self, flags: int, body: "Body") -> int:
+        # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size,
+        # tls, set_tid, set_tid_size, cgroup.
+        flags |= CLONE_INTO_CGROUP
+        words = (flags, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, self._cgroup)
+        arguments = (ctypes.c_uint64 * len(words))(*words)
+        size = ctypes.c_size_t(ctypes.sizeof(arguments))
+        pid = _checked(_syscall(ctypes.c_long(SYS_CLONE3), arguments, size))
+        if pid == 0:
+            _end_with(body)
+        return pid
+
+
+class ThreadNursery(Nursery):
+    """Clones from a thread that sits in a cgroup v1.
+
+    The other thread always waits while this one works, so no lock is held in the copy. Python
+    is told of the clone as of a fork, so that it takes the one thread of the copy for its main one.
     """
 
-    def __init__(self, cgroup: Cgroup, kinds: "Iterable[str]" = ALL_KINDS, init: int = -1) -> None:
-        self.sock, control = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.status, status = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pid = os.fork()
-        if self.pid == 0:
-            _become(cgroup, control, status, init)
-        control.close()
-        status.close()
-        self.sock.setblocking(False)
-        self.status.setblocking(False)
-        self._flags = sum(launch.NAMESPACES[kind] for kind in kinds)
+    def __init__(self, cgroup: Cgroup) -> None:
+        self._cgroup = cgroup
+        self._job: Callable[[], int] | None = None
+        self._result: int | OSError = 0
+        self._asked, self._answered = _thread.allocate_lock(), _thread.allocate_lock()
+        self._asked.acquire()
+        self._answered.acquire()
+        _thread.start_new_thread(self._live, ())
 
-    def open(self, cgroup: Cgroup) -> None:
-        """Move it to its cgroup, where it clones the first process."""
-        cgroup.attach(self.pid)
-        self.sock.send(b"%d" % self._flags)
+    def join(self) -> None:
+        """Move the thread to the cgroup; returns when it is there."""
+        self._do(self._join)
+
+    def _join(self) -> int:
+        self._cgroup.attach_thread()
+        return 0
+
+    def close(self) -> None:
+        """End the thread."""
+        self._job = None
+        self._asked.release()
+
+    def _do(self, job: "Callable[[], int]") -> int:
+        self._job = job
+        self._asked.release()
+        self._answered.acquire()
+        if isinstance(self._result, OSError):
+            raise self._result
+        return self._result
+
+    def _live(self) -> None:
+        while True:
+            self._asked.acquire()
+            if self._job is None:
+                return
+            try:
+                self._result = self._job()
+            except OSError as error:
+                self._result = error
+            self._answered.release()
+
+    def _clone(self, flags: int, body: "Body") -> int:
+        ctypes.pythonapi.PyOS_BeforeFork()
+        flags |= signal.SIGCHLD
+        pid: int = _syscall(ctypes.c_long(SYS_CLONE), ctypes.c_ulong(flags), 0, 0, 0, 0)
+        if pid == 0:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+            _end_with(body)
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+        return _checked(pid)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def open_nursery(mode: str, cgroup: Cgroup) -> Nursery:
+    """Return the nursery of a cgroup; `mode` is the hierarchy's."""
+    if mode == "v1":
+        thread = ThreadNursery(cgroup)
+        thread.join()
+        return thread
+    return CgroupNursery(cgroup.fd) if mode == "v2" else Nursery()
+
+
+class ParkedInit:
+    """A container's first process, cloned ahead of its start; `kinds` are its new namespaces.
+
+    `status` is the socket on which it waits, and which later tells how its launch went.
+    """
+
+    def __init__(self, nursery: Nursery, kinds: "frozenset[str]") -> None:
+        self.kinds = kinds
+        self._nursery = nursery
+        self.status, theirs = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.status.setblocking(False)
+        flags = sum(launch.NAMESPACES[kind] for kind in kinds)
+        self.pid = nursery.clone_ahead(flags, lambda: _wait_for_bundle(theirs))
+        theirs.close()
 
     def start(self, bundle: str, streams: "Sequence[int]") -> None:
-        """Give the first process its bundle and its streams."""
-        _send(self.status, (_in_memory(bundle), *streams))
-
-    def exec(self, bundle: str, status: int, init: int, streams: "Sequence[int]") -> None:
-        """Have one more process cloned."""
-        _send(self.sock, (_in_memory(bundle), status, init, *streams))
-
-    def hear(self) -> "int | str | None":
-        """Return the pid of what was cloned, or why that failed; None when the nursery is dead."""
-        try:
-            said = self.sock.recv(4096)
-        except OSError:
-            said = b""  # killed with a request unread
-        return int(said) if said.isdigit() else said.decode() or None
+        """Give it its bundle, and its streams, which may be closed afterwards."""
+        memory = os.memfd_create("bundle")
+        os.write(memory, bundle.encode())
+        _send_fds(self.status, [memory, *streams])
+        os.close(memory)
 
     def end(self) -> None:
-        """Kill it and wait until it has left its cgroup; a first process that waits leaves too."""
+        """Have it leave, for one with other namespaces."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
-        self.sock.close()
         self.status.close()
+        if "pid" in self.kinds:
+            self._nursery.go_back()
 
 
-def _in_memory(bundle: str) -> int:
-    fd = os.memfd_create("bundle")
-    os.write(fd, bundle.encode())
-    return fd
+def clone_exec(
+    nursery: Nursery, bundle: str, init: int, streams: "Sequence[int]"
+) -> "tuple[int, SocketType]":
+    """Clone one more process of the container whose first one the pidfd `init` names."""
+    ours, theirs = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
 
+    def body() -> None:
+        launch.become_exec(json.loads(bundle), init, _three(streams), _python_socket(theirs))
 
-def _send(sock: SocketType, fds: "Sequence[int]") -> None:
     try:
-        sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+        return nursery.clone(body), ours
     finally:
-        os.close(fds[0])
+        theirs.close()
 
 
-def _become(cgroup: Cgroup, control: SocketType, status: SocketType, init: int) -> None:
-    """Be the nursery, in a child of the shim."""
-    try:
-        kept = [control.fileno(), status.fileno(), _LAST] + [init] * (init >= 0)
-        first = 3
-        for fd in sorted(kept):
-            if first < fd:
-                os.closerange(first, fd)
-            first = fd + 1
-        flags = int(control.recv(16))
-        if init < 0:
-            init = _clone_init(control, status, flags)
-        elif flags & CLONE_NEWPID:
-            setns(init, CLONE_NEWPID)  # of those that it will clone
-        status.close()
-        _serve(control)
-        _kill_all(cgroup, init)
-    except BaseException:
-        import traceback
+def _send_fds(sock: "SocketType", fds: list[int]) -> None:
+    import array
 
-        traceback.print_exc()  # for the engine's log; a forked child must not return
-    finally:
-        os._exit(1)
+    sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
 
 
-def _clone_init(control: SocketType, status: SocketType, flags: int) -> int:
-    pid = launch.clone_ahead(flags)
-    if pid == 0:
-        _run(status.fileno(), _wait_for_bundle, status)
-    pidfd = os.pidfd_open(pid)
-    control.send(b"%d" % pid)
-    return pidfd
-
-
-def _serve(control: SocketType) -> None:
-    """Clone a process for each packet until the shim dies."""
-    while True:
-        data, ancillary, _, _ = control.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
-        if not data:
-            return
-        fds = received_fds(ancillary)
-        try:
-            pid = clone(CLONE_PARENT)
-        except OSError as error:
-            control.send(f"cannot clone a process: {error.strerror}".encode())
-        else:
-            if pid == 0:
-                _run(fds[1], _exec, fds)
-            control.send(b"%d" % pid)
-        for fd in fds:
-            os.close(fd)
-
-
-def _kill_all(cgroup: Cgroup, init: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(init, signal.SIGKILL)
-    # Those of a container that shares the host's process ids did not end with its first one.
-    # `Cgroup.kill` would freeze this process too.
-    while others := [pid for pid in cgroup.pids() if pid != os.getpid()]:
-        for pid in others:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        os.sched_yield()
-
-
-def _run(status: int, function: "Callable[[T], None]", argument: "T") -> "NoReturn":
-    """Call a function that ends in exec; what fails before the launcher takes over is reported."""
-    try:
-        function(argument)
-    except BaseException as error:
-        report = {"error": f"cannot launch: {error!r}", "step": "prepare", "exit": 125}
-        os.write(status, json.dumps(report).encode())
-    finally:
-        os._exit(1)
-
-
-def _wait_for_bundle(status: SocketType) -> None:
+def _wait_for_bundle(status: "SocketType") -> None:
     """Be the container's first process, from being cloned ahead to its exec."""
+    # What is open in the shim must not stay open because of a process that only waits.
+    os.closerange(3, status.fileno())
+    os.closerange(status.fileno() + 1, _LAST)
     data, ancillary, _, _ = status.recvmsg(1, _MOST_FDS, socket.MSG_CMSG_CLOEXEC)
     if not data:
         os._exit(0)  # nobody wants this container any more
     memory, *streams = received_fds(ancillary)
-    spec = _read(memory)
-    launch.become_init(spec, _three(streams), socket.socket(fileno=status.detach()))
+    launch.become_init(_read(memory), _three(streams), _python_socket(status))
 
 
-def _exec(fds: list[int]) -> None:
-    memory, status, init, *streams = fds
-    process = _read(memory)
-    launch.become_exec(process, init, _three(streams), socket.socket(fileno=status))
+def _enter_own_pid_namespace() -> int:
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    setns(own, CLONE_NEWPID)
+    os.close(own)
+    return 0
+
+
+def _end_with(body: "Body") -> "NoReturn":
+    """Run the body of a cloned child, which ends in exec; it must never return."""
+    try:
+        body()
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()  # for the engine's log; the launcher reports what is the user's
+    finally:
+        os._exit(1)
 
 
 def _read(memory: int) -> "dict[str, Any]":
-    with open(memory, "rb", buffering=0) as file:
-        file.seek(0)
-        bundle: dict[str, Any] = json.loads(file.read())
+    bundle: dict[str, Any] = json.loads(os.pread(memory, os.fstat(memory).st_size, 0))
     return bundle
 
 
-def _three(streams: list[int]) -> tuple[int, int, int] | None:
+def _three(streams: "Sequence[int]") -> tuple[int, int, int] | None:
     return (streams[0], streams[1], streams[2]) if streams else None
+
+
+def _python_socket(sock: "SocketType") -> socket.socket:
+    return socket.socket(fileno=sock.detach())

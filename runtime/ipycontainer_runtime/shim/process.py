@@ -22,16 +22,14 @@ KILLED = "the process was killed before its command ran; is the memory limit too
 
 
 class Process:
-    """Follows a launch and an exit, which the kernel may announce in any order.
+    """Follows a launch and an exit, which may be seen in any order.
 
-    A launch has succeeded when the pid is known and `status` has ended without an error. `answer`
-    is called once with the outcome; `on_end` once, when there is nothing left of the process or
-    there will never be one.
+    `begin` makes its streams, `take` names the process once it is cloned, and `follow` gives the
+    `answer` to be called once: a launch has succeeded when `status` has ended without an error.
+    `on_end` is called once after it, when the process has been reaped.
     """
 
-    def __init__(
-        self, streams: Streams, status: SocketType, on_end: "Callable[[Process], None]"
-    ) -> None:
+    def __init__(self, streams: Streams, on_end: "Callable[[Process], None]") -> None:
         self.streams = streams
         self.pid = 0
         self.pidfd = -1
@@ -41,7 +39,7 @@ class Process:
         self.error: Message | None = None
         self.begun = False
         self.ended = False
-        self._status: SocketType | None = status
+        self._status: SocketType | None = None
         self._answer: Answer | None = None
         self._on_end = on_end
 
@@ -50,13 +48,18 @@ class Process:
         """Whether its command was executed and has not ended."""
         return self.begun and not (self._answer or self.error or self.ended)
 
-    def begin(self, stdio: "Message", answer: "Answer", silent: bool = False) -> list[int]:
+    def take(self, pid: int, status: SocketType) -> None:
+        """Take the process that was cloned, and the socket of its launcher."""
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self._status = status
+
+    def begin(self, stdio: "Message", silent: bool = False) -> list[int]:
         """Make its streams and return the far ends: 0, 1 and 2, or none for a terminal.
 
         `silent` gives a process that nobody listens to /dev/null.
         """
         self.begun = True
-        self._answer = answer
         self.streams.tty = stdio["tty"]
         self.streams.stdin_once = stdio["stdin_once"]
         if stdio["tty"]:
@@ -70,22 +73,18 @@ class Process:
         self.streams.begin(ours, [out, err])
         return [stdin, stdout, stderr]
 
-    def watch(self) -> None:
-        """Wait for what the launcher says."""
-        if self._status is not None:
+    def follow(self, answer: "Answer") -> None:
+        """Wait for the outcome of the launch."""
+        self._answer = answer
+        if self.code is not None:
+            self.fail(KILLED)
+        elif self._status is not None:
             self.streams.loop.watch(self._status.fileno(), IN, self._read_status)
 
-    def named(self, pid: int) -> None:
-        """Take its process id."""
-        self.pid = pid
-        # Not reaped before it is known, so the number is still its own.
-        self.pidfd = os.pidfd_open(pid)
-        self._advance()
-
-    def failed(self, error: str, step: str, code: int = 125) -> None:
-        """The launch has come to nothing."""
-        self.error = self.error or {"error": error, "step": step, "exit": code}
-        self._end_status()
+    def fail(self, error: str) -> None:
+        """The launch has come to nothing, for a reason that the launcher does not know."""
+        self.error = {"error": error, "step": "prepare", "exit": 125}
+        self._end_status()  # a first process that still waits for its bundle leaves then
         self._advance()
 
     def _read_status(self, events: int) -> None:
@@ -109,28 +108,21 @@ class Process:
             self._status.close()
             self._status = None
 
-    def reap(self) -> None:
-        """Look whether it has ended."""
-        if not self.pid or self.code is not None:
-            return
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if pid:
-            code = os.waitstatus_to_exitcode(status)
-            self.signal = max(0, -code)
-            self.code = 128 - code if code < 0 else code
-            self._advance()
+    def reaped(self, status: int) -> None:
+        """Take its wait status."""
+        code = os.waitstatus_to_exitcode(status)
+        self.signal = max(0, -code)
+        self.code = 128 - code if code < 0 else code
+        self._advance()
 
     def _advance(self) -> None:
-        if not self.begun:
-            return
-        if self._answer is not None and self._status is None and (self.pid or self.error):
+        if self._answer is not None and self._status is None:
             answer, self._answer = self._answer, None
             self.started_at = rfc3339(time.time_ns())
             answer(self.error or {"pid": self.pid, "started_at": self.started_at})
-        if not (self._answer or self.ended) and (self.code is not None or not self.pid):
+        if self.begun and self._answer is None and self.code is not None and not self.ended:
             self.ended = True
-            if self.pidfd >= 0:
-                os.close(self.pidfd)
+            os.close(self.pidfd)
             self._on_end(self)
 
     def kill(self, number: int) -> None:

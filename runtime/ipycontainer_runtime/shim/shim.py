@@ -10,17 +10,16 @@ import contextlib
 import os
 import signal
 import socket
-from collections import deque
+import time
 
 from ..launch.syscalls import prctl
 from ..linux.cgroup import Hierarchy
-from .connection import Connection
+from .endpoint import Endpoint
 from .exit import write_exit
 from .logwriter import Writer, open_writer
 from .loop import IN, Loop
-from .nursery import ALL_KINDS, Nursery
+from .nursery import ALL_KINDS, ParkedInit, clone_exec, open_nursery
 from .process import KILLED, Process
-from .protocol import SOCKET_NAME
 from .streams import Streams
 
 TYPE_CHECKING = False
@@ -31,86 +30,55 @@ if TYPE_CHECKING:
     from .protocol import Message
 
 PR_SET_CHILD_SUBREAPER = 36
+KILL_SECONDS = 1
 KEPT_EXITS = 64  # codes of ended execs that a later engine can still ask for
 
 
 class Shim:
-    """One container's shim; `on_started` is called once, when its start has come to an end."""
+    """One container's shim, parked in `folder` until an engine wants a container.
 
-    def __init__(self, hierarchy: Hierarchy, name: str, on_started: "Callable[[], None]") -> None:
-        # Forked first of all, since it should share as many pages as can be with the others.
-        nursery = Nursery(hierarchy.open(name))
+    `name` is its cgroup's, which it makes; `engine` is the socket of the engine that it is parked
+    for; `on_started` is called once, when its start has come to an end.
+    """
+
+    def __init__(
+        self,
+        hierarchy: Hierarchy,
+        name: str,
+        folder: str,
+        engine: socket.socket,
+        on_started: "Callable[[], None]",
+    ) -> None:
         self._cgroup = hierarchy.create(name)
         self._on_started = on_started
         self._loop = Loop()
         self._streams = Streams(self._loop, Writer(), lambda: self._tell({"event": "detach"}))
-        self._launches: deque[Process] = deque()
-        self._nursery: Nursery | None = None
-        self._kinds = frozenset(ALL_KINDS)
-        self._init = self._take(nursery)
         self._execs: dict[str, Process] = {}
         self._exits: dict[str, int] = {}
         self._lingering: list[Streams] = [self._streams]
-        self._connections: list[Connection] = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._folder = ""
         self._state_dir = ""
         self._left = False
-
-    def _take(self, nursery: Nursery) -> Process:
-        """Take a nursery, and return the first process that it has cloned."""
-        nursery.open(self._cgroup)
-        self._watch_nursery(nursery)
-        init = Process(self._streams, nursery.status, self._ended)
-        self._launches.append(init)
-        return init
-
-    def run(self, folder: str, engine: socket.socket) -> None:
-        """Serve from being parked, in a folder to be made, until the container has ended."""
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self._nursery = open_nursery(hierarchy.mode, self._cgroup)
+        self._park(ALL_KINDS)
         self._watch_children()
-        self._listen(folder)
-        self._connect(engine)
+        self._endpoint = Endpoint(self._loop, folder, self._handle, self._deserted)
+        self._tell = self._endpoint.tell
+        self._endpoint.connect(engine)
+
+    def _park(self, kinds: frozenset[str]) -> None:
+        """Clone a first process that waits for its bundle."""
+        self._parked = ParkedInit(self._nursery, kinds)
+        self._init = Process(self._streams, self._ended)
+        self._init.take(self._parked.pid, self._parked.status)
+
+    def run(self) -> None:
+        """Serve until the container has ended, and its clients have read everything."""
         while not self._left or any(streams.clients for streams in self._lingering):
             self._loop.turn()
 
-    def _listen(self, folder: str) -> None:
-        self._folder = folder
-        os.mkdir(folder, 0o700)
-        fd = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        # The path itself may be longer than the 108 bytes of an address.
-        self._listener.bind(f"/proc/self/fd/{fd}/{SOCKET_NAME}")
-        os.close(fd)
-        self._listener.listen()
-        self._loop.watch(self._listener.fileno(), IN, self._accept)
-
-    def _adopt(self, message: "Message", fds: list[int], answer: "Answer") -> None:
-        """Move to the container's folder; a bound socket stays bound when it is renamed."""
-        folder = message["dir"]
-        try:
-            os.rename(self._folder, folder)
-        except OSError:
-            remove_folder(folder)  # left there by a shim that was killed
-            os.rename(self._folder, folder)
-        self._folder = folder
-
-    def _accept(self, events: int) -> None:
-        sock, _ = self._listener.accept()
-        self._connect(sock)
-
-    def _connect(self, sock: socket.socket) -> None:
-        self._connections.append(
-            Connection(self._loop, sock, self._handle, self._connection_closed)
-        )
-
-    def _connection_closed(self, connection: Connection) -> None:
-        self._connections.remove(connection)
-        if not self._init.begun and not self._connections:
+    def _deserted(self) -> None:
+        if not self._init.begun:
             self._leave()  # nobody is left who could start it
-
-    def _tell(self, event: "Message") -> None:
-        for connection in self._connections[:]:
-            connection.send(event)
 
     def _handle(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         {
@@ -123,34 +91,34 @@ class Shim:
             "status": self._status,
         }[message["do"]](message, fds, answer)
 
+    def _adopt(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        self._endpoint.move(message["dir"])
+
     def _start(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         if self._init.begun:
             answer({"error": "the container was started already"})
             return
         kinds = frozenset(message["namespaces"])
-        if self._nursery is None or self._kinds != kinds:
-            self._replace_nursery(kinds)
-        init = self._init
-        streams = init.begin(message["stdio"], lambda reply: self._started(reply, answer))
-        self._state_dir = message["state_dir"]
+        if kinds != self._parked.kinds:
+            self._parked.end()
+            self._park(kinds)
+        if "pid" not in kinds:
+            # Its orphans would go to the host's first process, and their exits be nobody's.
+            prctl(PR_SET_CHILD_SUBREAPER, 1)
+        init, self._state_dir = self._init, message["state_dir"]
+        streams = init.begin(message["stdio"])
         try:
             if message["resources"]:
                 self._cgroup.limit(_with_nursery(message["resources"]))
             log = message["log"]
             self._streams.log = open_writer(log["driver"], log["path"], log["options"])
-            self._living_nursery().start(message["spec"], streams)
+            self._parked.start(message["spec"], streams)
         except BrokenPipeError:
-            init.failed(KILLED, "prepare")
+            init.fail(KILLED)
         except (OSError, ValueError) as error:
-            init.failed(str(error), "prepare")
+            init.fail(str(error))
         _close(streams)
-        init.watch()
-
-    def _replace_nursery(self, kinds: frozenset[str]) -> None:
-        """The one that was parked has cloned into namespaces that this container does not want."""
-        self._lose_nursery()
-        self._kinds = kinds
-        self._init = self._take(Nursery(self._cgroup, kinds))
+        init.follow(lambda reply: self._started(reply, answer))
 
     def _started(self, reply: "Message", answer: "Answer") -> None:
         answer({**reply, "cgroup": self._cgroup.name})
@@ -159,15 +127,6 @@ class Shim:
     def _settle(self) -> None:
         on_started, self._on_started = self._on_started, _nothing
         on_started()
-
-    def _living_nursery(self) -> Nursery:
-        if self._nursery is not None:
-            return self._nursery
-        nursery = Nursery(self._cgroup, sorted(self._kinds), self._init.pidfd)
-        nursery.status.close()
-        nursery.open(self._cgroup)
-        self._watch_nursery(nursery)
-        return nursery
 
     def _attach(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         self._streams.attach(fds.pop(), message)
@@ -187,23 +146,30 @@ class Shim:
                 streams.emit(1, (message["failure"] % reply["error"]).encode())
             answer(reply)
 
-        ours, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        process = Process(streams, ours, lambda ended: self._exec_ended(name, ended))
-        self._execs[name] = process
-        theirs = process.begin(message["stdio"], launched, silent=not message["attach"])
-        if self._init.running:
-            self._launches.append(process)
-            try:
-                self._living_nursery().exec(
-                    message["process"], status.fileno(), self._init.pidfd, theirs
-                )
-            except OSError:
-                self._lose_nursery()
+        if not self._init.running:
+            launched({"error": "the container is not running", "step": "exec", "exit": 126})
+            self._finish(streams)
+            return
+        process = Process(streams, lambda ended: self._exec_ended(name, ended))
+        theirs = process.begin(message["stdio"], silent=not message["attach"])
+        try:
+            process.take(*clone_exec(self._nursery, message["process"], self._init.pidfd, theirs))
+        except OSError as error:
+            why = f"cannot clone a process: {error.strerror}; is the pids limit too low?"
+            launched({"error": why, "step": "clone", "exit": 126})
+            streams.drain()
+            self._finish(streams)
         else:
-            process.failed("the container is not running", "exec", 126)
-        status.close()
+            self._execs[name] = process
+            process.follow(launched)
         _close(theirs)
-        process.watch()
+
+    def _finish(self, streams: Streams) -> None:
+        """Let the clients of an exec go once they have everything."""
+        streams.finish()
+        self._lingering = [streams for streams in self._lingering if streams.clients]
+        if streams.clients:
+            self._lingering.append(streams)
 
     def _find(self, name: str | None) -> Process | None:
         process = self._init if name is None else self._execs.get(name)
@@ -252,48 +218,18 @@ class Shim:
         self._loop.watch(reading, IN, on_signal)
 
     def _reap(self) -> None:
-        """Take the exits of children; one that is not known yet is left until it is."""
+        """Take the exits of children, and of orphans that came to the subreaper."""
         while not self._left:
             try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            if ended is None:
+            if not pid:
                 return
-            processes = [self._init, *self._execs.values()]
-            process = next((p for p in processes if p.pid == ended.si_pid), None)
-            if process is not None:
-                process.reap()
-            elif self._nursery is not None and ended.si_pid == self._nursery.pid:
-                self._lose_nursery()
-            elif self._launches:
-                return
-            else:
-                os.waitpid(ended.si_pid, 0)  # an orphan of the container, left to the subreaper
-
-    def _watch_nursery(self, nursery: Nursery) -> None:
-        self._nursery = nursery
-        self._loop.watch(nursery.sock.fileno(), IN, self._hear_nursery)
-
-    def _hear_nursery(self, events: int) -> None:
-        said = self._nursery.hear() if self._nursery else None
-        if said is None:
-            self._lose_nursery()
-        elif isinstance(said, int):
-            self._launches.popleft().named(said)
-            self._reap()  # it may have ended before it was known
-        else:
-            self._launches.popleft().failed(said, "clone")
-
-    def _lose_nursery(self) -> None:
-        """The kernel may have killed it for want of memory; the next exec makes another."""
-        if self._nursery is None:
-            return
-        self._loop.forget(self._nursery.sock.fileno())
-        self._nursery.end()
-        self._nursery = None
-        while self._launches:
-            self._launches.popleft().failed(KILLED, "clone")
+            for process in (self._init, *self._execs.values()):
+                if process.pid == pid:
+                    process.reaped(status)
+                    break
 
     def _ended(self, process: Process) -> None:
         """End with the container's first process: log, exit.json, event, clients, the rest."""
@@ -307,9 +243,15 @@ class Shim:
 
     def _end_rest(self) -> None:
         """Kill what a pid namespace of its own would have ended already, then leave."""
-        own = self._nursery.pid if self._nursery else 0
-        if any(pid != own for pid in self._cgroup.pids()):
-            self._cgroup.kill()
+        # Not by `Cgroup.kill`, which would not spare this process for its nursery's sake.
+        deadline = time.monotonic() + KILL_SECONDS
+        while others := [pid for pid in self._cgroup.pids() if pid != os.getpid()]:
+            for pid in others:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if time.monotonic() > deadline:
+                break  # one that the kernel holds; its cgroup stays until it ends
+            os.sched_yield()
         for process in self._execs.values():
             if process.running:
                 process.kill(signal.SIGKILL)
@@ -324,10 +266,7 @@ class Shim:
                 del self._exits[next(iter(self._exits))]
             # Before its client sees the end, and asks the engine for the code.
             self._tell({"event": "exec-exit", "exec": name, "code": process.code})
-        process.streams.finish()
-        self._lingering = [streams for streams in self._lingering if streams.clients]
-        if process.streams.clients:
-            self._lingering.append(process.streams)
+        self._finish(process.streams)
         del self._execs[name]
         if self._init.ended and not self._execs:
             self._leave()
@@ -340,23 +279,11 @@ class Shim:
         self._lingering.append(self._streams)
         if not self._init.begun:
             self._streams.finish()
-        self._listener.close()
-        remove_folder(self._folder)
-        for connection in self._connections[:]:
-            connection.close()
+            self._parked.end()
+        self._endpoint.close()
         self._settle()
-        if self._nursery is not None:
-            self._loop.forget(self._nursery.sock.fileno())
-            self._nursery.end()
+        self._nursery.close()
         self._cgroup.remove()
-
-
-def remove_folder(folder: str) -> None:
-    """Remove a shim's folder and its socket, if they are there."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{folder}/{SOCKET_NAME}")
-    with contextlib.suppress(FileNotFoundError):
-        os.rmdir(folder)
 
 
 def _close(fds: list[int]) -> None:

@@ -8,7 +8,6 @@ asks again. When the engine's end closes, the spawner leaves, and the parked shi
 """
 
 import binascii
-import contextlib
 import gc
 import os
 import select
@@ -23,8 +22,9 @@ sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from ipycontainer_runtime.launch.syscalls import close_range
 from ipycontainer_runtime.linux.cgroup import Hierarchy, detect
+from ipycontainer_runtime.shim.endpoint import remove_folder
 from ipycontainer_runtime.shim.protocol import send_packet
-from ipycontainer_runtime.shim.shim import Shim, remove_folder
+from ipycontainer_runtime.shim.shim import Shim
 
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
 ENGINE = 3  # the only descriptor besides 0, 1 and 2
@@ -65,13 +65,6 @@ class Spawner:
         except ConnectionResetError:  # it was killed before it took the last one
             return False
 
-    def _wanted(self) -> bool:
-        """Wait until the engine takes a shim; False when it is gone."""
-        try:
-            return bool(os.read(self._engine, 1))
-        except ConnectionResetError:  # killed before it had read what was sent to it
-            return False
-
     def _sweep(self) -> None:
         """Remove what parked shims left that were killed."""
         for name in os.listdir(self._folder):
@@ -96,13 +89,20 @@ class Spawner:
         os.setsid()
         name = str(os.getpid())
         engine, sock = socketpair()
-        shim = Shim(self._hierarchy, self._prefix + name, lambda: os.close(starting))
+        shim = Shim(
+            self._hierarchy,
+            self._prefix + name,
+            f"{self._folder}/{PARKED}{name}",
+            socket.socket(fileno=sock.detach()),
+            lambda: os.close(starting),
+        )
         with socket.socket(fileno=self._engine) as spawner:
-            # Has the engine just left, then the shim sees that, and cleans up behind itself.
-            with contextlib.suppress(BrokenPipeError):
+            try:  # noqa: SIM105 - contextlib is a module more in every shim
                 send_packet(spawner, {}, (engine.fileno(),))
+            except BrokenPipeError:
+                pass  # the engine has just left: the shim sees that, and cleans up behind itself
         engine.close()
-        shim.run(f"{self._folder}/{PARKED}{name}", socket.socket(fileno=sock.detach()))
+        shim.run()
 
 
 def main() -> None:

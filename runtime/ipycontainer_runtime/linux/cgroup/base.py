@@ -42,6 +42,14 @@ class Cgroup:
         """Move process `pid` (0: the caller) and its threads into this cgroup."""
         raise NotImplementedError
 
+    def attach_thread(self) -> None:
+        """Move the calling thread alone into this cgroup, which only v1 allows.
+
+        What it clones is born there; memory is still charged to the cgroup of the process's first
+        thread, and that is where the kernel looks for whom to kill when memory runs out.
+        """
+        raise NotImplementedError
+
     def limit(self, resources: "Resources") -> None:
         """Apply those limits that this machine has; `Hierarchy.missing` tells of the others.
 

@@ -67,6 +67,11 @@ class V1Cgroup(Cgroup):
         for folder in self._present():
             write(f"{folder}/cgroup.procs", pid)
 
+    def attach_thread(self) -> None:
+        """Join every folder's `tasks`, which takes threads."""
+        for folder in self._present():
+            write(f"{folder}/tasks", 0)
+
     def limit(self, resources: "Resources") -> None:
         """Write each limit in the order the kernel wants; join cpuset and blkio when asked."""
         self._limit_memory(resources)
@@ -124,12 +129,12 @@ class V1Cgroup(Cgroup):
         self._join("cpuset")
 
     def _join(self, controller: str) -> str:
-        """Join one more hierarchy, with every process that is in this cgroup already."""
+        """Join one more hierarchy, with every thread that is in this cgroup already."""
         folder = f"{self._parents[controller]}/{self.name}"
-        members = self.pids()
+        members = read_pids(f"{self._folders[0]}/tasks")
         _mkdir(folder)
-        for pid in members:
-            write(f"{folder}/cgroup.procs", pid)
+        for thread in members:
+            write(f"{folder}/tasks", thread)
         return folder
 
     def oom_kills(self) -> int:
