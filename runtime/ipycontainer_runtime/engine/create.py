@@ -17,10 +17,12 @@ from ipycontainer_runtime.engine.signals import signal_number
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
 from ipycontainer_runtime.paths import Paths
-from ipycontainer_runtime.store.records import Config, HostConfig, words
+from ipycontainer_runtime.shim.logwriter import parse_size
+from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, words
 
 DEFAULT_SHM = 64 << 20
 LOG_DRIVERS = ("json-file", "local", "none")
+LOG_OPTIONS = {"max-size": "write 500k, 20m or 1g", "max-file": "write a number from 1 on"}
 NETWORKS = ("none", "host", "bridge", "default")
 RUNTIME = "ipycontainer"
 
@@ -169,6 +171,7 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     _one_of("NetworkMode", host.network_mode, ("", *NETWORKS))
     _one_of("RestartPolicy", host.restart_policy.name, ("", "no"))
     _one_of("LogConfig", host.log_config.type, ("", *LOG_DRIVERS))
+    _check_log_options(host.log_config)
     _one_of("IpcMode", host.ipc_mode, ("", "private", "none"))
     _one_of("CgroupnsMode", host.cgroupns_mode, ("", "private"))
     _one_of("Runtime", host.runtime or "", ("", RUNTIME))
@@ -178,6 +181,21 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     check_limits(host)
     check_security(host)
     check_mounts(host, paths)
+
+
+def _check_log_options(log: LogConfig) -> None:
+    for name, value in (log.config or {}).items():
+        if name not in LOG_OPTIONS:
+            raise InvalidParameter(
+                f"unknown log opt '{name}' for {log.type or 'json-file'} log driver: "
+                f"use {' or '.join(LOG_OPTIONS)}"
+            )
+        try:
+            fits = parse_size(value) > 0 if name == "max-size" else int(value) > 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise InvalidParameter(f"invalid value {value!r} for {name}: {LOG_OPTIONS[name]}")
 
 
 def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
