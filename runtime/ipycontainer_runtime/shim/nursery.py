@@ -172,7 +172,6 @@ class ParkedInit:
 
     def __init__(self, nursery: Nursery, kinds: "frozenset[str]") -> None:
         self.kinds = kinds
-        self._nursery = nursery
         self.status, theirs = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.status.setblocking(False)
         flags = sum(launch.NAMESPACES[kind] for kind in kinds)
@@ -187,12 +186,10 @@ class ParkedInit:
         os.close(memory)
 
     def end(self) -> None:
-        """Have it leave, for one with other namespaces."""
+        """Have it leave; for another one, the nursery has to go back first."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         self.status.close()
-        if "pid" in self.kinds:
-            self._nursery.go_back()
 
 
 def clone_exec(

@@ -101,6 +101,7 @@ class Shim:
         kinds = frozenset(message["namespaces"])
         if kinds != self._parked.kinds:
             self._parked.end()
+            self._nursery.go_back()
             self._park(kinds)
         if "pid" not in kinds:
             # Its orphans would go to the host's first process, and their exits be nobody's.
