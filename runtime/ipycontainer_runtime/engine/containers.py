@@ -74,6 +74,7 @@ class Containers:
         self._activity = activity
         self._paths = paths
         self._sweeping = False
+        self._removals = 0
         self._all = {
             record.id: Container(record, store.state(record.id), store.path(record.id))
             for record in store.records()
@@ -241,11 +242,17 @@ class Containers:
         ended = Ended(container.state.exit_code)
         container.exits.wake(ended)
         container.removals.wake(ended)
+        self._removals += 1
         if not self._sweeping:
             self._sweeping = True
             self._activity.background(self._sweep(), "empty the trash")
 
     async def _sweep(self) -> None:
-        await asyncio.sleep(_SWEEP_DELAY)
+        """Empty the trash in the first pause between removals, after two seconds in any case."""
+        for _ in range(10):
+            before = self._removals
+            await asyncio.sleep(_SWEEP_DELAY)
+            if self._removals == before:
+                break
         self._sweeping = False
         await asyncio.to_thread(self.store.empty_trash)
