@@ -27,6 +27,7 @@ from ..paths import Paths
 from .protocol import SOCKET_NAME, Channel, Message, ProtocolError, receive_packet
 
 ATTEMPTS = 3  # a spawner or a parked shim that somebody killed is replaced
+LEAVE_SECONDS = 5
 SPAWNER = Path(__file__).with_name("spawner.py")
 
 
@@ -418,11 +419,34 @@ class Spawner:
         return self._shims / container_id[:16]
 
     async def close(self) -> None:
-        """End the spawner and its parked shim; shims that were handed out stay."""
+        """End the spawner and its parked shim, and wait until they have cleaned up.
+
+        Shims that were handed out stay.
+        """
         process, self._process = self._process, None
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+            await asyncio.to_thread(_see_off, sock, list(self._parked))
+            self._parked.clear()
         self._lose()
         if process is not None:
             await asyncio.to_thread(process.wait)
+
+
+def _see_off(spawner: socket.socket, parked: list[socket.socket]) -> None:
+    """Say that no more is wanted, and wait for the end of each socket."""
+    with spawner:
+        spawner.settimeout(LEAVE_SECONDS)
+        with contextlib.suppress(OSError):  # it was killed, or does not leave
+            spawner.shutdown(socket.SHUT_WR)
+            while packet := receive_packet(spawner):
+                parked += [socket.socket(fileno=fd) for fd in packet[1]]
+    for shim in parked:
+        with shim, contextlib.suppress(OSError):
+            shim.settimeout(LEAVE_SECONDS)
+            shim.shutdown(socket.SHUT_WR)
+            shim.recv(1)
 
 
 def _ended(sock: socket.socket) -> bool:

@@ -87,5 +87,6 @@ class Connection:
             return
         self._closed = True
         self._loop.forget(self._channel.fileno())
-        self._channel.close()
+        # First, so that the end of the connection says that a parked shim has cleaned up.
         self._on_closed(self)
+        self._channel.close()
