@@ -78,8 +78,10 @@ def test_a_running_container_is_still_while_it_is_committed(
     shared_engine: Engine, run: Make
 ) -> None:
     # Two files that grow by turns: caught at one moment, one is a line longer at most.
-    script = "while :; do echo >> /one; echo >> /two; done"
+    script = "echo > /one; echo > /two; echo up; while :; do echo >> /one; echo >> /two; done"
     container = run("sh", "-c", script)
+    follow = shared_engine.client.containers.get(container).logs(stream=True, follow=True)
+    assert next(follow) == b"up\n"
     image = commit(shared_engine, container).body["Id"]
     assert state(shared_engine, container)["Running"]
     counted = output(shared_engine, image, "wc", "-l", "/one", "/two").split()

@@ -125,8 +125,9 @@ def test_an_unknown_exec_is_404(shared_engine: Engine) -> None:
 
 def test_execs_end_with_their_container(shared_engine: Engine, box: str) -> None:
     api = shared_engine.client.api
-    made = api.exec_create(box, ["sleep", "1000"])["Id"]
+    made = api.exec_create(box, ["sh", "-c", "echo up; sleep 1000"])["Id"]
     output = api.exec_start(made, stream=True)
+    assert next(output) == b"up\n"
     assert call(shared_engine, "POST", f"/containers/{box}/kill").status == 204
     assert list(output) == []
     assert api.exec_inspect(made)["ExitCode"] == 137

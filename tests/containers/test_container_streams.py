@@ -13,7 +13,7 @@ from calls import begin, call, ended, logged, start
 from support.engines import Engine
 
 Make = Callable[..., str]
-TALK = ("sh", "-c", "echo one; echo two >&2; sleep 0.01; echo three")
+TALK = ("sh", "-c", "echo one; echo two >&2; sleep 0.3; echo three")
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 RAW = "application/vnd.docker.raw-stream"
 
