@@ -24,7 +24,7 @@ def write(path: Path, driver: str, *writes: tuple[int, bytes], **options: str) -
 
 
 def lines(path: Path, driver: str, **choice: object) -> list[bytes]:
-    return [entry.data for entry in read(path, driver, **choice)]  # type: ignore[arg-type]
+    return [entry.data for entry in read(path, driver, **choice)]  # type: ignore[arg-type] # each of its own type
 
 
 @pytest.mark.parametrize(

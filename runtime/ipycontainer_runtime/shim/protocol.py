@@ -27,8 +27,8 @@ _READ_SIZE = 1 << 16
 # The C parts of `json`, without the Python around them: what a process touches it no longer shares
 # with the other shims, and that Python alone is some 400 KB of pages.
 # typeshed leaves both out.
-_scan = JSONDecoder().scan_once  # type: ignore[attr-defined]
-_pieces = encoder.c_make_encoder(  # type: ignore[attr-defined]
+_scan = JSONDecoder().scan_once  # type: ignore[attr-defined] # there, but not in its stubs
+_pieces = encoder.c_make_encoder(  # type: ignore[attr-defined] # as above
     None, str, encoder.encode_basestring_ascii, None, ":", ",", False, False, True
 )
 _LENGTH = struct.Struct(">I")
