@@ -3,7 +3,7 @@
 import msgspec
 
 from ipycontainer_runtime.api.base import EngineHandler
-from ipycontainer_runtime.api.hijack import RAW
+from ipycontainer_runtime.api.hijack import RAW, read_by_client
 from ipycontainer_runtime.engine.attach import Attachment, attach, detach_keys
 from ipycontainer_runtime.engine.create import parse_body
 from ipycontainer_runtime.engine.logs import LogRequest
@@ -175,6 +175,8 @@ class AttachContainer(EngineHandler):
         container = self.engine.containers.get(reference)
         keys = detach_keys(self.text("detachKeys"))
         hijacked = await self.hijack(RAW if container.tty else self.stream_type(tty=False))
+        if container.shim is not None or self.flag("logs"):
+            await read_by_client(hijacked.sock)
         options = AttachOptions(
             stdin=self.flag("stdin"),
             stdout=self.flag("stdout"),

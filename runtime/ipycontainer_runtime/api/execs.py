@@ -4,7 +4,7 @@ import contextlib
 
 from ipycontainer_runtime.api.base import EngineHandler
 from ipycontainer_runtime.api.containers import terminal_size
-from ipycontainer_runtime.api.hijack import RAW
+from ipycontainer_runtime.api.hijack import RAW, read_by_client
 from ipycontainer_runtime.engine.attach import detach_keys
 from ipycontainer_runtime.engine.execs import ExecConfig, ExecStart
 from ipycontainer_runtime.errors import StartFailed, Unavailable
@@ -38,7 +38,8 @@ class StartExec(EngineHandler):
         hijacked = await self.hijack(RAW if found.config.tty else self.stream_type(tty=False))
         # The client reads the reason from its stream, and the exit code by inspecting.
         with contextlib.suppress(StartFailed, Unavailable):
-            await self.engine.execs.start(found, hijacked.sock, hijacked.buffered)
+            read = read_by_client(hijacked.sock)
+            await self.engine.execs.start(found, hijacked.sock, hijacked.buffered, read)
 
 
 class ResizeExec(EngineHandler):

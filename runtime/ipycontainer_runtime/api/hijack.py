@@ -6,7 +6,12 @@ before the handler first waits for anything; whatever the stream then sees, the 
 """
 
 import asyncio
+import contextlib
+import fcntl
+import select
 import socket
+import struct
+import termios
 from typing import NamedTuple
 
 from tornado.iostream import IOStream, StreamClosedError
@@ -16,6 +21,10 @@ MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 
 # More than tornado buffers while it listens for a disconnect, so that one read empties it.
 _BUFFERED_LIMIT = 1 << 20
+
+
+# Seconds after which a client that does not read its head gets output all the same.
+_READING_SECONDS = 1.0
 
 
 class Hijacked(NamedTuple):
@@ -53,6 +62,43 @@ def _settle(reading: object) -> None:
     """Look at the error that closing left in a read, or asyncio would report it as lost."""
     if isinstance(reading, asyncio.Future) and reading.done():
         reading.exception()
+
+
+async def read_by_client(sock: socket.socket) -> None:
+    """Return once the client has read all that was sent to it, or takes its time over it.
+
+    docker-py reads the head through a buffer and then goes on at the socket below it: output that
+    comes together with the head is lost to it. So what may talk at once waits for this first.
+    """
+    edges = select.epoll()
+    try:
+        # Edge-triggered, the kernel tells of every packet that the other side takes.
+        edges.register(sock, select.EPOLLOUT | select.EPOLLET)
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(_emptied(sock, edges), _READING_SECONDS)
+    finally:
+        edges.close()
+
+
+async def _emptied(sock: socket.socket, edges: select.epoll) -> None:
+    loop, taken = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(edges.fileno(), taken.set)
+    try:
+        while True:
+            taken.clear()
+            edges.poll(0)  # forget what was told: the next packet taken is told anew
+            if not _unread(sock):
+                return
+            await taken.wait()
+    finally:
+        loop.remove_reader(edges.fileno())
+
+
+def _unread(sock: socket.socket) -> int:
+    """Return how much of what was sent the other side has not read (SIOCOUTQ, unix(7))."""
+    packed = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+    unread: int = struct.unpack("i", packed)[0]
+    return unread
 
 
 def upgrade_head(*, upgraded: bool, content_type: str) -> bytes:

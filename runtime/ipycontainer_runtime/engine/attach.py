@@ -35,7 +35,7 @@ async def attach(container: Container, attachment: Attachment, logs: Logs) -> No
     `docker run` and `docker start -a` attach before they start, so that nothing is missed. Who
     wants the log alone of a container that does not run gets it here, for there is no shim.
     """
-    if container.state.running and container.shim is not None:
+    if container.shim is not None:  # also while it is starting
         container.shim.attach(attachment.sock, attachment.options)
     elif attachment.options.stream:
         container.waiting.append(attachment)

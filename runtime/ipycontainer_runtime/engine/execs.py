@@ -3,11 +3,12 @@
 An exec is created first and started by a second request, which may give up its connection to it.
 """
 
+import asyncio
 import contextlib
 import secrets
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -67,6 +68,8 @@ class Exec:
         self.container = container
         self.config = config
         self.running = False
+        self.launched = asyncio.Event()
+        """Set once the shim has started it, or has not."""
         self.pid = 0
         self.exit_code: int | None = None
 
@@ -98,6 +101,7 @@ class Execs:
         for exec_id, code in known.items():
             found = Exec(exec_id, container, ExecConfig())
             found.running, found.exit_code = code is None, code
+            found.launched.set()
             self._all[exec_id] = found
             if code is None:
                 container.exec_ids.append(exec_id)
@@ -131,21 +135,30 @@ class Execs:
         return found
 
     async def start(
-        self, found: Exec, sock: socket.socket | None = None, buffered: bytes = b""
+        self,
+        found: Exec,
+        sock: socket.socket | None = None,
+        buffered: bytes = b"",
+        ready: Awaitable[None] | None = None,
     ) -> None:
         """Start an exec; with `sock`, its connection, until then the caller's, is the shim's.
 
-        Raises StartFailed; an attached client has read the reason already then.
+        `ready` is waited for first. Raises StartFailed; an attached client has read the reason
+        already then.
         """
         shim = _running(found.container)
         request = self._request(found, attached=sock is not None, buffered=buffered)
         found.running = True
         self._publish(found, "exec_start")
         try:
+            if ready is not None:
+                await ready
             started = await shim.exec(request, sock)
         except (StartFailed, Unavailable) as error:
             self._finish(found, error.exit_code if isinstance(error, StartFailed) else 126)
             raise
+        finally:
+            found.launched.set()
         if found.running:  # else its exit came with the answer
             found.pid = started.pid
 
@@ -217,6 +230,7 @@ class Execs:
         found = self.get(exec_id)
         if not found.running or found.container.shim is None:
             raise Conflict(f"exec process is not started: {exec_id}")
+        await found.launched.wait()
         await found.container.shim.resize(width, height, exec_id)
 
     def inspect(self, exec_id: str) -> dict[str, Any]:
