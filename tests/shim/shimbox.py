@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from ipycontainer_runtime.paths import Paths
-from ipycontainer_runtime.shim.client import (
+from ipycontainer_runtime.shim.client import ShimConnection
+from ipycontainer_runtime.shim.log import read
+from ipycontainer_runtime.shim.messages import (
     AttachOptions,
     Event,
     ExecRequest,
     Exited,
     LogOptions,
-    ShimConnection,
-    Spawner,
     Started,
     StartRequest,
 )
-from ipycontainer_runtime.shim.log import read
+from ipycontainer_runtime.shim.spawning import Spawner
 
 CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"]
 KINDS = ("mount", "pid", "network", "ipc", "uts", "cgroup")

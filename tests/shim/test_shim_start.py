@@ -11,7 +11,7 @@ from shimbox import KINDS, Container, Engine, children, process, shim_of, vanish
 
 from ipycontainer_runtime.errors import NotFound, StartFailed
 from ipycontainer_runtime.linux.cgroup import detect
-from ipycontainer_runtime.shim.client import ExecExited, ExecRequest
+from ipycontainer_runtime.shim.messages import ExecExited, ExecRequest
 
 pytestmark = pytest.mark.needs("root", "busybox")
 

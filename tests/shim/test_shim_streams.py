@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 from shimbox import Container, Engine
 
-from ipycontainer_runtime.shim.client import Detached, LogOptions
+from ipycontainer_runtime.shim.messages import Detached, LogOptions
 
 pytestmark = pytest.mark.needs("root", "busybox")
 T = TypeVar("T")

@@ -14,13 +14,13 @@ from shimbox import Engine, children, process, shim_of, vanished
 from test_shim_streams import blocking, read_all, unframed
 
 from ipycontainer_runtime.linux.cgroup import detect
-from ipycontainer_runtime.shim.client import (
+from ipycontainer_runtime.shim.client import ShimConnection
+from ipycontainer_runtime.shim.messages import (
     AttachOptions,
     Event,
     ExecRequest,
     Exited,
     OnEvent,
-    ShimConnection,
 )
 
 pytestmark = pytest.mark.needs("root", "busybox")

@@ -9,7 +9,7 @@ from ipycontainer_runtime.engine.create import parse_body
 from ipycontainer_runtime.engine.logs import LogRequest
 from ipycontainer_runtime.engine.times import parse_instant
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
-from ipycontainer_runtime.shim.client import AttachOptions
+from ipycontainer_runtime.shim.messages import AttachOptions
 
 _WAIT_LENGTH = 24
 """Bytes of a wait's answer, which is filled up with spaces."""

@@ -9,7 +9,7 @@ from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.logs import LogRequest, Logs
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.shim import detach
-from ipycontainer_runtime.shim.client import AttachOptions
+from ipycontainer_runtime.shim.messages import AttachOptions
 
 
 class Attachment(NamedTuple):

@@ -20,7 +20,7 @@ from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
 from ipycontainer_runtime.paths import Paths
-from ipycontainer_runtime.shim.client import Spawner
+from ipycontainer_runtime.shim.spawning import Spawner
 from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageStore

@@ -26,7 +26,8 @@ from ipycontainer_runtime.errors import (
     StartFailed,
     Unavailable,
 )
-from ipycontainer_runtime.shim.client import AttachOptions, ExecExited, ExecRequest, ShimConnection
+from ipycontainer_runtime.shim.client import ShimConnection
+from ipycontainer_runtime.shim.messages import AttachOptions, ExecExited, ExecRequest
 from ipycontainer_runtime.store.records import Words, words
 
 MOST_ENDED = 512

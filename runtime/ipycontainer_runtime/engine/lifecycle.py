@@ -26,17 +26,17 @@ from ipycontainer_runtime.engine.spec import build_spec
 from ipycontainer_runtime.engine.times import parse_rfc3339, rfc3339
 from ipycontainer_runtime.errors import Conflict, ContainerError, NotFound, StartFailed, Unavailable
 from ipycontainer_runtime.layers.snapshot import Snapshotter
-from ipycontainer_runtime.shim.client import (
+from ipycontainer_runtime.shim.client import ShimConnection
+from ipycontainer_runtime.shim.messages import (
     Detached,
     Event,
     ExecExited,
     Exited,
     LogOptions,
-    ShimConnection,
-    Spawner,
     Started,
     StartRequest,
 )
+from ipycontainer_runtime.shim.spawning import Spawner
 from ipycontainer_runtime.store.records import State
 
 STOP_TIMEOUT = 10

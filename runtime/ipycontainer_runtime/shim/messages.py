@@ -1,0 +1,217 @@
+"""What the engine asks of a shim and what it is told, and how each is said in the protocol."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ..errors import NotFound, StartFailed
+from .protocol import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The container's first process ended and its exit.json is written.
+
+    `code` is 128 + n after signal n; `at` and `started_at` are RFC 3339 with nanoseconds.
+    """
+
+    code: int
+    signal: int
+    at: str
+    oom: bool
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecExited:
+    """An exec'd process ended."""
+
+    exec: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """A client of the container, or of the exec named, typed the detach keys."""
+
+    exec: str | None
+
+
+Event: TypeAlias = Exited | ExecExited | Detached
+OnEvent: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AttachOptions:
+    """What a client's connection is to carry.
+
+    `framed` is Docker's multiplexing, wanted unless there is a tty. `detach_keys` is what
+    `detach.parse` returns; `buffered` are the bytes that the client sent already. `logs` replays
+    the log first and `stream` goes on with what comes.
+    """
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    logs: bool = False
+    stream: bool = True
+    framed: bool = True
+    detach_keys: bytes = b"\x10\x11"
+    buffered: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """Where and how output is logged; `options` are Docker's max-size and max-file."""
+
+    driver: str
+    path: Path
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """A container to start: its bundle, its streams, its limits, and where exit.json goes.
+
+    `stdin` keeps the container's input open (Docker's OpenStdin); `stdin_once` closes it when the
+    first attached client ends its side. `resources` is `linux.resources` of the OCI spec.
+    """
+
+    spec: dict[str, Any]
+    state_dir: Path
+    log: LogOptions
+    tty: bool = False
+    stdin: bool = False
+    stdin_once: bool = False
+    resources: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecRequest:
+    """A process to run in a container; without `attach` it runs detached, its output discarded."""
+
+    id: str
+    process: dict[str, Any]
+    tty: bool = False
+    stdin: bool = False
+    attach: AttachOptions | None = None
+    failure: str = "%s\r\n"
+    """What an attached client reads when the process cannot be started; %s is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that has executed its command; `pid` is the host's number for it.
+
+    `cgroup` is the name under which `linux.cgroup` opens the container's, "" for an exec.
+    """
+
+    pid: int
+    started_at: str
+    cgroup: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShimStatus:
+    """What a shim knows. `execs` maps the id of an exec to its exit code, None while it runs."""
+
+    pid: int
+    started_at: str
+    execs: dict[str, int | None]
+    clients: int
+    cgroup: str
+
+
+def start_message(request: StartRequest) -> Message:
+    """Return a container's start as the shim is asked for it."""
+    return {
+        "do": "start",
+        "spec": _text(request.spec),
+        "namespaces": _new_namespaces(request.spec),
+        "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": request.stdin_once},
+        "log": {
+            "driver": request.log.driver,
+            "path": str(request.log.path),
+            "options": request.log.options,
+        },
+        "resources": request.resources,
+        "state_dir": str(request.state_dir),
+    }
+
+
+def attach_message(options: AttachOptions) -> Message:
+    """Return an attachment as the shim is asked for it; the client's connection goes with it."""
+    return {"do": "attach", **_attachment(options)}
+
+
+def exec_message(request: ExecRequest) -> Message:
+    """Return an exec as the shim is asked for it; its client's connection goes with it, if any."""
+    return {
+        "do": "exec",
+        "exec": request.id,
+        "process": _text(request.process),
+        "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": True},
+        "attach": _attachment(request.attach) if request.attach else None,
+        "failure": request.failure,
+    }
+
+
+def started_from(reply: Message) -> Started:
+    """Return what a shim answered to a start or an exec."""
+    return Started(reply["pid"], reply["started_at"], reply.get("cgroup", ""))
+
+
+def status_from(reply: Message) -> ShimStatus:
+    """Return what a shim told of itself."""
+    return ShimStatus(
+        reply["pid"], reply["started_at"], reply["execs"], reply["clients"], reply["cgroup"]
+    )
+
+
+def error_from(reply: Message) -> Exception:
+    """Return the error that a shim answered, NotFound or StartFailed."""
+    if reply.get("missing"):
+        return NotFound(reply["error"])
+    return StartFailed(reply["error"], exit_code=reply.get("exit", 125), step=reply.get("step", ""))
+
+
+def event_from(message: Message) -> Event:
+    """Return the event that a shim sent."""
+    if message["event"] == "exit":
+        return Exited(
+            message["code"],
+            message["signal"],
+            message["at"],
+            message["oom"],
+            message["started_at"],
+        )
+    if message["event"] == "exec-exit":
+        return ExecExited(message["exec"], message["code"])
+    return Detached(message.get("exec"))
+
+
+def _attachment(options: AttachOptions) -> Message:
+    return {
+        "stdin": options.stdin,
+        "stdout": options.stdout,
+        "stderr": options.stderr,
+        "logs": options.logs,
+        "stream": options.stream,
+        "framed": options.framed,
+        # JSON has no bytes; Latin-1 gives each one character.
+        "detach_keys": options.detach_keys.decode("latin-1"),
+        "buffered": options.buffered.decode("latin-1"),
+    }
+
+
+def _new_namespaces(spec: dict[str, Any]) -> list[str]:
+    namespaces = spec.get("linux", {}).get("namespaces", [])
+    return [namespace["type"] for namespace in namespaces if not namespace.get("path")]
+
+
+def _text(bundle: dict[str, Any]) -> str:
+    """Encode what only the nursery reads, so that the shim need not."""
+    return msgspec.json.encode(bundle).decode()
