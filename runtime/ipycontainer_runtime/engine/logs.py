@@ -13,7 +13,7 @@ from ipycontainer_runtime.engine.container import Container, Ended
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.times import rfc3339_fixed
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
-from ipycontainer_runtime.linux.inotify import GONE, Watch
+from ipycontainer_runtime.linux.inotify import GONE, Watch, Watches
 from ipycontainer_runtime.shim.log import Entry, Reader
 
 _CHUNK = 256 << 10
@@ -39,6 +39,11 @@ class Logs:
 
     def __init__(self, *, containers: Containers) -> None:
         self._containers = containers
+        self._watches = Watches()
+
+    def close(self) -> None:
+        """Give up what followed logs were watched with."""
+        self._watches.close()
 
     def open(self, reference: str, request: LogRequest) -> "LogStream":
         """Return a container's log, or refuse it before anything is sent."""
@@ -47,16 +52,17 @@ class Logs:
             raise InvalidParameter("Bad parameters: you must choose at least one stream")
         if not container.logged:
             raise NotImplementedHere("configured logging driver does not support reading")
-        return LogStream(container, request)
+        return LogStream(container, request, self._watches)
 
 
 class LogStream:
     """One client's reading of a log: chunks as the Engine API frames them, raw where a tty is."""
 
-    def __init__(self, container: Container, request: LogRequest) -> None:
+    def __init__(self, container: Container, request: LogRequest, watches: Watches) -> None:
         self.tty = container.tty
         self._container = container
         self._request = request
+        self._watches = watches
         self._path = Path(container.log_path)
         self._reader = Reader(
             self._path,
@@ -85,7 +91,7 @@ class LogStream:
         ended = self._container.exits.add()
         try:
             while not ended.done() and not self._past_until():
-                with Watch(self._path) as watch:
+                with self._watches.watch(self._path) as watch:
                     async for _ in self._changes(watch, ended):
                         for chunk in self._framed(self._reader.entries()):
                             yield chunk

@@ -29,6 +29,7 @@ NR_FSMOUNT = 432
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+_libc.inotify_rm_watch.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.inotify_init1.argtypes = (ctypes.c_int,)
 _libc.mount.argtypes = (
     ctypes.c_char_p,
@@ -78,6 +79,11 @@ def inotify_init(flags: int) -> int:
 def inotify_add_watch(fd: int, path: str, mask: int) -> int:
     """Watch `path` for the events in `mask`; see inotify_add_watch(2)."""
     return _check(_libc.inotify_add_watch(fd, os.fsencode(path), mask), path)
+
+
+def inotify_rm_watch(fd: int, watch: int) -> None:
+    """Give up a watch; see inotify_rm_watch(2)."""
+    _check(_libc.inotify_rm_watch(fd, watch), f"inotify_rm_watch {watch}")
 
 
 def fsopen(kind: str, flags: int) -> int:
