@@ -127,7 +127,9 @@ class Lifecycle:
         spec = build_spec(
             record,
             folder=folder,
-            rootfs=self._snapshotter.mounts(Path(folder), record.chain),
+            rootfs=self._snapshotter.mounts(
+                Path(folder), record.chain, transient=record.host_config.auto_remove
+            ),
             security=allowed,
             seccomp=self._seccomp(allowed),
             cgroups=self._cgroups,

@@ -79,8 +79,8 @@ def plan(spec: dict[str, Any]) -> list[Operation]:
 def _overlay(rootfs: list[dict[str, Any]]) -> Overlay:
     (mount,) = rootfs
     options = mount["options"]
-    lower = tuple(options["lowerdir"])
-    return Overlay(lower, options["upperdir"], options["workdir"], options.get("userxattr", False))
+    flags = tuple(flag for flag in ("userxattr", "volatile") if options.get(flag))
+    return Overlay(tuple(options["lowerdir"]), options["upperdir"], options["workdir"], flags)
 
 
 def _mount_operation(mount: dict[str, Any]) -> Operation:

@@ -114,7 +114,7 @@ class Overlay(NamedTuple):
     lower: tuple[str, ...]
     upper: str
     work: str
-    userxattr: bool
+    flags: tuple[str, ...] = ()
 
     def do(self, root: Root) -> None:
         """Make the overlay, attach it where the root is to be, and keep its top open."""
@@ -141,8 +141,8 @@ class Overlay(NamedTuple):
                 fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", None, fd)
             fsconfig(fs, FSCONFIG_SET_FD, "upperdir", None, fds[-2])
             fsconfig(fs, FSCONFIG_SET_FD, "workdir", None, fds[-1])
-            if self.userxattr:
-                fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", None)
+            for flag in self.flags:
+                fsconfig(fs, FSCONFIG_SET_FLAG, flag, None)
             fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
             return fsmount(fs, MOUNT_ATTR_NODEV)
         finally:
@@ -153,8 +153,7 @@ class Overlay(NamedTuple):
         # some 200 layers in the one page that mount(2) has for options.
         names = [f"/proc/self/fd/{fd}" for fd in fds]
         options = f"lowerdir={':'.join(names[:-2])},upperdir={names[-2]},workdir={names[-1]}"
-        options += ",userxattr" if self.userxattr else ""
-        mount("overlay", at, "overlay", MS_NODEV, options)
+        mount("overlay", at, "overlay", MS_NODEV, ",".join((options, *self.flags)))
 
 
 class Filesystem(NamedTuple):

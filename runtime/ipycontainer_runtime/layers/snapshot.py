@@ -26,8 +26,13 @@ class Snapshotter(Protocol):
         """Make the container's own folders and return the mounts of its root."""
         ...
 
-    def mounts(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
-        """Return the mounts of a prepared container's root."""
+    def mounts(
+        self, container: Path, chain_ids: Sequence[str], *, transient: bool = False
+    ) -> list[Mount]:
+        """Return the mounts of a prepared container's root.
+
+        What is written to a `transient` one goes with its container, and need not reach the disk.
+        """
         ...
 
     def upper(self, container: Path) -> Path:
@@ -69,13 +74,23 @@ class OverlaySnapshotter:
         os.utime(upper, ns=(root.st_mtime_ns, root.st_mtime_ns))
         return mounts
 
-    def mounts(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
-        """Return one overlay mount, with the mount points' layer over the image's."""
+    def mounts(
+        self, container: Path, chain_ids: Sequence[str], *, transient: bool = False
+    ) -> list[Mount]:
+        """Return one overlay mount, with the mount points' layer over the image's.
+
+        The unmount of an overlay waits until the disk has what was written to it (and to all of
+        the upper's file system), and so does the end of the container; a transient one does not.
+        """
+        if transient:
+            # The kernel's mark that the last such mount may have lost what it wrote.
+            shutil.rmtree(container / "work" / "work" / "incompat", ignore_errors=True)
         options = OverlayOptions(
             lowerdir=(str(self._layers.init()), *map(str, self.lowers(chain_ids))),
             upperdir=str(container / "upper"),
             workdir=str(container / "work"),
             userxattr=self._userxattr,
+            volatile=transient,
         )
         return [Mount("overlay", "overlay", "/", options)]
 

@@ -10,12 +10,16 @@ import msgspec
 
 
 class OverlayOptions(msgspec.Struct, frozen=True):
-    """Where an overlay's folders are; `lowerdir` has the uppermost first."""
+    """Where an overlay's folders are; `lowerdir` has the uppermost first.
+
+    `volatile`: nothing written to it has to reach the disk, since it goes with its container.
+    """
 
     lowerdir: tuple[str, ...]
     upperdir: str
     workdir: str
     userxattr: bool = False
+    volatile: bool = False
 
 
 class Mount(msgspec.Struct, frozen=True):
