@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections import deque
 from _socket import socketpair
 
 # -S leaves the search path without our own package, -I without this folder.
@@ -28,6 +29,7 @@ from ipycontainer_runtime.shim.shim import Shim
 
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
 ENGINE = 3  # the only descriptor besides 0, 1 and 2
+AHEAD = 2  # shims kept parked once there was a start: while one is made, another is taken
 LAST = 0x7FFFFFFF  # the kernel stops at the highest that is open
 START_MS = 200  # after this long the next is forked, though the last has not started yet
 
@@ -47,16 +49,18 @@ class Spawner:
         for name in self._hierarchy.stale(self._prefix):
             self._hierarchy.open(name).remove(0)
         self._sweep()
-        started = self._park()
+        started = deque((self._park(),))
         poll = select.poll()
         poll.register(self._engine, select.POLLIN)
         while self._asked():
             # Until the container has started, the engine wants another, or time is up.
-            poll.register(started, select.POLLIN)
+            taken = started.popleft()
+            poll.register(taken, select.POLLIN)
             poll.poll(START_MS)
-            poll.unregister(started)
-            os.close(started)
-            started = self._park()
+            poll.unregister(taken)
+            os.close(taken)
+            while len(started) < AHEAD:
+                started.append(self._park())
 
     def _asked(self) -> bool:
         """Wait until the engine wants another shim; false when it has left."""
