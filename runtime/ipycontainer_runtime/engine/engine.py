@@ -150,6 +150,7 @@ class Engine:
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""
         self.lifecycle.save()
+        self.logs.close()
         await asyncio.to_thread(self.layers.trash.empty)
         await self.shims.close()
 
