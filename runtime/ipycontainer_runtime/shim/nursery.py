@@ -167,7 +167,8 @@ def open_nursery(mode: str, cgroup: Cgroup) -> Nursery:
 class ParkedInit:
     """A container's first process, cloned ahead of its start; `kinds` are its new namespaces.
 
-    `status` is the socket on which it waits, and which later tells how its launch went.
+    `status` is the socket on which it waits, and which later tells how its launch went. Its mounts
+    are held: their end, for which the disk must have what was written, does not delay its own.
     """
 
     def __init__(self, nursery: Nursery, kinds: "frozenset[str]") -> None:
@@ -177,6 +178,7 @@ class ParkedInit:
         flags = sum(launch.NAMESPACES[kind] for kind in kinds)
         self.pid = nursery.clone_ahead(flags, lambda: _wait_for_bundle(theirs))
         theirs.close()
+        self._mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
     def start(self, bundle: str, streams: "Sequence[int]") -> None:
         """Give it its bundle, and its streams, which may be closed afterwards."""
@@ -190,6 +192,11 @@ class ParkedInit:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         self.status.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Unmount what it had mounted; waits for the disk."""
+        os.close(self._mounts)
 
 
 def clone_exec(

@@ -24,8 +24,6 @@ from .streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .connection import Answer
     from .protocol import Message
 
@@ -38,7 +36,7 @@ class Shim:
     """One container's shim, parked in `folder` until an engine wants a container.
 
     `name` is its cgroup's, which it makes; `engine` is the socket of the engine that it is parked
-    for; `on_started` is called once, when its start has come to an end.
+    for.
     """
 
     def __init__(
@@ -47,10 +45,8 @@ class Shim:
         name: str,
         folder: str,
         engine: socket.socket,
-        on_started: "Callable[[], None]",
     ) -> None:
         self._cgroup = hierarchy.create(name)
-        self._on_started = on_started
         self._loop = Loop()
         self._streams = Streams(self._loop, Writer(), lambda: self._tell({"event": "detach"}))
         self._execs: dict[str, Process] = {}
@@ -123,11 +119,6 @@ class Shim:
 
     def _started(self, reply: "Message", answer: "Answer") -> None:
         answer({**reply, "cgroup": self._cgroup.name})
-        self._settle()
-
-    def _settle(self) -> None:
-        on_started, self._on_started = self._on_started, _nothing
-        on_started()
 
     def _attach(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         self._streams.attach(fds.pop(), message)
@@ -240,6 +231,7 @@ class Shim:
             oom = self._cgroup.oom_kills() > 0
             self._tell(write_exit(self._state_dir, process, oom))
         process.streams.finish()
+        self._parked.let_go()
         self._end_rest()
 
     def _end_rest(self) -> None:
@@ -282,7 +274,6 @@ class Shim:
             self._streams.finish()
             self._parked.end()
         self._endpoint.close()
-        self._settle()
         self._nursery.close()
         self._cgroup.remove()
 
@@ -290,10 +281,6 @@ class Shim:
 def _close(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
-
-
-def _nothing() -> None:
-    """Do nothing more."""
 
 
 def _with_nursery(resources: "Message") -> "Message":

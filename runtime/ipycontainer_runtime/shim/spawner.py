@@ -3,8 +3,8 @@
 The engine is large and has threads, so it must not fork. This process keeps one shim forked ahead,
 with its nursery in a fresh cgroup, and sends the engine one end of that shim's socket, over the
 SOCK_SEQPACKET FD. A packet from the engine says that it takes a shim, so that the next is forked:
-once the one before has started its container, which must not wait for it, or at once if the engine
-asks again. When the engine's end closes, the spawner leaves, and the parked shim does too.
+once the container has ended, which must not wait for it, or after a while, or at once if the
+engine asks again. When the engine's end closes, the spawner leaves, and so do parked shims.
 """
 
 import binascii
@@ -15,8 +15,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections import deque
 from _socket import socketpair
+from collections import deque
 
 # -S leaves the search path without our own package, -I without this folder.
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
@@ -30,8 +30,8 @@ from ipycontainer_runtime.shim.shim import Shim
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
 ENGINE = 3  # the only descriptor besides 0, 1 and 2
 AHEAD = 2  # shims kept parked once there was a start: while one is made, another is taken
+CALM_MS = 200  # after this long the next is forked, though the last one's container runs
 LAST = 0x7FFFFFFF  # the kernel stops at the highest that is open
-START_MS = 200  # after this long the next is forked, though the last has not started yet
 
 
 class Spawner:
@@ -43,24 +43,25 @@ class Spawner:
         # Shims of other run folders share the parent cgroup: tell ours by name.
         self._folder = f"{run}/shims"
         self._prefix = f"{binascii.crc32(os.fsencode(run)):08x}-"
+        self._ends: deque[int] = deque()  # for each parked shim a pipe that ends when it does
 
     def serve(self) -> None:
         """Hand out shims until the engine closes its socket."""
         for name in self._hierarchy.stale(self._prefix):
             self._hierarchy.open(name).remove(0)
         self._sweep()
-        started = deque((self._park(),))
+        self._park()
         poll = select.poll()
         poll.register(self._engine, select.POLLIN)
         while self._asked():
-            # Until the container has started, the engine wants another, or time is up.
-            taken = started.popleft()
+            # Until the container has ended, the engine wants another, or time is up.
+            taken = self._ends.popleft()
             poll.register(taken, select.POLLIN)
-            poll.poll(START_MS)
+            poll.poll(CALM_MS)
             poll.unregister(taken)
             os.close(taken)
-            while len(started) < AHEAD:
-                started.append(self._park())
+            while len(self._ends) < AHEAD:
+                self._park()
 
     def _asked(self) -> bool:
         """Wait until the engine wants another shim; false when it has left."""
@@ -75,21 +76,22 @@ class Spawner:
             if name.startswith(PARKED):
                 remove_folder(f"{self._folder}/{name}")
 
-    def _park(self) -> int:
-        """Fork a shim; return a descriptor that ends when its container has started."""
-        started, starting = os.pipe()
+    def _park(self) -> None:
+        """Fork a shim."""
+        end, held = os.pipe()
+        self._ends.append(end)
         if os.fork() == 0:
             try:
-                os.close(started)
-                self._be_shim(starting)
+                for end in self._ends:
+                    os.close(end)
+                self._be_shim()
             except BaseException:
                 traceback.print_exc()  # for the engine's log; a forked child must not return
             finally:
                 os._exit(0)
-        os.close(starting)
-        return started
+        os.close(held)
 
-    def _be_shim(self, starting: int) -> None:
+    def _be_shim(self) -> None:
         os.setsid()
         name = str(os.getpid())
         engine, sock = socketpair()
@@ -98,7 +100,6 @@ class Spawner:
             self._prefix + name,
             f"{self._folder}/{PARKED}{name}",
             socket.socket(fileno=sock.detach()),
-            lambda: os.close(starting),
         )
         with socket.socket(fileno=self._engine) as spawner:
             try:  # noqa: SIM105 - contextlib is a module more in every shim
