@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import re
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +49,21 @@ def test_json_lines_are_those_of_docker_s_encoder(data: bytes, written: str) -> 
     time, stream, decoded = jsonlog.decode(line)
     assert (time, stream) == ("2026-01-02T03:04:05.6Z", 1)
     assert decoded.decode() == json.loads(line)["log"]
+
+
+def test_any_bytes_are_json_of_what_is_text_in_them() -> None:
+    chance = random.Random(1)
+    pieces = [bytes([number]) for number in range(256) if number != 0x0A]
+    pieces += [
+        text.encode() for text in ("é", "\ufffd", "\u2028", "\u2029", "😀", "?", "\\ufffd")
+    ] * 40
+    for _ in range(1000):
+        data = b"".join(chance.choices(pieces, k=chance.randrange(100)))
+        (line,) = jsonlog.encode(2, data + b"\n", "2026-01-02T03:04:05.6Z")
+        text = data.decode("utf-8", "surrogateescape")
+        readable = "".join("\ufffd" if "\udc80" <= each <= "\udcff" else each for each in text)
+        assert json.loads(line)["log"] == readable + "\n"
+        assert not re.search(rb"[<>&\x00-\x1f]|\xe2\x80[\xa8\xa9]", line[:-1])
 
 
 def test_a_line_over_16_kilobytes_is_broken_as_docker_breaks_it(tmp_path: Path) -> None:

@@ -16,16 +16,14 @@ NUMBERS = {b"stdout": 1, b"stderr": 2}
 _BEGIN = b'{"log":"'
 _STREAM = b'","stream":"'
 _PLAIN = bytes(b for b in range(0x20, 0x7F) if b not in b'\\"<>&') + b"\n"
-# Go escapes what could end a script element, and writes \ufffd for each byte that is not UTF-8
-# (which "surrogateescape" turns into U+DC80 to U+DCFF).
-_ESCAPES = {
-    **{code: f"\\u{code:04x}" for code in (*range(0x20), *map(ord, "<>&\u2028\u2029"))},
-    **dict.fromkeys(range(0xDC80, 0xDD00), "\\ufffd"),
-    ord("\\"): "\\\\",
-    ord('"'): '\\"',
-    ord("\r"): "\\r",
-}
-del _ESCAPES[ord("\n")]
+# The backslash first, since every escape has one. Go escapes what could end a script element, too.
+_ESCAPES = (
+    (b"\\", b"\\\\"),
+    (b'"', b'\\"'),
+    (b"\r", b"\\r"),
+    *((b"%c" % code, b"\\u%04x" % code) for code in (*range(0x20), *b"<>&") if code not in b"\r\n"),
+)
+_SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
 
 
 def whole(data: bytes) -> int:
@@ -49,14 +47,36 @@ def encode(stream: int, data: bytes, time: str) -> Iterator[bytes]:
 
 
 def _encode(stream: int, data: bytes, time: str) -> bytes:
-    if data.translate(None, _PLAIN):
-        text = data.decode("utf-8", "surrogateescape")
-        data = text.translate(_ESCAPES).encode()
+    if special := data.translate(None, _PLAIN):
+        data = _escape(data, special)
     end = b'%s%s","time":"%s"}\n' % (_STREAM, NAMES[stream].encode(), time.encode())
     lines = data.replace(b"\n", b"\\n" + end + _BEGIN)
     if data.endswith(b"\n"):
         return _BEGIN + lines[: -len(_BEGIN)]
     return _BEGIN + lines + end
+
+
+def _escape(data: bytes, special: bytes) -> bytes:
+    """Escape data whose characters to be looked at are `special`: a pass for each that is there."""
+    for raw, escaped in _ESCAPES:
+        if raw in special:
+            data = data.replace(raw, escaped)
+    if special.isascii():
+        return data
+    for raw, escaped in _SEPARATORS:
+        data = data.replace(raw, escaped)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return _replace_invalid(data)
+    return data
+
+
+def _replace_invalid(data: bytes) -> bytes:
+    r"""Write \ufffd for each byte that is not UTF-8, as Go does; what comes is escaped already."""
+    # "replace" gives a question mark for each; NUL, which is escaped, stands in for the real ones.
+    text = data.replace(b"?", b"\0").decode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "replace").replace(b"?", b"\\ufffd").replace(b"\0", b"?")
 
 
 def decode(line: bytes) -> tuple[str, int, bytes]:
