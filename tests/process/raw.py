@@ -5,9 +5,14 @@ import socket
 from typing import Any
 
 
+def request(path: str, method: str = "GET") -> bytes:
+    """Return a request after whose reply the engine closes."""
+    return f"{method} {path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode()
+
+
 def ask(sock: socket.socket, path: str, method: str = "GET") -> tuple[int, bytes]:
     """Send one request and read its whole reply; (0, what came) when it ended early."""
-    sock.sendall(f"{method} {path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode())
+    sock.sendall(request(path, method))
     return parse(read_all(sock))
 
 
