@@ -1,6 +1,5 @@
 """SIGKILL of the engine while a container prints ten thousand numbered lines a second."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,7 +16,8 @@ while [ ! -e /stop ]; do
     seq $i $((i + 199)); i=$((i + 200)); usleep 15000
 done
 """
-RATE = 10_000
+# A twentieth of a second's, so that each kill falls into output, also where the machine is busy.
+LINES_EACH = 500
 
 
 def numbered(text: bytes, since: int = 0) -> list[int]:
@@ -34,7 +34,6 @@ def test_log_and_streams_are_whole_whenever_the_engine_is_killed(
 ) -> None:
     engine.succeed("pull", "-q", busybox)
     options = ["-d", "--network", "none", "--log-driver", driver]
-    began = time.monotonic()
     container = engine.succeed("run", *options, busybox, "sh", "-c", PRINT)
     with ThreadPoolExecutor(watched) as pool:
         clients = []
@@ -45,10 +44,9 @@ def test_log_and_streams_are_whole_whenever_the_engine_is_killed(
             engine.start()
         engine.succeed("exec", container, "touch", "/stop")
         assert engine.succeed("wait", container) == "0"
-        seconds = time.monotonic() - began
         heard = [numbered(client.result(), since=-1) for client in clients]
     logged = numbered(engine.docker("logs", container).stdout)
-    assert len(logged) >= RATE * 0.5 * seconds
+    assert len(logged) >= LINES_EACH * kills
     assert all(numbers[-1] == logged[-1] for numbers in heard)
     engine.succeed("rm", container)
 
@@ -58,11 +56,11 @@ def test_a_container_that_ends_while_no_engine_runs_is_known_to_the_next(
     engine: Engine, busybox: str
 ) -> None:
     engine.succeed("pull", "-q", busybox)
-    code = "while [ ! -e /go ]; do usleep 20000; done; echo last words; exit 7"
-    container = engine.succeed("run", "-d", "--network", "none", busybox, "sh", "-c", code)
-    watching = attach(engine, container)
-    engine.succeed("exec", "-d", container, "sh", "-c", "usleep 300000; touch /go")
+    code = "read go; echo last words; exit 7"
+    container = engine.succeed("run", "-d", "-i", "--network", "none", busybox, "sh", "-c", code)
+    watching = attach(engine, container, stdin=1)
     engine.kill()
+    watching.sendall(b"go\n")
     assert frames(watching) == b"last words\n"
     engine.start()
     assert engine.succeed("wait", container) == "7"
