@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ipycontainer_runtime.errors import NotFound
+from ipycontainer_runtime.errors import InvalidParameter, NotFound
 from ipycontainer_runtime.oci import model
 from ipycontainer_runtime.oci.model import Descriptor, ImageConfig, Manifest, RootFs
 from ipycontainer_runtime.oci.reference import Reference
@@ -67,7 +67,6 @@ def test_an_image_is_found_by_every_name_docker_knows(store: ImageStore) -> None
         ("x", "No such image: x:latest"),
         ("a/b:2", "No such image: a/b:2"),
         ("0" * 64, "No such image: " + "0" * 64),
-        ("NOT A NAME", "No such image: NOT A NAME"),
     ],
 )
 def test_a_missing_image_is_told_as_docker_tells_it(
@@ -77,6 +76,14 @@ def test_a_missing_image_is_told_as_docker_tells_it(
     with pytest.raises(NotFound) as caught:
         store.resolve(name)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["NOT A NAME", "Upper", "a//b", "x@sha256:00", ""])
+def test_what_can_name_no_image_is_malformed_not_missing(store: ImageStore, name: str) -> None:
+    add(store, "x:1")
+    with pytest.raises(InvalidParameter, match="invalid reference format"):
+        store.resolve(name)
+    assert store.find(name) is None
 
 
 def test_a_tag_moves_and_leaves_the_old_image_dangling(store: ImageStore) -> None:

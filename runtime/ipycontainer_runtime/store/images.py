@@ -143,7 +143,8 @@ class ImageStore:
     def resolve(self, name: str) -> ImageRecord:
         """Return the image with this id, tag, repo digest or beginning of an id, in that order.
 
-        Raises NotFound `No such image: x:latest`, as Docker does.
+        Raises NotFound `No such image: x:latest`, as Docker does, and InvalidParameter for what can
+        be the name of no image: a client that is told 404 would try to pull it.
         """
         records = self.list()
         hexadecimal = name.removeprefix("sha256:")
@@ -168,13 +169,13 @@ class ImageStore:
             short = [r for r in records if digests.hex_of(r.id).startswith(hexadecimal)]
             if len(short) == 1:
                 return short[0]
-        raise NotFound(f"No such image: {reference.familiar if reference else name}")
+        raise NotFound(f"No such image: {(reference or Reference.parse(name)).familiar}")
 
     def find(self, name: str) -> ImageRecord | None:
         """Return what `resolve` does, or None."""
         try:
             return self.resolve(name)
-        except NotFound:
+        except (NotFound, InvalidParameter):
             return None
 
     def add(
