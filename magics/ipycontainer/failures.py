@@ -86,15 +86,6 @@ def _signal_name(number: int) -> str | None:
         return None
 
 
-# What the engine says, and what helps. `{0}` is the first group, `{program}` how verbs are called.
-_CURES = (
-    (r"No such image: (\S+)", "`{program} images` lists those here, `{program} pull {0}` fetches"),
-    (r"No such container: (\S+)", "`{program} ps -a` lists all containers"),
-    (r"No such exec instance", "it has ended"),
-    (r"page not found", "this engine has no such operation"),
-)
-
-
 def explain(error: BaseException, program: str) -> Failure | None:
     """Return what to tell of `error`, or None when it is none of ours: a defect, to be seen whole.
 
@@ -114,7 +105,17 @@ def explain(error: BaseException, program: str) -> Failure | None:
         return Failure(_api_message(error, program))
     if "requests" in module or "urllib3" in module or "docker" in module:
         return Failure(_connection_message(error))
-    return Failure(str(error)) if isinstance(error, OSError) else None
+    return _of_system(error) if isinstance(error, OSError) else None
+
+
+def _of_system(error: OSError) -> Failure:
+    if error.filename is None or error.strerror is None:
+        return Failure(str(error))
+    return Failure(f"{error.filename}: {error.strerror}")
+
+
+# click ends its sentence before it guesses.
+_GUESS = re.compile(r"\.? \(?Did you mean (?:one of: )?(.*?)\?\)?$")
 
 
 def _explain_click(error: BaseException, program: str) -> Failure:
@@ -122,16 +123,16 @@ def _explain_click(error: BaseException, program: str) -> Failure:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else program
     code = UNKNOWN_VERB if message.startswith("No such command") else None
-    return Usage(f"{message.rstrip('.')}; see `{command} --help`", code)
+    told = _GUESS.sub(r" (did you mean \1?)", message).rstrip(".")
+    return Usage(f"{told}; see `{command} --help`", code)
 
 
 def _api_message(error: BaseException, program: str) -> str:
+    from .cures import cured
+
     explanation = getattr(error, "explanation", None) or str(error)
     text = explanation.decode(errors="replace") if isinstance(explanation, bytes) else explanation
-    for pattern, cure in _CURES:
-        if match := re.search(pattern, text):
-            return f"{text}; {cure.format(*match.groups(), program=program)}"
-    return str(text)
+    return cured(str(text), program)
 
 
 def _connection_message(error: BaseException) -> str:

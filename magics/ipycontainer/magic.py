@@ -25,6 +25,7 @@ class ContainerMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._clients: dict[str | None, DockerClient] = {}
+        self._told: set[str] = set()
 
     @no_var_expand
     @line_cell_magic
@@ -56,7 +57,7 @@ class ContainerMagics(Magics):
         names = self.shell.user_ns
         surface = Cell(cell, live=getattr(self.shell, "kernel", None) is not None)
         try:
-            return invoke(Session(surface, self.client), split(line, names))
+            return invoke(Session(surface, self.client, self._told), split(line, names))
         except KeyboardInterrupt:
             raise Interrupted("interrupted before it was done") from None
         finally:

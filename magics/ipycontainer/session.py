@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ class Session:
 
     surface: Surface
     connect: Callable[[], DockerClient]
+    told: set[str] = field(default_factory=set)
+    """The warnings that were given already; a notebook's cells share it."""
 
     @cached_property
     def client(self) -> DockerClient:
@@ -80,20 +82,25 @@ class Session:
             raise error
         return failure
 
+    def warn(self, warning: str) -> None:
+        """Give a warning of the engine's, once."""
+        if warning not in self.told:
+            self.told.add(warning)
+            self.surface.note(f"WARNING: {warning}")
+
     @contextmanager
     def naming(self, image: str) -> Iterator[None]:
-        """Name the image where the engine says only that a name is malformed."""
+        """Name the image as it was written where the engine says that a name is malformed."""
         from docker.errors import APIError
+
+        from .cures import malformed
 
         try:
             yield
         except APIError as error:
-            if "invalid reference format" not in str(error.explanation):
+            if (why := malformed(image, str(error.explanation))) is None:
                 raise
-            raise Failure(
-                f"{image!r} is no name of an image: {error.explanation}; write [HOST/]NAME[:TAG]",
-                ENGINE_FAILED,
-            ) from error
+            raise Failure(f"{image!r} is no name of an image: {why}", ENGINE_FAILED) from error
 
     def extensions(self) -> set[str]:
         """Return what this engine serves under /ipycontainer; nothing on Docker or Podman."""

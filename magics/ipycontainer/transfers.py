@@ -55,7 +55,8 @@ def push(session: Session, name: str, *, quiet: bool = False) -> None:
     repository, tag = parse_repository_tag(name)
     full = f"{repository}:{tag or 'latest'}"
     view = _view(session, f"Pushing {full}", quiet=quiet)
-    stream = session.api.push(repository, tag or "latest", stream=True, decode=True)
+    with session.naming(name):
+        stream = session.api.push(repository, tag or "latest", stream=True, decode=True)
     _follow(view, stream)
     view.done(f"Pushed {full}")
 
@@ -106,6 +107,7 @@ def capture(session: Session, name: str, *, quiet: bool = False) -> None:
         params={"name": name, "python": sys.executable},
         stream=True,
     )
-    api._raise_for_status(response)
+    with session.naming(name):
+        api._raise_for_status(response)
     _follow(view, json_lines(session, response))
     view.done(f"Captured {sys.prefix} as {name}")

@@ -35,17 +35,26 @@ def invoke(session: Session, arguments: Sequence[str]) -> object:
     """
     from ..failures import explain
 
+    given = list(arguments) or ["--help"]
     try:
-        given = list(arguments) or ["--help"]
         with main.make_context(session.program, given, obj=session) as context:
             return main.invoke(context)
     except click.exceptions.Exit:  # after --help
         return None
     except Exception as error:
+        if isinstance(error, click.UsageError) and error.ctx is None:
+            error.ctx = _context(session.program, given[0])
         failure = explain(error, session.program)
         if failure is None or failure is error:
             raise
         raise failure from error
+
+
+def _context(program: str, verb: str) -> click.Context:
+    """Return the verb's context: click forgets it when a flag's value is missing."""
+    root = click.Context(main, info_name=program)
+    known = main.commands.get(verb)
+    return root if known is None else click.Context(known, info_name=verb, parent=root)
 
 
 def complete(session: Session, variable: str, instruction: str) -> int:
@@ -145,21 +154,3 @@ def formats(function: F) -> F:
         metavar="TEMPLATE",
         help="`json`, or text with {{.Field}} in it.",
     )(function)
-
-
-def filters_of(given: Sequence[str]) -> dict[str, list[str]]:
-    """Return the engine's filters from `name=value` texts."""
-    from ..failures import Usage
-
-    found: dict[str, list[str]] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise Usage(f"--filter {text!r}: write NAME=VALUE, such as status=running")
-        found.setdefault(name, []).append(value)
-    return found
-
-
-filtered = click.option(
-    "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Show only those that match."
-)

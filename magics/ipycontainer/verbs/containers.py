@@ -100,8 +100,8 @@ def commit(
     from docker.utils import parse_repository_tag
 
     name, tag = parse_repository_tag(repository) if repository else (None, None)
-    made = session.api.commit(
-        container, name, tag, message=message, author=author, pause=pause, changes=list(changes)
-    )
+    wanted = {"message": message, "author": author, "pause": pause, "changes": list(changes)}
+    with session.naming(repository or ""):
+        made = session.api.commit(container, name, tag, **wanted)
     session.surface.say(made["Id"])
     return session.client.images.get(made["Id"])

@@ -51,7 +51,10 @@ def tag(session: Session, image: str, target: str) -> None:
     repository, name = parse_repository_tag(target)
     if name and name.startswith("sha256:"):
         raise Usage(f"{target!r} is a digest; an image is named NAME:TAG")
-    session.api.tag(image, repository, name)
+    with session.naming(image):
+        source = session.api.inspect_image(image)["Id"]
+    with session.naming(target):
+        session.api.tag(source, repository, name)
 
 
 @main.command()
@@ -63,7 +66,9 @@ def rmi(session: Session, images: tuple[str, ...], *, force: bool, no_prune: boo
     """Remove images' names, and the images that have no name left."""
 
     def remove(name: str) -> None:
-        for step in session.api.remove_image(name, force=force, noprune=no_prune):
+        with session.naming(name):
+            steps = session.api.remove_image(name, force=force, noprune=no_prune)
+        for step in steps:
             for action, what in step.items():
                 session.surface.say(f"{action}: {what}")
 

@@ -14,8 +14,6 @@ from ..templates import formatted
 from ..units import counted
 from .base import (
     container_argument,
-    filtered,
-    filters_of,
     flag,
     formats,
     image_argument,
@@ -23,6 +21,7 @@ from .base import (
     object_argument,
     pass_session,
 )
+from .filters import CONTAINERS, IMAGES
 
 
 def _listed(
@@ -43,17 +42,18 @@ def _listed(
 @flag("-s", "--size", help="Show the size of their changes.")
 @flag("--no-trunc", help="Cut nothing short.")
 @click.option("-n", "--last", type=int, default=-1, metavar="NUMBER", help="Show the newest few.")
-@filtered
+@CONTAINERS.option
 @formats
 @pass_session
 def ps(session: Session, /, filters: tuple[str, ...], template: str | None, **flags: Any) -> object:
     """List containers."""
-    entries = session.api.containers(
-        all=flags["everything"],
-        limit=1 if flags["latest"] else flags["last"],
-        size=flags["size"],
-        filters=filters_of(filters),
-    )
+    with CONTAINERS.read(filters) as wanted:
+        entries = session.api.containers(
+            all=flags["everything"],
+            limit=1 if flags["latest"] else flags["last"],
+            size=flags["size"],
+            filters=wanted,
+        )
     models = session.client.containers
     # docker-py reads a container's name from what only `inspect` has.
     items = [models.prepare_model({**e, "Name": rows.container_name(e)}) for e in entries]
@@ -68,7 +68,7 @@ def ps(session: Session, /, filters: tuple[str, ...], template: str | None, **fl
 @flag("-q", "--quiet", help="Show only ids.")
 @flag("--digests", help="Show digests.")
 @flag("--no-trunc", help="Cut nothing short.")
-@filtered
+@IMAGES.option
 @formats
 @click.argument("name", metavar="[NAME[:TAG]]", required=False)
 @pass_session
@@ -81,10 +81,10 @@ def images(
     **flags: Any,
 ) -> object:
     """List images."""
-    wanted = filters_of(filters)
-    if name:
-        wanted.setdefault("reference", []).append(name)
-    entries = session.api.images(all=flags["everything"], filters=wanted)
+    with IMAGES.read(filters) as wanted:
+        if name:
+            wanted.setdefault("reference", []).append(name)
+        entries = session.api.images(all=flags["everything"], filters=wanted)
     items = [session.client.images.prepare_model(entry) for entry in entries]
     found = [row for e in entries for row in rows.image(e, whole=flags["no_trunc"])]
     columns = rows.IMAGE_DIGEST_COLUMNS if flags["digests"] else rows.IMAGE_COLUMNS
@@ -117,7 +117,7 @@ def inspect(
 
 
 def _inspected(session: Session, name: str, kind: str | None, *, size: bool) -> Any:
-    from docker.errors import NotFound
+    from docker.errors import APIError, NotFound
 
     api, client = session.api, session.client
     if kind != "image":
@@ -132,8 +132,9 @@ def _inspected(session: Session, name: str, kind: str | None, *, size: bool) -> 
                 raise
     try:
         return client.images.get(name)
-    except NotFound as error:
-        if kind == "image":
+    except APIError as error:
+        # 400 is an engine's answer to what can be the name of no image.
+        if kind == "image" or error.status_code not in {400, 404}:
             raise
         program = session.program
         raise Failure(
@@ -152,7 +153,8 @@ def history(
     session: Session, /, image: str, *, quiet: bool, no_trunc: bool, template: str | None
 ) -> object:
     """Show the steps that made an image, the last first."""
-    steps = session.api.history(image)
+    with session.naming(image):
+        steps = session.api.history(image)
     found = [rows.step(entry, whole=no_trunc) for entry in steps]
     table = Table(steps, f"{counted(len(steps), 'step')} of {image}", rows.HISTORY_COLUMNS, found)
     return _listed(session, table, found, template, quiet=quiet)

@@ -12,6 +12,8 @@ import click
 from ..failures import Usage
 from .base import flag
 
+_MOUNTS = ("bind", "tmpfs", "volume")
+
 F = TypeVar("F", bound=Callable[..., Any])
 Flags = dict[str, Any]
 
@@ -90,7 +92,7 @@ _OPTIONS = (
 
 _SAME_NAME = (
     *("cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "pids_limit"),
-    *("read_only", "shm_size", "privileged", "oom_kill_disable"),
+    *("read_only", "privileged", "oom_kill_disable"),
 )
 _SAME_NAME_LISTS = ("cap_add", "cap_drop", "group_add", "dns")
 
@@ -133,9 +135,10 @@ def host_config_of(flags: Flags) -> Flags:
     _, binds = _volumes(flags["volume"])
     given = {
         "auto_remove": flags["auto_remove"],
-        "mem_limit": flags["memory"],
-        "memswap_limit": -1 if flags["memory_swap"] == "-1" else flags["memory_swap"],
-        "mem_reservation": flags["memory_reservation"],
+        "mem_limit": _size(flags, "memory"),
+        "memswap_limit": -1 if flags["memory_swap"] == "-1" else _size(flags, "memory_swap"),
+        "mem_reservation": _size(flags, "memory_reservation"),
+        "shm_size": _size(flags, "shm_size"),
         "nano_cpus": None if flags["cpus"] is None else round(flags["cpus"] * 1e9),
         "network_mode": flags["network"],
         "port_bindings": _port_bindings(flags["publish"]),
@@ -158,6 +161,21 @@ def host_config_of(flags: Flags) -> Flags:
     given |= {name: flags[name] for name in _SAME_NAME}
     given |= {name: list(flags[name]) for name in _SAME_NAME_LISTS}
     return {name: value for name, value in given.items() if value not in (None, [], {})}
+
+
+def _size(flags: Flags, name: str) -> int | None:
+    """Return a size in bytes, or None when the flag was not written."""
+    from docker.errors import DockerException
+    from docker.utils import parse_bytes
+
+    text = flags[name]
+    if text is None:
+        return None
+    try:
+        return int(parse_bytes(text))
+    except DockerException as error:
+        option = f"--{name.replace('_', '-')}"
+        raise Usage(f"{option} {text!r}: write a number and its unit: 500k, 64m, 1g") from error
 
 
 def environment(variables: Iterable[str], files: Iterable[str]) -> list[str]:
@@ -230,7 +248,11 @@ def _mount(text: str) -> Any:
         raise Usage(f"--mount {text!r}: it has no target=PATH")
     source = fields.get("source") or fields.get("src")
     read_only = bool({"readonly", "ro"} & fields.keys())
-    kind: Any = fields.get("type", "volume")  # docker-py raises for one that is none
+    kind: Any = fields.get("type", "volume")
+    if kind not in _MOUNTS:
+        raise Usage(f"--mount {text!r}: its type is one of {', '.join(_MOUNTS)}")
+    if kind == "bind" and not source:
+        raise Usage(f"--mount {text!r}: it has no source=PATH")
     return Mount(target, source, type=kind, read_only=read_only)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _command = click.argument("command", nargs=-1, type=click.UNPROCESSED)
 _detach_keys = click.option("--detach-keys", metavar="KEYS", help="Keys that leave it running.")
+# What most commands do not care about is told only of one that fails, when nobody has asked for a
+# network by name; nobody sees a detached one fail, so it is told at once.
+_ON_FAILURE = "loopback interface only"
 _sig_proxy = click.option(
     "--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the container."
 )
@@ -62,8 +65,9 @@ def run(
     """
     session.surface.redirect(flags["out_name"], flags["err_name"])
     with _engines_fault(session):
-        container = _create(session, image, command, flags)
+        container, held = _create(session, image, command, flags)
     if flags["detach"]:
+        _warn(session, held)
         _start(session, container)
         return _returned(session, container)
     attended = _attended(session, container, flags)
@@ -76,6 +80,7 @@ def run(
         streams=_streams(flags["attached"]),
     )
     if code:
+        _warn(session, held)
         check_exit(session, container, name=flags["name"], code=code, since=since, flags=flags)
     return None
 
@@ -87,7 +92,9 @@ def run(
 @pass_session
 def create(session: Session, /, image: str, command: tuple[str, ...], **flags: Any) -> Container:
     """Make a container from IMAGE that is not started yet, and return it."""
-    return _returned(session, _create(session, image, command, flags))
+    container, held = _create(session, image, command, flags)
+    _warn(session, held)
+    return _returned(session, container)
 
 
 @main.command()
@@ -169,19 +176,51 @@ def _streams(attached: tuple[str, ...]) -> tuple[bool, bool]:
     return (not attached or "stdout" in attached, not attached or "stderr" in attached)
 
 
-def _create(session: Session, image: str, command: tuple[str, ...], flags: Flags) -> str:
+def _create(
+    session: Session, image: str, command: tuple[str, ...], flags: Flags
+) -> tuple[str, list[str]]:
+    """Make a container; return its id, and the warnings that its caller gives if they matter."""
     api = session.api
     host = api.create_host_config(**host_config_of(flags))
     config = api.create_container_config(**config_of(flags, image, command), host_config=host)
     if flags["pull"] == "always":
         _fetch(session, image, flags)
-    with session.naming(image):
+    with session.naming(image), _id_file(flags["cidfile"]) as id_file:
         made = _create_pulling(session, config, image, flags)
+        if id_file is not None:
+            id_file.write(made["Id"])
+    held = []
     for warning in made.get("Warnings") or ():
-        session.surface.note(f"WARNING: {warning}")
-    if flags["cidfile"]:
-        Path(flags["cidfile"]).write_text(made["Id"], encoding="ascii")
-    return str(made["Id"])
+        if _ON_FAILURE in warning and flags["network"] is None:
+            held.append(warning)
+        else:
+            session.warn(warning)
+    return str(made["Id"]), held
+
+
+def _warn(session: Session, warnings: list[str]) -> None:
+    for warning in warnings:
+        session.warn(warning)
+
+
+@contextmanager
+def _id_file(name: str | None) -> Iterator[IO[str] | None]:
+    """Open the file of `--cidfile` before there is a container that it could not be told of."""
+    if name is None:
+        yield None
+        return
+    try:
+        file = open(name, "x", encoding="ascii")  # noqa: SIM115 - closed below, or removed
+    except FileExistsError as error:
+        raise Usage(
+            f"--cidfile {name!r}: there is such a file; delete it or name another"
+        ) from error
+    try:
+        with file:
+            yield file
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _create_pulling(session: Session, config: Any, image: str, flags: Flags) -> dict[str, Any]:

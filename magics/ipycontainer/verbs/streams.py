@@ -15,14 +15,13 @@ from ..templates import render
 from ..units import instant
 from .base import (
     container_argument,
-    filtered,
-    filters_of,
     flag,
     formats,
     main,
     pass_session,
     variables,
 )
+from .filters import EVENTS
 
 _CHUNK = 1 << 16
 
@@ -70,7 +69,7 @@ def logs(session: Session, /, container: str, **flags: Any) -> None:
 @main.command()
 @click.option("--since", metavar="TIME", help="Show from this time.")
 @click.option("--until", metavar="TIME", help="Show up to this time, then end.")
-@filtered
+@EVENTS.option
 @formats
 @pass_session
 def events(
@@ -83,12 +82,11 @@ def events(
 ) -> None:
     """Show what happens to images and containers, until interrupted."""
     api = session.api
-    params = {
-        "filters": json.dumps(filters_of(filters)),
-        **{n: f"{instant(t):.9f}" for n, t in (("since", since), ("until", until)) if t},
-    }
-    response = api._get(api._url("/events"), params=params, stream=True)
-    api._raise_for_status(response)
+    times = {n: f"{instant(t):.9f}" for n, t in (("since", since), ("until", until)) if t}
+    with EVENTS.read(filters) as wanted:
+        params = {"filters": json.dumps(wanted), **times}
+        response = api._get(api._url("/events"), params=params, stream=True)
+        api._raise_for_status(response)
     try:
         for event in json_lines(session, response):
             session.surface.say(_event_text(event, template))
