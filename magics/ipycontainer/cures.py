@@ -82,6 +82,11 @@ _REWORDED = (
         r"CPU cfs quota can not be less than .*",
         "--cpu-quota: write microseconds, 1000 or more",
     ),
+    (
+        r"Invalid container name \((.*)\), only .*",
+        "--name {0!r}: write two or more letters, digits, '_', '.' or '-', not one of those three"
+        " first",
+    ),
     (r"invalid --security-opt 2: (.*)", "--security-opt {0}: there is no such option"),
 )
 

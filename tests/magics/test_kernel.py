@@ -143,6 +143,7 @@ def test_what_a_container_writes_is_text(box: Box, kernel: Kernel) -> None:
         ("%container image l", "ls"),
         ("%container run --net none --pull al", "always"),
         ("%container ps --filter st", "status="),
+        ("%container run --network no", "none"),
         ("%container exec {na", "{name}"),
         ("%container rm {na", "{name}"),
     ],

@@ -212,6 +212,7 @@ def test_inspect_shows_and_returns_what_the_engine_says(box: Box, shell: Shell) 
         ("ps --filter nosuch=1", "the names are ancestor, "),
         ("ps --filter status=nosuch", "'status=nosuch': write created, "),
         ("images --filter nosuch=1", "the names are before, "),
+        ("create --name x busybox", "--name 'x': write two or more letters"),
         ("run -m 1 busybox", "--memory: 6m is the least"),
         ("run --cpus 1000 busybox", "--cpus: write a number from 0.01"),
         ("run --shm-size 1x busybox", "--shm-size '1x'"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..failures import Usage
 from .base import flag
@@ -24,6 +25,13 @@ def _text(*names: str, help: str, metavar: str = "TEXT") -> Any:  # noqa: A002 -
 
 def _many(*names: str, help: str, metavar: str) -> Any:  # noqa: A002 - click's own word
     return click.option(*names, multiple=True, metavar=metavar, help=help)
+
+
+def _network_modes(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    modes = ("none", "host", "default")
+    return [CompletionItem(mode) for mode in modes if mode.startswith(incomplete)]
 
 
 # In the order that --help shows them.
@@ -48,7 +56,12 @@ _OPTIONS = (
     click.option("--cpu-quota", type=int, metavar="MICROSECONDS", help="Set the CFS quota."),
     _text("--cpuset-cpus", help="Use only these CPUs: 0-2,4.", metavar="LIST"),
     click.option("--pids-limit", type=int, metavar="NUMBER", help="Limit processes."),
-    _text("--network", "--net", "network", help="none, host, default or a name.", metavar="NAME"),
+    click.option(
+        *("--network", "--net", "network"),
+        metavar="NAME",
+        help="none, host, default or a name.",
+        shell_complete=_network_modes,
+    ),
     _many("-p", "--publish", metavar="HOST:CONTAINER", help="Publish a port."),
     flag("-P", "--publish-all", help="Publish every exposed port."),
     _many("--expose", metavar="PORT", help="Expose a port."),
