@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from ipycontainer.failures import Usage
+from ipycontainer.verbs import main
 from ipycontainer.words import split
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,12 @@ def test_what_is_no_argument_is_refused_by_name(
 ) -> None:
     with pytest.raises(Usage, match=re.escape(told)):
         split(line, names)
+
+
+def test_the_lines_of_the_readme_are_verbs_without_a_comment() -> None:
+    lines = re.findall(r"^%%?container (.*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert lines
+    for line in lines:
+        words = split(line, {})
+        assert words[0] in main.commands
+        assert "#" not in words  # it would be an argument
