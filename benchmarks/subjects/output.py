@@ -26,10 +26,11 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
     if world.docker:
         local["docker"] = printing(world.docker, name, "json-file")
         json["docker"] = printing(world.docker, name, "local")
-    results = by_turns(local, rounds, warm=1)
+    # Docker takes half a minute a round: a third of the rounds will do.
+    few = max(3, rounds // 3)
+    results = by_turns(local, few, warm=0)
     yield Row(f"{what}; ours logs as `local`, Docker as json-file", results, (goal,), "s")
-    # Half a minute a round, and no goal: a third of the rounds will do.
-    results = by_turns(json, max(3, rounds // 3), warm=0)
+    results = by_turns(json, few, warm=0)
     yield Row(f"{what}; ours logs as json-file, Docker as `local`", results, (), "s")
 
 
