@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from calls import begin, call, create, ended, remove, start, state
@@ -275,3 +276,17 @@ def test_twenty_containers_run_at_once(shared_engine: Engine, make: Make) -> Non
         start(shared_engine, container)
     codes = [json.loads(response.read())["StatusCode"] for response in waits]
     assert codes == list(range(20))
+
+
+def test_a_removal_that_meets_a_start_ends_what_was_started(
+    shared_engine: Engine, make: Make
+) -> None:
+    for _ in range(10):
+        container = make(*SLEEP)
+        with ThreadPoolExecutor(2) as pool:
+            started = pool.submit(call, shared_engine, "POST", f"/containers/{container}/start")
+            path = f"/containers/{container}?force=1"
+            removed = pool.submit(call, shared_engine, "DELETE", path)
+        assert removed.result().status == 204
+        assert started.result().status in (204, 404, 409)
+        assert call(shared_engine, "GET", f"/containers/{container}/json").status == 404

@@ -318,18 +318,22 @@ class Lifecycle:
     async def remove(self, reference: str, *, force: bool = False) -> None:
         """Remove a container; a running one only by force, which kills it first."""
         container = self._containers.get(reference)
-        if container.state.running and not force:
+        while not container.removing:
+            if container.state.running:
+                await self._end_by_force(container, force)
+            async with container.lock:  # a start that was under way has finished then
+                if not container.state.running and not container.removing:
+                    self._containers.forget(container)
+
+    async def _end_by_force(self, container: Container, force: bool) -> None:
+        if not force:
             raise Conflict(
                 f"You cannot remove a running container {container.id}. Stop the container "
                 "before attempting removal or force remove"
             )
-        while container.state.running:
-            ended = container.exits.add()
-            await self._signal(container, signals.SIGKILL)
-            await ended
-        async with container.lock:
-            if not container.removing:
-                self._containers.forget(container)
+        ended = container.exits.add()
+        await self._signal(container, signals.SIGKILL)
+        await ended
 
     # -- adoption
 
