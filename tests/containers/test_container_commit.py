@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
 
@@ -89,6 +90,26 @@ def test_a_running_container_is_still_while_it_is_committed(
     shared_engine.succeed("rmi", image)
 
 
+def test_a_commit_that_meets_a_removal_is_whole_or_refused(
+    shared_engine: Engine, run: Make
+) -> None:
+    # Fails without `_refuse_removed` in engine/commit.py, when the removal comes in between.
+    script = "mkdir /many; for i in $(seq 4000); do echo $i > /many/$i; done"
+    for _ in range(3):
+        container = run("sh", "-c", script)
+        assert ended(shared_engine, container) == 0
+        with ThreadPoolExecutor(2) as pool:
+            committed = pool.submit(commit, shared_engine, container, repo="met")
+            pool.submit(remove, shared_engine, container).result()
+        reply = committed.result()
+        if reply.status == 201:
+            assert output(shared_engine, "met", "sh", "-c", "ls /many | wc -l") == b"4000\n"
+            shared_engine.succeed("rmi", "met")
+        else:
+            assert reply.status in (404, 409), reply.body
+            assert call(shared_engine, "GET", "/images/met/json").status == 404
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -146,6 +167,9 @@ def test_a_health_check_is_read_with_its_flags() -> None:
         "RUN x",
         "ENV",
         "ENV =x",
+        "ENV A",
+        "ENV '' x",
+        "LABEL =x",
         "ENV A=1 B",
         "EXPOSE 70000",
         "HEALTHCHECK x",

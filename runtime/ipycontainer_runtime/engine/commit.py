@@ -14,6 +14,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.create import CreateBody, merged
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.errors import Conflict
 from ipycontainer_runtime.layers.diff import Packed, changes, write_layer
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import Snapshotter
@@ -65,13 +66,18 @@ class Commits:
         """Make an image of a container and return its id; nothing is left of one that fails.
 
         A running container is frozen meanwhile unless `pause` is false. NotFound when there is no
-        such container or its image is gone, InvalidParameter for a change that cannot be taken.
+        such container or its image is gone, InvalidParameter for a change that cannot be taken,
+        Conflict when the container is removed meanwhile.
         """
         container = self._containers.get(request.container)
         base = self._image_store.resolve(container.record.image)
         config = self._config(container, request)
         async with self._still(container, request.pause):
-            packed = await asyncio.to_thread(self._pack, container, base)
+            try:
+                packed = await asyncio.to_thread(self._pack, container, base)
+            except OSError:
+                _refuse_removed(container)  # its files went away while they were read
+                raise
         manifest = self._describe(container, base, config, packed, request)
         references = [request.reference] if request.reference else []
         record = self._image_store.add(manifest, references, parent=base.id)
@@ -104,6 +110,8 @@ class Commits:
         try:
             with self._blobs.writer() as blob, self._layers.staging() as staging:
                 packed = write_layer(upper, blob=blob, staging=staging, ownership=self._ownership)
+                # The blob stays until the next start: another commit may have made the same one.
+                _refuse_removed(container)
                 chain = model.chain_ids([*base.config.rootfs.diff_ids, packed.diff_id])
                 staging.commit(chain[-1], LayerInfo(packed.diff_id, packed.size))
         finally:
@@ -151,6 +159,15 @@ class Commits:
         )
         stored = self._blobs.put(model.encode(manifest))
         return model.Descriptor(manifest.media_type, stored.digest, stored.size)
+
+
+def _refuse_removed(container: Container) -> None:
+    """What is read of a container that goes may be a part of it only."""
+    if container.removing:
+        raise Conflict(
+            f"container {container.id} was removed while it was committed: "
+            "commit first, then remove it"
+        )
 
 
 def _layer(packed: Packed, manifest_type: str) -> model.Descriptor:

@@ -85,7 +85,9 @@ def _command(text: str, shell: Sequence[str]) -> list[str]:
 def _pairs(text: str) -> dict[str, str]:
     words = shlex.split(text)
     if "=" not in words[0]:
-        name, _, value = text.partition(" ")
+        name, blank, value = text.partition(" ")
+        if not blank or not words[0]:
+            raise ValueError(f"{words[0]!r} alone is no name with a value")
         return {name: value.strip()}
     pairs = [word.partition("=") for word in words]
     for name, equals, value in pairs:
