@@ -1,5 +1,6 @@
 """An engine leaves when nobody needs it, and nobody notices."""
 
+import asyncio
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import pytest
 import raw
 
 from ipycontainer_runtime import activation, client
+from ipycontainer_runtime.engine.engine import Engine
 from ipycontainer_runtime.paths import Paths
 
 QUICK = 0.03
@@ -141,3 +143,13 @@ def test_a_client_that_holds_the_lock_holds_the_engine(quick: Paths) -> None:
             assert not wait_for_end(pid, 10 * QUICK)
         break
     assert wait_for_end(pid)
+
+
+def test_an_engine_leaves_though_its_trash_takes_longer(folders: Paths) -> None:
+    # Another thread that empties it stands for the millions of files that would take as long.
+    async def close() -> None:
+        engine = Engine(folders)
+        with engine.layers.trash._emptying:
+            await asyncio.wait_for(engine.close(), 60)
+
+    asyncio.run(close())

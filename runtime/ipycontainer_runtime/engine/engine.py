@@ -29,6 +29,8 @@ from ipycontainer_runtime.store.layers import LayerStore
 # Seconds without a new layer after which all are synced: the disk is then not what a pull, or the
 # first run of what was pulled, waits for.
 SETTLE_AFTER = 5.0
+# A client that waits for the next engine waits for this one's leaving, and gives up after a second.
+EMPTYING_SECONDS = 0.5
 
 
 class Engine:
@@ -151,8 +153,13 @@ class Engine:
         """Let go of shims and stores; containers run on."""
         self.lifecycle.save()
         self.logs.close()
-        await asyncio.to_thread(self.layers.trash.empty)
+        await self._empty_trash()
         await self.shims.close()
+
+    async def _empty_trash(self) -> None:
+        # What is left the next engine empties; the thread ends with the process.
+        emptying = asyncio.ensure_future(asyncio.to_thread(self.layers.trash.empty))
+        await asyncio.wait([emptying], timeout=EMPTYING_SECONDS)
 
     @property
     def runs_containers(self) -> bool:
