@@ -6,6 +6,7 @@ from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
 from ipycontainer_runtime.api import (
+    archive,
     capture,
     commit,
     containers,
@@ -26,6 +27,7 @@ _PREFIX = r"(?:/v\d+\.\d+)?"
 # In the order in which their paths are tried: first what a `run` asks for.
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *containers.ROUTES,
+    *archive.ROUTES,
     *execs.ROUTES,
     *system.ROUTES,
     *images.ROUTES,

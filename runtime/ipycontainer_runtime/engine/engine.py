@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.archives import Archives
 from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
@@ -93,6 +94,9 @@ class Engine:
             image_store=self.image_store,
             layers=self.layers,
             events=self.events,
+        )
+        self.archives = Archives(
+            containers=self.containers, snapshotter=self.snapshotter, ownership=self.ownership
         )
         self.captures = Captures(
             blobs=self.blobs,

@@ -57,7 +57,7 @@ def build_spec(
     config, host = record.config, record.host_config
     hosts_network = host.network_mode == "host"
     mounts = _system_mounts(host, cgroups, rootless=rootless and hosts_network)
-    mounts += _file_mounts(folder, host)
+    mounts += file_mounts(folder, host)
     mounts += [point.mount() for point in points(host)]
     root = f"{folder}/rootfs"
     return {
@@ -133,7 +133,8 @@ def _system_mounts(host: HostConfig, cgroups: Cgroups, *, rootless: bool) -> lis
     return mounts
 
 
-def _file_mounts(folder: str, host: HostConfig) -> list[Mount]:
+def file_mounts(folder: str, host: HostConfig) -> list[Mount]:
+    """Return the mounts of the container's own HOST_FILES."""
     options = ("rbind", "rprivate", *(("ro",) if host.readonly_rootfs else ()))
     return [Mount("bind", f"{folder}/{name}", f"/etc/{name}", options) for name in HOST_FILES]
 

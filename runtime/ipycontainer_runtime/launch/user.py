@@ -21,8 +21,8 @@ class User(NamedTuple):
     home: str
 
 
-def find_user(text: str, extra_groups: Sequence[str] = ()) -> User:
-    """Resolve `user[:group]` inside the present root.
+def find_user(text: str, extra_groups: Sequence[str] = (), root: str = "/") -> User:
+    """Resolve `user[:group]` inside the present root, or another.
 
     A number needs no account and then has group 0 and home /; a name must be found. Supplementary
     groups are its own, those that list the account unless a group was given, and `extra_groups`;
@@ -32,7 +32,7 @@ def find_user(text: str, extra_groups: Sequence[str] = ()) -> User:
     name = name or "0"
     number = _decimal(name)
     uid, gid, home, account = number, 0, "/", None
-    for fields in _entries("/etc/passwd", 6):
+    for fields in _entries(root, "/etc/passwd", 6):
         if fields[0] == name or (number is not None and fields[2] == str(number)):
             account, home = fields[0], fields[5]
             uid, gid = int(fields[2]), int(fields[3]) if _is_id(fields[3]) else 0
@@ -41,19 +41,19 @@ def find_user(text: str, extra_groups: Sequence[str] = ()) -> User:
         raise LaunchError(f"unable to find user {name}: no matching entries in passwd file")
     members: list[int] = []
     if group:
-        gid = _find_group(group)
+        gid = _find_group(root, group)
     elif account is not None:
-        listed = (f for f in _entries("/etc/group", 4) if account in f[3].split(","))
+        listed = (f for f in _entries(root, "/etc/group", 4) if account in f[3].split(","))
         members = [int(fields[2]) for fields in listed]
     # With its own group among them, giving that up cannot get round a file's "not this group"
     # (CVE-2022-36109).
-    groups = [gid, *members, *(_find_group(extra) for extra in extra_groups)]
+    groups = [gid, *members, *(_find_group(root, extra) for extra in extra_groups)]
     return User(uid, gid, tuple(dict.fromkeys(groups)), home or "/")
 
 
-def _find_group(text: str) -> int:
+def _find_group(root: str, text: str) -> int:
     number = _decimal(text)
-    for fields in _entries("/etc/group", 3):
+    for fields in _entries(root, "/etc/group", 3):
         if fields[0] == text:
             return int(fields[2])
     if number is None:
@@ -74,12 +74,12 @@ def _is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= LARGEST_ID
 
 
-def _entries(path: str, fewest: int) -> Iterator[list[str]]:
+def _entries(top: str, path: str, fewest: int) -> Iterator[list[str]]:
     """Yield the fields of each line that has enough of them and a valid id in the third.
 
     The image is not trusted: a FIFO never blocks, a symlink stays inside, the size is bounded.
     """
-    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    root = os.open(top, os.O_PATH | os.O_CLOEXEC)
     try:
         fd = openat2(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:

@@ -51,7 +51,7 @@ def open_folder(root: int, path: bytes) -> int:
         number = ctypes.get_errno()
         if number in (errno.ENOSYS, errno.EPERM):
             raise Unavailable(
-                f"openat2: {os.strerror(number)}. Layers are unpacked only by it: Linux 5.6 or"
+                f"openat2: {os.strerror(number)}. Archives are unpacked only by it: Linux 5.6 or"
                 " newer is needed, and a sandbox that lets it through"
             )
         # EAGAIN: something was renamed meanwhile, so the kernel could not vouch for `..`.
@@ -104,7 +104,7 @@ class Folders:
 
     def _find(self, path: bytes) -> int:
         if len(path) >= _PATH_MAX:
-            raise Corrupt(f"the layer has a path of {len(path)} bytes, more than {_PATH_MAX - 1}")
+            raise Corrupt(f"the archive has a path of {len(path)} bytes, more than {_PATH_MAX - 1}")
         missing: list[bytes] = []
         while True:
             try:
@@ -125,7 +125,9 @@ class Folders:
             self._made(path)
             return os.open(leaf, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
         except FileExistsError as error:
-            raise Corrupt(f"the layer writes through {path[:200]!r}, a link to nowhere") from error
+            raise Corrupt(
+                f"the archive writes through {path[:200]!r}, a link to nowhere"
+            ) from error
         finally:
             os.close(parent)
 

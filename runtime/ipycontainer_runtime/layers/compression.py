@@ -1,10 +1,12 @@
-"""How a layer is compressed: gzip by isal's igzip, zstd, or not at all.
+"""How an archive is compressed: gzip by isal's igzip, zstd, not at all, or as others have it.
 
 igzip inflates three times as fast as zlib; pulls are bound by this.
 """
 
+import bz2
+import lzma
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from isal import isal_zlib
@@ -18,12 +20,18 @@ else:
     from backports import zstd
 
 GZIP, ZSTD, PLAIN = "gzip", "zstd", "none"
+# Only read: what a person copies in or imports may have them, no layer that is written has.
+BZIP2, XZ = "bzip2", "xz"
 MEDIA_TYPES = {GZIP: OCI_LAYER_GZIP, ZSTD: OCI_LAYER_ZSTD, PLAIN: OCI_LAYER}
 
 # What one step may give: a compressed byte can stand for a thousand, and for far more in zstd.
 STEP = 1 << 20
 # RFC 8878 asks decoders for 8 MiB at least; 128 MiB is what `zstd --ultra --long` makes at most.
 MAX_WINDOW_LOG = 27
+# `xz -9` asks for 65 MiB to decompress.
+_XZ_MEMORY = 256 << 20
+# Bytes by which the kinds are told apart.
+_HEAD = 6
 _IGZIP_ERROR: Any = isal_zlib.error  # a class, though isal declares an instance
 # 16 + 15: a gzip header and trailer around a window of 32 KiB (zlib.h, inflateInit2).
 _GZIP_BITS = 31
@@ -69,7 +77,9 @@ def sniff(head: bytes) -> str:
     # A zstd frame, or a skippable one before it (RFC 8878, 3.1).
     if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
         return ZSTD
-    return PLAIN
+    if head.startswith(b"BZh"):
+        return BZIP2
+    return XZ if head.startswith(b"\xfd7zXZ") else PLAIN
 
 
 def inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -78,7 +88,7 @@ def inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
     head = b""
     for chunk in iterator:
         head += chunk
-        if len(head) >= 4:
+        if len(head) >= _HEAD:
             break
     kind = sniff(head)
     if kind == PLAIN:
@@ -90,9 +100,9 @@ def inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if kind == GZIP:
             yield from _gunzip(head, iterator)
         else:
-            yield from _unzstd(head, iterator)
-    except (_IGZIP_ERROR, zstd.ZstdError, EOFError) as error:
-        raise Corrupt(f"the layer's {kind} stream is malformed: {error}") from error
+            yield from _decompressed(_DECOMPRESSORS[kind], kind, head, iterator)
+    except (_IGZIP_ERROR, zstd.ZstdError, lzma.LZMAError, EOFError) as error:
+        raise Corrupt(f"the archive's {kind} stream is malformed: {error}") from error
 
 
 def _gunzip(data: bytes, iterator: Iterator[bytes]) -> Iterator[bytes]:
@@ -116,14 +126,14 @@ def _gunzip(data: bytes, iterator: Iterator[bytes]) -> Iterator[bytes]:
         if output:
             yield output
     if started and not member.eof:
-        raise Corrupt("the layer's gzip stream ends in the middle: pull it again")
+        raise Corrupt("the archive's gzip stream ends in the middle: fetch it again")
 
 
-def _unzstd(data: bytes, iterator: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress zstd frames one after the other; zstd:chunked layers have many."""
-    options = {int(zstd.DecompressionParameter.window_log_max): MAX_WINDOW_LOG}
-    frame = zstd.ZstdDecompressor(options=options)
-    started = False
+def _decompressed(
+    make: Callable[[], Any], kind: str, data: bytes, iterator: Iterator[bytes]
+) -> Iterator[bytes]:
+    """Decompress frames one after the other; zstd:chunked layers have many."""
+    frame, started = make(), False
     while True:
         if frame.needs_input or frame.eof:
             if not data:
@@ -131,11 +141,31 @@ def _unzstd(data: bytes, iterator: Iterator[bytes]) -> Iterator[bytes]:
                 if not data:
                     break
             if frame.eof:
-                frame, started = zstd.ZstdDecompressor(options=options), False
-        output = frame.decompress(data, STEP)
+                frame, started = make(), False
+        try:
+            output = frame.decompress(data, STEP)
+        except OSError as error:  # bz2's; what the chunks' source raises is no news of the archive
+            raise Corrupt(f"the archive's {kind} stream is malformed: {error}") from error
         started = True
         data = frame.unused_data if frame.eof else b""
         if output:
             yield output
     if started and not frame.eof:
-        raise Corrupt("the layer's zstd stream ends in the middle: pull it again")
+        raise Corrupt(f"the archive's {kind} stream ends in the middle: fetch it again")
+
+
+def _zstd_frame() -> Any:
+    return zstd.ZstdDecompressor(
+        options={int(zstd.DecompressionParameter.window_log_max): MAX_WINDOW_LOG}
+    )
+
+
+def _xz_frame() -> Any:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+
+_DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    ZSTD: _zstd_frame,
+    BZIP2: bz2.BZ2Decompressor,
+    XZ: _xz_frame,
+}

@@ -1,8 +1,6 @@
 """What a container changed: as a list, and as a layer, the upper folder in a compressed tar."""
 
 import hashlib
-import os
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,38 +8,15 @@ from ipycontainer_runtime.layers.apply import Unpacking
 from ipycontainer_runtime.layers.changes import Change, changes
 from ipycontainer_runtime.layers.compression import GZIP, MEDIA_TYPES, compressor
 from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.layers.pack import Packing
 from ipycontainer_runtime.layers.pipe import Feed, Work
-from ipycontainer_runtime.layers.tarread import (
-    BLOCK_DEVICE,
-    CHARACTER,
-    DEFAULT_LIMITS,
-    FIFO,
-    FOLDER,
-    HARD_LINK,
-    OVERLAY_XATTRS,
-    REGULAR,
-    SYMLINK,
-    Entry,
-)
+from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS
 from ipycontainer_runtime.layers.tarwrite import TarWriter, whiteout
-from ipycontainer_runtime.layers.upper import Node, is_opaque, walk
+from ipycontainer_runtime.layers.upper import is_opaque, walk
 from ipycontainer_runtime.store.blobs import BlobWriter, Stored
 from ipycontainer_runtime.store.layers import Staging
 
 __all__ = ["Change", "Packed", "changes", "write_layer"]
-
-_READ = 1 << 20
-# A hole saves room only where it is larger than the blocks that describe it.
-_SPARSE_FROM = 64 << 10
-_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_TYPES = {
-    stat.S_IFREG: REGULAR,
-    stat.S_IFDIR: FOLDER,
-    stat.S_IFLNK: SYMLINK,
-    stat.S_IFIFO: FIFO,
-    stat.S_IFCHR: CHARACTER,
-    stat.S_IFBLK: BLOCK_DEVICE,
-}
 
 
 class Packed(NamedTuple):
@@ -78,7 +53,7 @@ def write_layer(
     def pack() -> None:
         try:
             with unpacking:
-                _Packing(TarWriter(put), ownership).run(upper)
+                _pack(upper, TarWriter(put), ownership)
         finally:
             feed.end()
 
@@ -98,151 +73,20 @@ def write_layer(
     return Packed(blob.commit(), MEDIA_TYPES[compression], diff_id, unpacked.size)
 
 
-class _Packing:
-    """One upper folder on its way into an archive."""
-
-    def __init__(self, tar: TarWriter, ownership: Ownership) -> None:
-        self._tar = tar
-        self._ownership = ownership
-        # First name of each file that has several.
-        self._linked: dict[tuple[int, int], bytes] = {}
-
-    def run(self, upper: Path) -> None:
-        for node, left in walk(upper):
-            if left:
-                continue
-            if node.is_whiteout:
-                self._tar.entry(whiteout(_whiteout_of(node.path)))
-            elif node.is_folder:
-                self._folder(node)
-            elif stat.S_ISREG(node.status.st_mode):
-                self._regular(node)
-            elif not stat.S_ISSOCK(node.status.st_mode):  # no archive has a type for sockets
-                self._special(node)
-        self._tar.close()
-
-    def _entry(self, node: Node, status: os.stat_result, target: int | bytes) -> Entry:
-        uid, gid = self._ownership.from_disk(status.st_uid, status.st_gid)
-        return Entry(
-            node.path,
-            _TYPES[stat.S_IFMT(status.st_mode)],
-            stat.S_IMODE(status.st_mode),
-            uid,
-            gid,
-            status.st_mtime_ns,
-            b"",
-            0,
-            0,
-            xattrs=_xattrs(target),
-        )
-
-    def _folder(self, node: Node) -> None:
-        entry = self._entry(node, node.status, node.folder)
-        entry.name = node.path + b"/" if node.path else b"./"
-        self._tar.entry(entry)
-        if node.path and is_opaque(node.folder, self._ownership.overlay_prefix):
-            self._tar.entry(whiteout(node.path + b"/.wh..wh..opq"))
-
-    def _regular(self, node: Node) -> None:
-        try:
-            file = os.open(node.leaf, _OPEN_FILE, dir_fd=node.parent)
-        except OSError:
-            return  # gone, or swapped for a link, since its folder was listed
-        try:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode) or self._is_link(node, status):
-                return
-            entry = self._entry(node, status, file)
-            entry.size = status.st_size
-            if status.st_size > _SPARSE_FROM and status.st_blocks * 512 < status.st_size:
-                pieces = _pieces(file, status.st_size)
-                entry.stored = sum(length for _, length in pieces)
-                self._tar.entry(entry, pieces)
-            else:
-                pieces = [(0, status.st_size)]
-                entry.stored = status.st_size
-                self._tar.entry(entry)
-            for offset, length in pieces:
-                self._content(file, offset, length)
-            self._tar.end_content(entry.stored)
-        finally:
-            os.close(file)
-
-    def _is_link(self, node: Node, status: os.stat_result) -> bool:
-        """Write a hard link to a name that this file had already; False if it had none."""
-        if status.st_nlink == 1:
-            return False
-        first = self._linked.setdefault((status.st_dev, status.st_ino), node.path)
-        if first == node.path:
-            return False
-        entry = self._entry(node, status, b"")
-        entry.type, entry.link = HARD_LINK, first
-        self._tar.entry(entry)
-        return True
-
-    def _content(self, file: int, offset: int, length: int) -> None:
-        """Write exactly this piece; what a running container has cut meanwhile is zeros."""
-        while length:
-            piece = os.pread(file, min(length, _READ), offset)
-            if not piece:
-                piece = bytes(min(length, _READ))
-            self._tar.content(piece)
-            offset += len(piece)
-            length -= len(piece)
-
-    def _special(self, node: Node) -> None:
-        path = b"/proc/self/fd/%d/%s" % (node.parent, node.leaf)
-        entry = self._entry(node, node.status, path)
-        if entry.type == SYMLINK:
-            try:
-                entry.link = os.readlink(node.leaf, dir_fd=node.parent)
-            except OSError:
-                return  # gone since its folder was listed
-        elif entry.type in (CHARACTER, BLOCK_DEVICE):
-            entry.device = os.major(node.status.st_rdev), os.minor(node.status.st_rdev)
-        self._tar.entry(entry)
+def _pack(upper: Path, tar: TarWriter, ownership: Ownership) -> None:
+    packing = Packing(tar, ownership)
+    for node, left in walk(upper):
+        if left:
+            continue
+        if node.is_whiteout:
+            tar.entry(whiteout(_whiteout_of(node.path)))
+            continue
+        packing.add(node)
+        if node.is_folder and node.path and is_opaque(node.folder, ownership.overlay_prefix):
+            tar.entry(whiteout(node.path + b"/.wh..wh..opq"))
+    tar.close()
 
 
 def _whiteout_of(path: bytes) -> bytes:
     parent, slash, leaf = path.rpartition(b"/")
     return parent + slash + b".wh." + leaf
-
-
-def _xattrs(target: int | bytes) -> dict[bytes, bytes] | None:
-    if target == b"":
-        return None  # a hard link's are those of its first name
-    follow = isinstance(target, int)
-    try:
-        names = os.listxattr(target, follow_symlinks=follow)
-    except OSError:
-        return None
-    if not names:
-        return None
-    xattrs = {}
-    for name in map(os.fsencode, names):
-        # A label is the host's business (Docker leaves SELinux's out too).
-        if not name.startswith(OVERLAY_XATTRS) and name != b"security.selinux":
-            try:
-                xattrs[name] = os.getxattr(target, name, follow_symlinks=follow)
-            except OSError:
-                continue  # taken away since they were listed
-    return xattrs or None
-
-
-def _pieces(file: int, size: int) -> list[tuple[int, int]]:
-    """Return offset and length of each piece of a file that is no hole."""
-    pieces: list[tuple[int, int]] = []
-    offset = 0
-    while offset < size:
-        try:
-            start = os.lseek(file, offset, os.SEEK_DATA)
-        except OSError:
-            break  # ENXIO: nothing but a hole follows
-        offset = min(os.lseek(file, start, os.SEEK_HOLE), size)
-        if offset <= start:
-            break
-        pieces.append((start, offset - start))
-    # GNU's readers take the size from the last piece, which may be empty.
-    if not pieces or sum(pieces[-1]) < size:
-        pieces.append((size, 0))
-    return pieces

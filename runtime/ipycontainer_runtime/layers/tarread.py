@@ -39,7 +39,7 @@ _SPARSE = b"GNU.sparse."
 
 @dataclass(frozen=True)
 class Limits:
-    """What a layer may ask for before it is taken for a bomb."""
+    """What an archive may ask for before it is taken for a bomb."""
 
     entries: int = 2_000_000
     header: int = 1 << 20
@@ -104,14 +104,14 @@ class TarReader:
         """Count one more thing that the archive makes; Corrupt beyond the bound."""
         self._count += 1
         if self._count > self._limits.entries:
-            raise Corrupt(f"the layer has more than {self._limits.entries} entries")
+            raise Corrupt(f"the archive has more than {self._limits.entries} entries")
 
     def content(self, length: int | None = None) -> Iterator[memoryview]:
         """Yield the bytes stored for the last entry, or the next `length` of them, uncopied."""
         stop = 0 if length is None else self._left - length
         while self._left > stop:
             if self._position == len(self._chunk) and not self._refill():
-                raise Corrupt("the layer ends in the middle of a file: pull it again")
+                raise Corrupt("the archive ends in the middle of a file: fetch it again")
             end = min(self._position + self._left - stop, len(self._chunk))
             piece = self._view[self._position : end]
             self._left -= end - self._position
@@ -121,7 +121,7 @@ class TarReader:
     def take(self, length: int) -> bytes:
         """Return exactly `length` bytes of the last entry's content."""
         if length > self._left:
-            raise Corrupt("the layer has a sparse file whose map is cut")
+            raise Corrupt("the archive has a sparse file whose map is cut")
         self._left -= length
         return self._take(length)
 
@@ -146,7 +146,7 @@ class TarReader:
         missing = length - len(parts[0])
         while missing:
             if not self._refill():
-                raise Corrupt("the layer ends in the middle of an entry: pull it again")
+                raise Corrupt("the archive ends in the middle of an entry: fetch it again")
             part = self._chunk[:missing]
             self._position = len(part)
             parts.append(part)
@@ -159,7 +159,7 @@ class TarReader:
             self._position += step
             length -= step
             if length and not self._refill():
-                raise Corrupt("the layer ends in the middle of an entry: pull it again")
+                raise Corrupt("the archive ends in the middle of an entry: fetch it again")
 
     def _header(self) -> bytes | None:
         """Return the next header; None at the end, marked by a block of zeros or by nothing."""
@@ -178,7 +178,7 @@ class TarReader:
             self._verify(header, fields[6])
             kind, size = fields[7], _parse_number(fields[4])
             if size < 0:
-                raise Corrupt("the layer has an entry of negative size")
+                raise Corrupt("the archive has an entry of negative size")
             if kind in _EXTENSIONS:
                 self.count()
                 value = self._extension(size)
@@ -196,7 +196,7 @@ class TarReader:
     def _extension(self, size: int) -> bytes:
         if size > self._limits.header:
             raise Corrupt(
-                f"the layer has an extended header of {size} bytes,"
+                f"the archive has an extended header of {size} bytes,"
                 f" more than the {self._limits.header} it may have"
             )
         value = self._take(size)
@@ -207,7 +207,7 @@ class TarReader:
         # adler32's low half is one more than the sum of the bytes modulo 65521: a sum at C's speed.
         total = ((zlib.adler32(header) & 0xFFFF) - 1 - sum(field) + 8 * 0x20) % 65521
         if total != _parse_number(field[:7]) % 65521:
-            raise Corrupt("the layer is no tar archive: a header's checksum is wrong")
+            raise Corrupt("this is no tar archive: a header's checksum is wrong")
 
     def _number(self, field: bytes) -> int:
         # The same few modes and ids come again and again.
@@ -262,12 +262,12 @@ class TarReader:
             entry.type = REGULAR
             self._gnu_sparse(entry, header)
         elif kind not in _TYPES:
-            raise Corrupt(f"the layer has an entry of type {kind!r}, which no layer may have")
+            raise Corrupt(f"the archive has an entry of type {kind!r}")
         if entry.holes is not None:
             self._check_holes(entry)
         if entry.size > self._limits.file:
             raise Corrupt(
-                f"the layer's file {entry.name[:200]!r} has {entry.size} bytes,"
+                f"the archive's file {entry.name[:200]!r} has {entry.size} bytes,"
                 f" more than the {self._limits.file} it may have"
             )
         return entry
@@ -320,7 +320,7 @@ class TarReader:
         while lines < wanted:
             if len(blocks) * BLOCK > self._limits.header:
                 raise Corrupt(
-                    f"the layer has a sparse map of more than {self._limits.header} bytes"
+                    f"the archive has a sparse map of more than {self._limits.header} bytes"
                 )
             blocks.append(self.take(BLOCK))
             lines += blocks[-1].count(b"\n")
@@ -339,7 +339,7 @@ class TarReader:
         while more:
             if len(pieces) > self._limits.header // 24:
                 raise Corrupt(
-                    f"the layer has a sparse map of more than {self._limits.header} bytes"
+                    f"the archive has a sparse map of more than {self._limits.header} bytes"
                 )
             block = self._take(BLOCK)
             pieces += _old_pieces(block[:504])
@@ -350,11 +350,13 @@ class TarReader:
         end = stored = 0
         for offset, length in entry.holes or ():
             if offset < end or length < 0 or offset + length > entry.size:
-                raise Corrupt(f"the layer's sparse file {entry.name[:200]!r} has an impossible map")
+                raise Corrupt(
+                    f"the archive's sparse file {entry.name[:200]!r} has an impossible map"
+                )
             end = offset + length
             stored += length
         if stored > entry.stored:
-            raise Corrupt(f"the layer's sparse file {entry.name[:200]!r} has an impossible map")
+            raise Corrupt(f"the archive's sparse file {entry.name[:200]!r} has an impossible map")
 
 
 def _parse_number(field: bytes) -> int:
@@ -370,7 +372,7 @@ def _parse_number(field: bytes) -> int:
     if not text:
         return 0
     if not text.isdigit() or text.strip(b"01234567"):
-        raise Corrupt(f"the layer is no tar archive: a header has {text!r} for an octal number")
+        raise Corrupt(f"this is no tar archive: a header has {text!r} for an octal number")
     return int(text, 8)
 
 
@@ -394,17 +396,17 @@ def _parse_pax(data: bytes) -> list[tuple[bytes, bytes]]:
             end = position + _decimal(data[position:space])
             equals = data.index(b"=", space + 1, end)
             if end > len(data) or data[end - 1] != 0x0A:
-                raise Corrupt("the layer has a malformed pax header")
+                raise Corrupt("the archive has a malformed pax header")
             records.append((data[space + 1 : equals], data[equals + 1 : end - 1]))
             position = end
     except ValueError as error:
-        raise Corrupt("the layer has a malformed pax header") from error
+        raise Corrupt("the archive has a malformed pax header") from error
     return records
 
 
 def _decimal(text: bytes) -> int:
     if not text.isdigit() or len(text) > 20:
-        raise Corrupt(f"the layer has a header with {text[:40]!r} where a number is wanted")
+        raise Corrupt(f"the archive has a header with {text[:40]!r} where a number is wanted")
     return int(text)
 
 

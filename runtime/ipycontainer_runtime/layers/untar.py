@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter
 from ipycontainer_runtime.layers.beneath import Folders
@@ -57,6 +57,52 @@ class Unpacked:
     """Folders that had to be made but were not named (empty for the root)."""
 
 
+class Ground(Protocol):
+    """The seam between an archive and where it is unpacked: a new layer, or a container's files."""
+
+    @property
+    def base(self) -> bytes:
+        """The folder below the root that names in the archive start from; empty for the root."""
+        ...
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether the archive is a layer: its whiteouts count, and it alone made what is there."""
+        ...
+
+    def owner(self, entry: Entry) -> tuple[int, int]:
+        """Return the ids on disk that an entry gets."""
+        ...
+
+    def check_replaced(self, entry: Entry) -> None:
+        """Refuse, if need be, that a folder is replaced by something else, or the reverse."""
+        ...
+
+    def remove_folder(self, parent: int, leaf: bytes) -> None:
+        """Take away a folder that something else is to replace."""
+        ...
+
+
+class NewLayer(NamedTuple):
+    """The empty folder of a layer."""
+
+    ownership: Ownership
+    trash: Trash
+    base: bytes = b""
+    is_layer: bool = True
+
+    def owner(self, entry: Entry) -> tuple[int, int]:
+        """Return the archive's ids as they are on disk."""
+        return self.ownership.to_disk(entry.uid, entry.gid)
+
+    def check_replaced(self, entry: Entry) -> None:
+        """Allow it: the later entry of an archive counts."""
+
+    def remove_folder(self, parent: int, leaf: bytes) -> None:
+        """Move it to the trash, which is faster than to empty it."""
+        os.rename(leaf, self.trash.place("replaced"), src_dir_fd=parent)
+
+
 def untar(
     chunks: Iterable[bytes],
     root: Path,
@@ -71,14 +117,20 @@ def untar(
     malformed or hostile archive, Unavailable when the disk is full; what was unpacked is then the
     caller's to discard.
     """
-    _own_umask()
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        reader = TarReader(chunks, limits)
-        with _Unpacking(reader, descriptor, ownership, trash) as unpacking:
-            return unpacking.run()
+        return unpack(chunks, descriptor, ownership, NewLayer(ownership, trash), limits)
     finally:
         os.close(descriptor)
+
+
+def unpack(
+    chunks: Iterable[bytes], root: int, ownership: Ownership, ground: Ground, limits: Limits
+) -> Unpacked:
+    """Unpack an archive below the open folder `root`; thread and errors are as for `untar`."""
+    _own_umask()
+    with _Unpacking(TarReader(chunks, limits), root, ownership, ground) as unpacking:
+        return unpacking.run()
 
 
 def _own_umask() -> None:
@@ -90,12 +142,13 @@ def _own_umask() -> None:
 
 
 class _Unpacking:
-    def __init__(self, reader: TarReader, root: int, ownership: Ownership, trash: Trash) -> None:
+    def __init__(self, reader: TarReader, root: int, ownership: Ownership, ground: Ground) -> None:
         self._reader = reader
         self._ownership = ownership
-        self._trash = trash
+        self._ground = ground
         self._opaque = ownership.overlay_prefix + b"overlay.opaque"
-        self._ids = (os.geteuid(), os.getegid())
+        # What is made has these ids, unless it inherits from a folder that was there.
+        self._ids = (os.geteuid(), os.getegid()) if ground.is_layer else None
         self._result = Unpacked(implicit={b""})
         self._folders = Folders(root, self._made)
         # Set-id bits and mtime of each folder, for the end.
@@ -121,8 +174,8 @@ class _Unpacking:
             path = _clean(entry.name)
             try:
                 if path:
-                    self._unpack(entry, path)
-                elif entry.type == FOLDER:
+                    self._unpack(entry, below(self._ground.base, path))
+                elif entry.type == FOLDER and self._ground.is_layer:
                     self._attributes_of_folder(entry, b"", self._folders.root)
             except OSError as error:
                 _explain(error, entry)
@@ -132,7 +185,7 @@ class _Unpacking:
     def _unpack(self, entry: Entry, path: bytes) -> None:
         parent, _, leaf = path.rpartition(b"/")
         descriptor = self._folders.get(parent)
-        if leaf.startswith(_WHITEOUT):
+        if self._ground.is_layer and leaf.startswith(_WHITEOUT):
             self._whiteout(descriptor, leaf)
         else:
             self._makers[entry.type](entry, path, descriptor, leaf)
@@ -146,7 +199,7 @@ class _Unpacking:
         try:
             file = os.open(leaf, _CREATE, mode & 0o777, dir_fd=parent)
         except FileExistsError:
-            parent = self._clear(path, parent, leaf)
+            parent = self._clear(entry, path, parent, leaf)
             file = os.open(leaf, _CREATE, mode & 0o777, dir_fd=parent)
         try:
             if entry.holes is not None:
@@ -155,7 +208,7 @@ class _Unpacking:
                 for piece in self._reader.content():
                     _write(file, piece)
             self._result.size += entry.size
-            owner = self._ownership.to_disk(entry.uid, entry.gid)
+            owner = self._ground.owner(entry)
             if owner != self._ids:
                 os.chown(file, *owner)
             if entry.xattrs:
@@ -179,7 +232,7 @@ class _Unpacking:
         except FileExistsError:
             self._folder_over(entry, path, parent, leaf)
         else:
-            if entry.xattrs or self._ownership.to_disk(entry.uid, entry.gid) != self._ids:
+            if entry.xattrs or self._ground.owner(entry) != self._ids:
                 self._attributes_of_folder(entry, path, self._folders.get(path))
         self._late[path] = (entry.mode, entry.mtime)
 
@@ -187,17 +240,18 @@ class _Unpacking:
         """Take over a folder that is there; replace anything else."""
         status = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode):
-            parent = self._clear(path, parent, leaf)
+            self._ground.check_replaced(entry)
+            parent = self._clear(entry, path, parent, leaf)
             os.mkdir(leaf, entry.mode & 0o777, dir_fd=parent)
         descriptor = self._folders.get(path)
-        if is_whiteout(status):
+        if self._ground.is_layer and is_whiteout(status):
             # The archive took a folder away and made a new one: nothing of the old shows through.
             os.setxattr(descriptor, self._opaque, b"y")
         self._attributes_of_folder(entry, path, descriptor)
 
     def _attributes_of_folder(self, entry: Entry, path: bytes, descriptor: int) -> None:
         self._result.implicit.discard(path)
-        os.chown(descriptor, *self._ownership.to_disk(entry.uid, entry.gid))
+        os.chown(descriptor, *self._ground.owner(entry))
         os.chmod(descriptor, entry.mode & 0o777)
         if entry.xattrs:
             self._set_xattrs(entry.xattrs, descriptor)
@@ -208,12 +262,12 @@ class _Unpacking:
         try:
             os.symlink(target, leaf, dir_fd=parent)
         except FileExistsError:
-            parent = self._clear(path, parent, leaf)
+            parent = self._clear(entry, path, parent, leaf)
             os.symlink(target, leaf, dir_fd=parent)
         self._attributes_by_name(entry, parent, leaf)
 
     def _hard_link(self, entry: Entry, path: bytes, parent: int, leaf: bytes) -> None:
-        target = _clean(_checked(entry.link, entry))
+        target = below(self._ground.base, _clean(_checked(entry.link, entry)))
         if target == path:
             return
         folder, _, name = target.rpartition(b"/")
@@ -222,12 +276,13 @@ class _Unpacking:
             try:
                 os.link(name, leaf, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
             except FileExistsError:
-                parent = self._clear(path, parent, leaf)
+                parent = self._clear(entry, path, parent, leaf)
                 source = self._folders.existing(folder)
                 os.link(name, leaf, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise Corrupt(
-                f"the layer links {entry.name[:200]!r} to {entry.link[:200]!r}, which is not in it"
+                f"the archive links {entry.name[:200]!r} to {entry.link[:200]!r},"
+                " which is not in it"
             ) from error
 
     def _node(self, entry: Entry, path: bytes, parent: int, leaf: bytes) -> None:
@@ -238,13 +293,13 @@ class _Unpacking:
         try:
             os.mknod(leaf, kind | entry.mode & 0o777, number, dir_fd=parent)
         except FileExistsError:
-            parent = self._clear(path, parent, leaf)
+            parent = self._clear(entry, path, parent, leaf)
             os.mknod(leaf, kind | entry.mode & 0o777, number, dir_fd=parent)
         self._attributes_by_name(entry, parent, leaf)
 
     def _attributes_by_name(self, entry: Entry, parent: int, leaf: bytes) -> None:
         """Set what a symlink, fifo or device has; none can be opened without side effects."""
-        owner = self._ownership.to_disk(entry.uid, entry.gid)
+        owner = self._ground.owner(entry)
         if owner != self._ids:
             os.chown(leaf, *owner, dir_fd=parent, follow_symlinks=False)
         if entry.xattrs:
@@ -270,7 +325,7 @@ class _Unpacking:
             return  # aufs's own files, which mean nothing elsewhere
         hidden = leaf[len(_WHITEOUT) :]
         if hidden in (b"", b".", b".."):
-            raise Corrupt(f"the layer has the whiteout {leaf!r}, which hides no name")
+            raise Corrupt(f"the archive has the whiteout {leaf!r}, which hides no name")
         try:
             os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=parent)
         except FileExistsError:
@@ -283,15 +338,16 @@ class _Unpacking:
                 finally:
                     os.close(folder)
 
-    def _clear(self, path: bytes, parent: int, leaf: bytes) -> int:
-        """Take away what an earlier entry of this archive made under the same name.
+    def _clear(self, entry: Entry, path: bytes, parent: int, leaf: bytes) -> int:
+        """Take away what is there under the same name.
 
         Returns the parent's descriptor, which may be another afterwards.
         """
         try:
             os.unlink(leaf, dir_fd=parent)
         except IsADirectoryError:
-            os.rename(leaf, self._trash.place("replaced"), src_dir_fd=parent)
+            self._ground.check_replaced(entry)
+            self._ground.remove_folder(parent, leaf)
             below = path + b"/"
             for gone in [p for p in self._late if p == path or p.startswith(below)]:
                 del self._late[gone]
@@ -303,8 +359,13 @@ class _Unpacking:
 
     def _finish_folders(self) -> None:
         for path, (mode, mtime) in self._late.items():
-            descriptor = self._folders.existing(path)
-            if mode & _SET_ID:
+            try:
+                descriptor = self._folders.existing(path)
+            except OSError:
+                if self._ground.is_layer:
+                    raise
+                continue  # a container has taken it away meanwhile
+            if mode & _SET_ID or not self._ground.is_layer:
                 os.chmod(descriptor, mode)
             os.utime(descriptor, ns=(mtime, mtime))
 
@@ -317,20 +378,25 @@ def _clean(name: bytes) -> bytes:
     if b"//" in name or b"/." in name or name.startswith(b".") or b"\0" in name:
         parts = [part for part in name.split(b"/") if part not in (b"", b".")]
         if b".." in parts or b"\0" in name:
-            raise Corrupt(f"the layer has the path {name[:200]!r}, which leads out of the image")
+            raise Corrupt(f"the archive has the path {name[:200]!r}, which leads out of its root")
         name = b"/".join(parts)
     return name
 
 
 def _checked(link: bytes, entry: Entry) -> bytes:
     if not link or b"\0" in link:
-        raise Corrupt(f"the layer has the link {entry.name[:200]!r} without a target")
+        raise Corrupt(f"the archive has the link {entry.name[:200]!r} without a target")
     return link
 
 
 def is_whiteout(status: os.stat_result) -> bool:
     """Tell whether this is overlay's mark of a name that was taken away."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def below(folder: bytes, path: bytes) -> bytes:
+    """Return a path below a folder of the root; either may be empty."""
+    return folder + b"/" + path if folder and path else folder or path
 
 
 def _write(file: int, piece: memoryview) -> None:

@@ -42,13 +42,14 @@ class Node:
         return is_whiteout(self.status)
 
 
-def walk(upper: Path) -> Iterator[tuple[Node, bool]]:
+def walk(top: Path | int, path: bytes = b"") -> Iterator[tuple[Node, bool]]:
     """Yield each node as (node, False) in order of its path, and each folder again when it is left.
 
-    The second time it is (node, True). The root comes first and last, with an empty path.
+    The second time it is (node, True). `top`, a folder or its descriptor, which stays the caller's,
+    comes first and last, with `path`; what is in it has paths below that.
     """
-    root = os.open(upper, OPEN_FOLDER)
-    node = Node(b"", b".", root, os.fstat(root), root)
+    root = os.open(top, OPEN_FOLDER) if isinstance(top, Path) else os.dup(top)
+    node = Node(path, b".", root, os.fstat(root), root)
     stack = [(node, iter(_names(root)))]
     try:
         yield node, False
@@ -76,9 +77,14 @@ def _names(folder: int) -> list[bytes]:
     return sorted(map(os.fsencode, os.listdir(folder)))
 
 
+def below(folder: bytes, leaf: bytes) -> bytes:
+    """Return the path of a name in a folder; the root may be `/`, or empty."""
+    return folder + leaf if folder in (b"", b"/") else folder + b"/" + leaf
+
+
 def _child(folder: Node, leaf: bytes) -> Node | None:
     """Return the node of this name; None where it has just gone."""
-    path = folder.path + b"/" + leaf if folder.path else leaf
+    path = below(folder.path, leaf)
     if len(path) >= _PATH_MAX:
         raise InvalidParameter(
             f"the container has folders nested beyond {_PATH_MAX - 1} bytes of path, at"

@@ -1,0 +1,287 @@
+"""Files out of containers and into them: a path's archive, export, an archive's unpacking.
+
+All of it is done by a thread in a view of the container's files (layers/view.py). A container that
+does not run is held by its lock meanwhile, since its root must not be mounted a second time.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple
+
+from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.mounts import BindPoint, points
+from ipycontainer_runtime.engine.spec import file_mounts
+from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound, Unavailable
+from ipycontainer_runtime.launch.root import LaunchError
+from ipycontainer_runtime.launch.user import find_user
+from ipycontainer_runtime.layers.compression import inflate
+from ipycontainer_runtime.layers.copying import (
+    CopyIn,
+    PathStat,
+    absolute,
+    path_stat,
+    read_archive,
+    write_archive,
+    write_export,
+)
+from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
+from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.layers.view import Source, View
+
+Put = Callable[[bytes], None]
+
+
+class Extraction(NamedTuple):
+    """What a client asks of an archive that it sends."""
+
+    path: str
+    keep_kinds: bool = False
+    """Whether a folder may not become something else, nor something else a folder."""
+    copy_ids: bool = False
+    """Whether the files are to belong to the container's user."""
+
+
+class Outgoing:
+    """An archive that is being written; `stat` describes the path it was asked of."""
+
+    def __init__(self, feed: Feed, work: Work, stat: PathStat | None) -> None:
+        self.stat = stat
+        self._chunks = iter(feed)
+        self._work = work
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the archive; raises what went wrong in the middle."""
+        while chunk := await asyncio.to_thread(next, self._chunks, b""):
+            yield chunk
+        await asyncio.to_thread(self._work.result)
+
+
+class Incoming:
+    """An archive on its way into a container."""
+
+    def __init__(self, feed: Feed, work: Work) -> None:
+        self._feed = feed
+        self._work = work
+
+    async def put(self, chunk: bytes) -> None:
+        """Hand on the next bytes as they came; once the unpacking has failed they are let go."""
+        with contextlib.suppress(Stopped):
+            await asyncio.to_thread(self._feed.put, chunk)
+
+    async def result(self) -> None:
+        """Say that all was put and wait until it is unpacked; raises what went wrong."""
+        self._feed.end()
+        await asyncio.to_thread(self._work.result)
+
+
+class Archives:
+    """The copies of one engine."""
+
+    def __init__(
+        self, *, containers: Containers, snapshotter: Snapshotter, ownership: Ownership
+    ) -> None:
+        self._containers = containers
+        self._snapshotter = snapshotter
+        self._ownership = ownership
+
+    async def stat(self, reference: str, path: str) -> PathStat:
+        """Return what a path of a container is; NotFound when it is not there."""
+        container = self._containers.get(reference)
+        described: Future[PathStat] = Future()
+
+        def look(view: View) -> None:
+            at = absolute(path)
+            with _found(reference, path), view.find(at) as found:
+                described.set_result(path_stat(view, at, found, rfc3339))
+
+        async with self._source(container) as source:
+            await _finished(Work("stat", lambda: _in_view(source, look)))
+        return described.result()
+
+    @contextlib.asynccontextmanager
+    async def read(self, reference: str, path: str) -> AsyncIterator[Outgoing]:
+        """Give the archive of a path; NotFound when it is not there."""
+        container = self._containers.get(reference)
+        described: Future[PathStat | None] = Future()
+
+        def pack(view: View, put: Put) -> None:
+            at = absolute(path)
+            with _found(reference, path), view.find(at) as found:
+                stat = path_stat(view, at, found, rfc3339)
+                described.set_result(stat)
+                write_archive(found, stat.name, self._ownership, put)
+
+        async with self._source(container) as source, _outgoing(source, pack, described) as out:
+            self._containers.publish(container, "archive-path")
+            yield out
+
+    @contextlib.asynccontextmanager
+    async def export(self, reference: str) -> AsyncIterator[Outgoing]:
+        """Give the archive of a container's whole root, without what is mounted in it."""
+        container = self._containers.get(reference)
+        described: Future[PathStat | None] = Future()
+
+        def pack(view: View, put: Put) -> None:
+            described.set_result(None)
+            write_export(view, self._ownership, put)
+
+        async with self._source(container, mounted=False) as source:
+            async with _outgoing(source, pack, described) as out:
+                self._containers.publish(container, "export")
+                yield out
+
+    @contextlib.asynccontextmanager
+    async def write(self, reference: str, asked: Extraction) -> AsyncIterator[Incoming]:
+        """Take an archive, plain or compressed, and unpack it into a folder of a container.
+
+        Whatever goes wrong, also before the first byte, is raised by the result: a client reads no
+        answer before it has sent everything.
+        """
+        container = self._containers.get(reference)
+        feed = Feed()
+
+        def unpack(view: View) -> None:
+            try:
+                with _found(reference, asked.path):
+                    self._unpack(view, container, asked, feed)
+            finally:
+                feed.stop()
+
+        async with self._source(container) as source:
+            work = Work("untar", lambda: _in_view(source, unpack))
+            try:
+                yield Incoming(feed, work)
+                self._containers.publish(container, "extract-to-dir")
+            finally:
+                feed.stop()
+                await asyncio.to_thread(work.join)
+
+    def _unpack(self, view: View, container: Container, asked: Extraction, feed: Feed) -> None:
+        user = container.record.config.user
+        owner = find_user(user, root=view.at)[:2] if asked.copy_ids and user else None
+        read_archive(
+            view,
+            CopyIn(absolute(asked.path), asked.keep_kinds, owner),
+            self._ownership,
+            inflate(feed),
+            readonly=container.record.host_config.readonly_rootfs,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _source(self, container: Container, *, mounted: bool = True) -> AsyncIterator[Source]:
+        """Give what a container's view is made of; it does not start or go meanwhile.
+
+        One that runs may end: what it had mounted is kept by its namespace's descriptor.
+        """
+        namespace = await _namespace(container)
+        if namespace is not None:
+            try:
+                yield self._made_of(container, namespace, mounted)
+            finally:
+                os.close(namespace)
+            return
+        async with container.lock:
+            if container.removing:
+                raise NotFound(f"No such container: {container.id}")
+            namespace = await _namespace(container)
+            try:
+                yield self._made_of(container, namespace, mounted)
+            finally:
+                if namespace is not None:
+                    os.close(namespace)
+
+    def _made_of(self, container: Container, namespace: int | None, mounted: bool) -> Source:
+        record, folder = container.record, Path(container.folder)
+        mounts = []
+        if mounted:
+            files = file_mounts(container.folder, record.host_config)
+            mounts = [mount for mount in files if os.path.exists(mount.source)]
+            asked = points(record.host_config)
+            mounts += [point.mount() for point in asked if isinstance(point, BindPoint)]
+        rootfs = self._snapshotter.mounts(
+            folder, record.chain, transient=record.host_config.auto_remove
+        )
+        return Source(folder / "rootfs", rootfs, mounts, namespace)
+
+
+async def _namespace(container: Container) -> int | None:
+    """Open a running container's mount namespace; None when it does not run."""
+    shim, pid = container.shim, container.state.pid
+    if shim is None or not container.state.running:
+        return None
+    try:
+        namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # it has ended, and the news is on its way
+    try:
+        # What has not ended after the open was not another process at the open.
+        if (await shim.status()).pid == pid and container.state.pid == pid:
+            return namespace
+    except Unavailable:
+        pass  # its shim has gone, and it with that
+    os.close(namespace)
+    return None
+
+
+@contextlib.asynccontextmanager
+async def _outgoing(
+    source: Source, pack: Callable[[View, Put], None], described: "Future[PathStat | None]"
+) -> AsyncIterator[Outgoing]:
+    """Run `pack` on a thread; give its archive once it has described what it packs."""
+    feed = Feed()
+
+    def run() -> None:
+        try:
+            _in_view(source, lambda view: pack(view, feed.put))
+        except BaseException as error:
+            if not described.done():
+                described.set_exception(error)
+            raise
+        finally:
+            feed.end()
+
+    work = Work("tar", run)
+    try:
+        yield Outgoing(feed, work, await asyncio.wrap_future(described))
+    finally:
+        feed.stop()
+        await asyncio.to_thread(work.join)
+
+
+async def _finished(work: Work) -> None:
+    """Wait for a thread's end, also when nobody waits for its result any more."""
+    try:
+        await asyncio.to_thread(work.result)
+    finally:
+        await asyncio.to_thread(work.join)
+
+
+def _in_view(source: Source, function: Callable[[View], None]) -> None:
+    """Call `function` with a view; errors of the kernel and the launcher become ours."""
+    try:
+        with View(source) as view:
+            function(view)
+    except LaunchError as error:
+        raise InvalidParameter(str(error)) from error
+    except Corrupt as error:  # sent by the client, so its error
+        raise InvalidParameter(str(error)) from error
+    except OSError as error:
+        raise Unavailable(f"cannot reach the container's files: {error}") from error
+
+
+@contextlib.contextmanager
+def _found(reference: str, path: str) -> Iterator[None]:
+    """Say of a path that is not there what Docker says."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"Could not find the file {path} in container {reference}") from error
+    except NotADirectoryError as error:
+        raise InvalidParameter(f"{path} in container {reference} is not a directory") from error
