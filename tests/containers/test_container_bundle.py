@@ -9,11 +9,14 @@ import pytest
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.create import check_host, complete
 from ipycontainer_runtime.engine.hostfiles import write_host_files
+from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.security import security
 from ipycontainer_runtime.engine.spec import build_spec, environment
 from ipycontainer_runtime.oci.runtime import Mount, Spec
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.records import Config, HostConfig, Record
+
+PATHS = Paths(Path("/no/root"), Path("/no/run"))
 
 
 def record(host: dict[str, Any] | None = None, **config: Any) -> Record:
@@ -28,7 +31,7 @@ def record(host: dict[str, Any] | None = None, **config: Any) -> Record:
         config=msgspec.convert({"Cmd": ["true"], **config}, Config),
         host_config=msgspec.convert(host or {}, HostConfig),
     )
-    check_host(made.host_config, Paths(Path("/no/root"), Path("/no/run")))
+    check_host(made.host_config, PATHS)
     complete(made.config, made.host_config, made.id)
     return made
 
@@ -39,6 +42,7 @@ def bundle(made: Record, *, rootless: bool = False) -> Spec:
         made,
         folder="/c",
         rootfs=[root],
+        placed=place(made.host_config, PATHS),
         security=security(made.host_config),
         seccomp="/f.bpf",
         cgroups=Cgroups(),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ipycontainer_runtime.engine.mounts import check_mounts
+from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.resources import check_limits
 from ipycontainer_runtime.engine.security import check_security
 from ipycontainer_runtime.engine.signals import signal_number
@@ -180,7 +180,7 @@ def check_host(host: HostConfig, paths: Paths) -> None:
             raise InvalidParameter(f"bad format for add-host: {entry!r}: NAME:ADDRESS is wanted")
     check_limits(host)
     check_security(host)
-    check_mounts(host, paths)
+    place(host, paths)
 
 
 def _check_log_options(log: LogConfig) -> None:

@@ -48,7 +48,8 @@ class Engine:
         self._make_use_cases()
 
     def _open_stores(self) -> None:
-        root = self.paths.root
+        # The launcher follows no symlink to what it mounts from here.
+        root = self.paths.root.resolve()
         self.blobs = BlobStore(root)
         self.image_store = ImageStore(root, self.blobs)
         self._loop = asyncio.get_running_loop()
@@ -82,6 +83,7 @@ class Engine:
             execs=self.execs,
             seccomp=filters.path,
             cgroups=self.cgroups,
+            paths=self.paths,
             rootless=self.rootless,
         )
         self.logs = Logs(containers=self.containers)

@@ -20,12 +20,14 @@ from ipycontainer_runtime.engine.container import Container, Ended
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
 from ipycontainer_runtime.engine.hostfiles import write_host_files
+from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.security import security
 from ipycontainer_runtime.engine.signals import signal_number
 from ipycontainer_runtime.engine.spec import build_spec
 from ipycontainer_runtime.engine.times import parse_rfc3339, rfc3339
 from ipycontainer_runtime.errors import Conflict, ContainerError, NotFound, StartFailed, Unavailable
 from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.shim.messages import (
     Detached,
@@ -62,6 +64,7 @@ class Lifecycle:
         execs: Execs,
         seccomp: FilterPath,
         cgroups: Cgroups,
+        paths: Paths,
         rootless: bool,
     ) -> None:
         self._containers = containers
@@ -70,6 +73,7 @@ class Lifecycle:
         self._activity = activity
         self._seccomp = seccomp
         self._cgroups = cgroups
+        self._paths = paths
         self._rootless = rootless
         self._execs = execs
         self._unsaved: dict[str, Container] = {}
@@ -130,6 +134,7 @@ class Lifecycle:
             rootfs=self._snapshotter.mounts(
                 Path(folder), record.chain, transient=record.host_config.auto_remove
             ),
+            placed=place(record.host_config, self._paths),
             security=allowed,
             seccomp=self._seccomp(allowed),
             cgroups=self._cgroups,

@@ -5,6 +5,7 @@ Named volumes come with volumes; until then a bind's source is an absolute path.
 
 import os
 import posixpath
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
@@ -29,9 +30,9 @@ class BindPoint(NamedTuple):
     propagation: str
 
     def mount(self) -> Mount:
-        """Return what the launcher mounts."""
+        """Return what the launcher mounts: the source as its symlinks lead now."""
         options = ("rbind", self.propagation, *(() if self.writable else ("ro",)))
-        return Mount("bind", self.source, self.destination, options)
+        return Mount("bind", os.path.realpath(self.source), self.destination, options)
 
 
 class TmpfsPoint(NamedTuple):
@@ -45,6 +46,14 @@ class TmpfsPoint(NamedTuple):
         flags = [flag for flag in _TMPFS_FLAGS if flag[2:] not in self.options]
         given = [option for option in self.options if option != "exec"]
         return Mount("tmpfs", "tmpfs", self.destination, (*flags, *given))
+
+
+class Placed(NamedTuple):
+    """What the launcher makes of a container's mounts."""
+
+    mounts: list[Mount]
+    hidden: list[str]
+    """Paths of the container that would show the engine's own folders."""
 
 
 def points(host: HostConfig) -> list[BindPoint | TmpfsPoint]:
@@ -61,32 +70,71 @@ def points(host: HostConfig) -> list[BindPoint | TmpfsPoint]:
     return sorted(found, key=lambda point: point.destination.count("/"))
 
 
-def check_mounts(host: HostConfig, paths: Paths) -> None:
-    """Refuse mounts that cannot be, and make a bind's missing source as Docker does."""
+def place(host: HostConfig, paths: Paths) -> Placed:
+    """Return what is to be mounted, every source looked at as it is now.
+
+    Called at creation, so that a mount that cannot be is refused, and at each start, before which
+    a source may have become another. A bind's missing source is made, as Docker does.
+    """
+    placed = Placed([], [])
+    if not (asked := points(host)):
+        return placed
     given_as_bind = {bind.partition(":")[0] for bind in host.binds or ()}
-    for point in points(host):
-        if isinstance(point, TmpfsPoint):
-            continue
-        _refuse_own(point.source, paths)
-        if os.path.lexists(point.source):
-            continue
-        if point.source not in given_as_bind:
-            raise InvalidParameter(
-                f'invalid mount config for type "bind": bind source path does not exist: '
-                f"{point.source}"
-            )
-        os.makedirs(point.source)
+    own = [os.path.realpath(folder) for folder in paths]
+    for point in asked:
+        mount = point.mount()
+        placed.mounts.append(mount)
+        if isinstance(point, BindPoint):
+            _refuse_own(point.source, mount.source, own)
+            _exist(point.source, mount.source, make=point.source in given_as_bind)
+            placed.hidden.extend(_within(mount, own))
+    return placed
 
 
-def _refuse_own(source: str, paths: Paths) -> None:
+def _exist(source: str, real: str, *, make: bool) -> None:
+    if os.path.lexists(real):
+        return
+    if os.path.lexists(source):
+        raise InvalidParameter(
+            f"bind source {source} is a symbolic link to {real}, which does not exist: "
+            "make it, or mount another folder"
+        )
+    if not make:
+        raise InvalidParameter(
+            f'invalid mount config for type "bind": bind source path does not exist: {source}'
+        )
+    try:
+        os.makedirs(real)
+    except OSError as error:
+        raise InvalidParameter(
+            f"error while creating mount source path '{source}': {error.strerror}: "
+            "make it, or mount another folder"
+        ) from error
+
+
+def _refuse_own(source: str, real: str, own: Sequence[str]) -> None:
     """A container that writes the engine's own files would own the engine."""
-    real = os.path.realpath(source)
-    for own in (os.path.realpath(paths.root), os.path.realpath(paths.run)):
-        if os.path.commonpath([real, own]) == own:
+    for folder in own:
+        if os.path.commonpath([real, folder]) == folder:
             raise InvalidParameter(
-                f"bind source {source} belongs to the engine, which keeps {own} to itself: "
+                f"bind source {source} belongs to the engine, which keeps {folder} to itself: "
                 "mount another folder"
             )
+
+
+def _within(mount: Mount, own: Sequence[str]) -> list[str]:
+    """Return where the engine's folders would show in a bind of a folder above them.
+
+    `-v /:/host` and `-v $HOME:/work` are what people do, so they are not refused; nor could what
+    they show be less than the engine's files unless these are hidden. Read-only would not do: the
+    engine's socket takes connections there, and its layers hold what other containers keep secret.
+    """
+    above = mount.source.rstrip("/") + "/"
+    return [
+        posixpath.join(mount.destination, folder[len(above) :])
+        for folder in own
+        if folder.startswith(above)
+    ]
 
 
 def _destination(path: str, written: str) -> str:

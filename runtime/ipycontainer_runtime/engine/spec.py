@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Sequence
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
-from ipycontainer_runtime.engine.mounts import points
+from ipycontainer_runtime.engine.mounts import Placed
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.security import Security
 from ipycontainer_runtime.oci.runtime import Capabilities, Linux, Mount, Process, Rlimit, Spec
@@ -44,6 +44,7 @@ def build_spec(
     *,
     folder: str,
     rootfs: Sequence[Mount],
+    placed: Placed,
     security: Security,
     seccomp: str | None,
     cgroups: Cgroups,
@@ -52,13 +53,13 @@ def build_spec(
     """Return the bundle of a container.
 
     `folder` is the container's own, with HOST_FILES in it; `rootfs` is what the snapshotter gave;
-    `seccomp` is the path of the compiled filter, None for none.
+    `placed` is what a person mounts; `seccomp` is the path of the compiled filter, None for none.
     """
     config, host = record.config, record.host_config
     hosts_network = host.network_mode == "host"
     mounts = _system_mounts(host, cgroups, rootless=rootless and hosts_network)
     mounts += file_mounts(folder, host)
-    mounts += [point.mount() for point in points(host)]
+    mounts += placed.mounts
     root = f"{folder}/rootfs"
     return {
         "ociVersion": "1.2.0",
@@ -67,7 +68,7 @@ def build_spec(
         "hostname": config.hostname,
         "domainname": config.domainname,
         "mounts": [mount.to_spec() for mount in mounts],
-        "linux": _linux(host, cgroups, hosts_network),
+        "linux": _linux(host, cgroups, placed.hidden),
         "ipycontainer": {
             "rootfs": [mount.to_spec() for mount in rootfs],
             "rootfs_path": root,
@@ -146,12 +147,12 @@ def _rlimits(host: HostConfig) -> list[Rlimit]:
     ]
 
 
-def _linux(host: HostConfig, cgroups: Cgroups, hosts_network: bool) -> Linux:
-    kinds = [kind for kind in NAMESPACES if kind != "network" or not hosts_network]
+def _linux(host: HostConfig, cgroups: Cgroups, hidden: Sequence[str]) -> Linux:
+    kinds = [kind for kind in NAMESPACES if kind != "network" or host.network_mode != "host"]
     return {
         "namespaces": [{"type": kind} for kind in kinds],
         "resources": limits(host),
         "sysctl": host.sysctls or {},
-        "maskedPaths": host.masked_paths or [],
+        "maskedPaths": [*(host.masked_paths or ()), *hidden],
         "readonlyPaths": [*cgroups.readonly, *(host.readonly_paths or ())],
     }

@@ -27,6 +27,7 @@ from ipycontainer_runtime.launch.syscalls import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_NODEV,
+    RESOLVE_NO_SYMLINKS,
     SIOCGIFFLAGS,
     SIOCSIFFLAGS,
     TIOCGPTPEER,
@@ -182,7 +183,7 @@ class Filesystem(NamedTuple):
 
 
 class Bind(NamedTuple):
-    """Show a file or folder of the host at `target`."""
+    """Show a file or folder of the host at `target`; `source` is a path without symlinks."""
 
     source: str
     target: str
@@ -192,11 +193,25 @@ class Bind(NamedTuple):
 
     def do(self, root: Root) -> None:
         """Clone the mount that `source` is on, set its attributes, attach it."""
-        tree = open_tree(AT_FDCWD, self.source, AT_RECURSIVE if self.recursive else 0)
+        source = self._open()
+        tree = open_tree(source, "", AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0))
+        os.close(source)
         if self.attributes or self.propagation:
             mount_setattr(tree, self.attributes, self.propagation, self.recursive)
         folder = stat.S_ISDIR(os.fstat(tree).st_mode)
         root.attach(tree, root.target(self.target, folder))
+
+    def _open(self) -> int:
+        # Whoever may write a folder above it could put a symlink here after the engine has looked.
+        try:
+            return openat2(AT_FDCWD, self.source, os.O_PATH, RESOLVE_NO_SYMLINKS)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise LaunchError(
+                f"the source of a bind mount became a symbolic link just now: {self.source}; "
+                "start the container again"
+            ) from error
 
 
 class Device(NamedTuple):

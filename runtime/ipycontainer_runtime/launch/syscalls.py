@@ -56,6 +56,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
 RESOLVE_IN_ROOT = 0x10
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
 SECCOMP_MODE_FILTER = 2
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
@@ -184,9 +185,12 @@ def open_tree(directory: int, path: str, flags: int = 0) -> int:
     return _check(_open_tree(directory, _text(path), flags))
 
 
-def openat2(directory: int, path: str, flags: int) -> int:
-    """Open `path` as if `directory` were `/`: no symlink and no `..` leads out of it."""
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+def openat2(
+    directory: int, path: str, flags: int, resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+) -> int:
+    """Open `path` as if `directory` were `/`, unless `resolve` says otherwise: no symlink and no
+    `..` leads out of it."""
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve)
     return _check(_openat2(directory, _text(path), how, len(how)))
 
 
