@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 from calls import begin, call, create, ended, remove, start, state
@@ -290,3 +291,31 @@ def test_a_removal_that_meets_a_start_ends_what_was_started(
         assert removed.result().status == 204
         assert started.result().status in (204, 404, 409)
         assert call(shared_engine, "GET", f"/containers/{container}/json").status == 404
+
+
+@pytest.mark.parametrize("name", ["UPPER", "host@sha256:0000", "a//b", "x@md5:00"])
+def test_a_name_that_no_image_can_have_is_400_as_it_was_written(
+    shared_engine: Engine, name: str
+) -> None:
+    # A client that is told 404 announces that it pulls the image.
+    repository, _, digest = name.partition("@")  # docker-py sends a digest as a tag
+    for method, path, body in (
+        ("POST", "/containers/create", {"Image": name}),
+        ("GET", f"/images/{quote(name)}/json", None),
+        ("POST", f"/images/create?fromImage={quote(repository)}&tag={digest}", None),
+    ):
+        reply = call(shared_engine, method, path, body)
+        assert reply.status == 400, reply.body
+        assert reply.message.startswith("invalid reference format: ")
+        assert name in reply.message
+
+
+def test_a_digest_that_no_capture_has_is_refused_and_captures_nothing(
+    shared_engine: Engine,
+) -> None:
+    # Fails where `host@sha256:…` names whatever is captured then.
+    name = f"host@sha256:{64 * '0'}"
+    reply = call(shared_engine, "POST", f"/images/create?fromImage={name}")
+    assert reply.status == 400
+    assert f"{name} is not here" in reply.message
+    assert call(shared_engine, "GET", f"/images/{name}/json").status == 404

@@ -4,7 +4,6 @@ from contextlib import aclosing
 
 from ipycontainer_runtime.api.base import EngineHandler
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
-from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.oci.reference import Reference
 
 AUTH = "X-Registry-Auth"
@@ -51,7 +50,8 @@ class Create(EngineHandler):
         if not name:
             raise InvalidParameter("the query names no image: fromImage=NAME is wanted")
         if tag:
-            return f"{name}@{tag}" if digests.is_digest(tag) else f"{name}:{tag}"
+            # Only a digest has a colon; one that is malformed is named as it was written.
+            return f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
         reference = Reference.parse(name, default_tag=None)
         if not reference.suffix:
             raise NotImplementedHere(

@@ -12,6 +12,7 @@ from ipycontainer_runtime.engine import progress
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.progress import Pace, Progress, Say
 from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.layers import apply as applying
 from ipycontainer_runtime.layers.compression import GZIP, compressor
 from ipycontainer_runtime.layers.ownership import Ownership
@@ -54,9 +55,14 @@ class Captures:
     ) -> AsyncGenerator[Progress, None]:
         """Make an image of the environment of `python` and name it; yield progress messages.
 
-        Takes seconds. Raises InvalidParameter when `python` is no interpreter; an abandoned or
-        failed capture leaves nothing behind.
+        Takes seconds. Raises InvalidParameter when `python` is no interpreter, or for a name with a
+        digest; an abandoned or failed capture leaves nothing behind.
         """
+        if reference.digest:
+            raise InvalidParameter(
+                f"{reference.familiar} is not here, and no capture can be asked for by its digest, "
+                f"which it gets when it is made: use {reference.familiar_name} alone"
+            )
         return progress.told(functools.partial(self._capture, reference, python or self._python))
 
     async def _capture(self, reference: Reference, python: str, say: Say) -> None:
