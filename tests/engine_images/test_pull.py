@@ -12,7 +12,7 @@ import pytest
 from imageroom import Room
 
 from ipycontainer_runtime.errors import ContainerError, Corrupt, InvalidParameter, NotFound
-from ipycontainer_runtime.registry import blobs
+from ipycontainer_runtime.registry import retry
 from support import made
 from support.made import ARCHITECTURE, OTHER, image, index, tar
 from support.registry import Registry
@@ -257,7 +257,7 @@ def test_a_failure_keeps_what_another_image_needs(room: Room, server: Scripted) 
 def test_a_cut_connection_does_not_fail_a_pull(
     room: Room, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blobs, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
     wanted = image(tar({"big": random.Random(3).randbytes(2_000_000)}))
     name = server.serve(wanted, "x")
     content = wanted.blobs[wanted.layer_digests[0]]

@@ -12,7 +12,7 @@ from ipycontainer_runtime.registry.client import Call, Registry
 from ipycontainer_runtime.registry.credentials import Login
 from ipycontainer_runtime.registry.errors import RegistryError
 from ipycontainer_runtime.registry.hosts import endpoint
-from support.scripted import Answer, Scripted, Seen, scripted_registry
+from support.scripted import Answer, Scripted, Seen, in_turn, scripted_registry
 
 LOGIN = Login("me", "s3cret")
 BASIC = "Basic " + base64.b64encode(b"me:s3cret").decode()
@@ -68,6 +68,15 @@ def test_an_anonymous_token_is_fetched_once_and_kept(server: Scripted, name: str
     assert "scope=repository%3Ax%3Apull&service=a+service" in asked.path
     assert "delete" not in asked.path
     assert "Authorization" not in asked.headers
+
+
+def test_a_token_service_that_is_busy_is_asked_again(server: Scripted) -> None:
+    guard(server, "Bearer t0ken", challenge(f"{server.url}/token"))
+    busy = Answer(b"", 503, {"Retry-After": "0"})
+    server.on("/token", in_turn(lambda _: busy, lambda _: token("token")))
+    with Registry(server.address) as registry:
+        assert registry.fetch(MANIFEST, 100)[0] == b"{}"
+    assert len(server.asked("/token")) == 2
 
 
 def test_a_login_goes_to_the_token_service_and_not_to_the_registry(server: Scripted) -> None:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import pytest
 
 from ipycontainer_runtime.errors import Corrupt, Unavailable
-from ipycontainer_runtime.registry import blobs
+from ipycontainer_runtime.registry import retry
 from ipycontainer_runtime.registry.blobs import Abandoned, Download
 from ipycontainer_runtime.registry.client import Registry
 from ipycontainer_runtime.registry.errors import RegistryError
 from support.made import digest
-from support.scripted import Answer, Scripted, Seen, ranged
+from support.scripted import Answer, Scripted, Seen, in_turn, ranged
 
 CONTENT = random.Random(7).randbytes(3_000_000)
 
@@ -29,13 +29,7 @@ BLOB = Blob(digest(CONTENT), len(CONTENT))
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blobs, "FIRST_PAUSE", 0.001)
-
-
-def in_turn(*scripts: Callable[[Seen], Answer]) -> Callable[[Seen], Answer]:
-    """Use each script once, and the last one from then on."""
-    left = list(scripts)
-    return lambda seen: (left.pop(0) if len(left) > 1 else left[0])(seen)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
 
 
 def cut(after: int) -> Callable[[Seen], Answer]:
@@ -101,6 +95,15 @@ def test_a_connection_that_always_breaks_is_given_up_by_name(server: Scripted) -
 def test_a_busy_registry_is_asked_again(server: Scripted) -> None:
     busy = Answer(b"", 503)
     assert fetch(server, in_turn(lambda _: busy, lambda _: Answer(b"", 429), whole)) == CONTENT
+
+
+def test_a_registry_says_when_to_ask_again(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Waits for ever where the registry is not heard.
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 1e6)
+    now = Answer(b"", 429, {"Retry-After": "0"})
+    assert fetch(server, in_turn(lambda _: now, whole)) == CONTENT
 
 
 def test_a_missing_blob_is_not_asked_for_again(server: Scripted) -> None:

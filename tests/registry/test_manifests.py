@@ -1,16 +1,19 @@
 """What a tag means: platforms, formats, and registries that lie about them."""
 
 import json
+import socket
+from email.utils import formatdate
 
 import pytest
 
 from ipycontainer_runtime.errors import Corrupt, NotFound
 from ipycontainer_runtime.oci.platform import Platform
-from ipycontainer_runtime.registry import manifests
+from ipycontainer_runtime.registry import manifests, retry
 from ipycontainer_runtime.registry.client import Registry
+from ipycontainer_runtime.registry.errors import Lost, RegistryError
 from ipycontainer_runtime.registry.manifests import Resolved
 from support.made import ARCHITECTURE, INDEX, OTHER, Image, image, index, put_manifest, tar
-from support.scripted import Answer, Scripted
+from support.scripted import Answer, Scripted, in_turn
 
 HERE = Platform(ARCHITECTURE, "linux")
 LAYER = tar({"file": b"content"})
@@ -140,3 +143,69 @@ def test_an_oci_manifest_without_any_media_type_is_taken(server: Scripted) -> No
     made.digest = put_manifest(made, document, "text/plain")
     server.serve(made, "x")
     assert resolve(server).chosen.media_type == "application/vnd.oci.image.manifest.v1+json"
+
+
+@pytest.fixture
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
+
+
+@pytest.mark.usefixtures("_short_pauses")
+@pytest.mark.parametrize(
+    "failure",
+    [Answer(b"", 503), Answer(b"", 429), Answer(b"", 500), Answer(b"x" * 5000, cut_after=1000)],
+)
+def test_a_manifest_is_asked_for_again(server: Scripted, failure: Answer) -> None:
+    made = image(LAYER)
+    server.serve(made, "x")
+    content, media_type = made.manifests[made.digest]
+    good = Answer(content, headers={"Content-Type": media_type})
+    server.on("/v2/x/manifests/latest", in_turn(*[lambda _: failure] * 2, lambda _: good))
+    assert resolve(server).chosen.digest == made.digest
+    assert len(server.asked("/manifests/")) == 3
+
+
+@pytest.mark.usefixtures("_short_pauses")
+def test_a_registry_that_stays_busy_is_given_up(server: Scripted) -> None:
+    server.on("/v2/x/manifests/", Answer(b"", 503))
+    with pytest.raises(RegistryError, match=f"{server.address} answered with HTTP status 503"):
+        resolve(server)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.usefixtures("_short_pauses")
+def test_a_registry_that_is_not_there_is_named() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and never listening: each connection is refused
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        with Registry(address) as registry, pytest.raises(Lost, match=f"{address}: connection ref"):
+            manifests.fetch(registry, "x", "latest")
+
+
+@pytest.mark.parametrize("when", ["0", formatdate(0, usegmt=True)])
+def test_a_manifest_is_asked_for_when_the_registry_says(
+    server: Scripted, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    # Waits for ever where Retry-After is not heard.
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 1e6)
+    made = image(LAYER)
+    server.serve(made, "x")
+    content, media_type = made.manifests[made.digest]
+    busy = Answer(b"", 429, {"Retry-After": when})
+    good = Answer(content, headers={"Content-Type": media_type})
+    server.on("/v2/x/manifests/latest", in_turn(lambda _: busy, lambda _: good))
+    assert resolve(server).chosen.digest == made.digest
+
+
+def test_a_registry_that_wants_an_hour_is_not_waited_for(server: Scripted) -> None:
+    body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"rate limit"}]}'
+    server.on("/v2/x/manifests/", Answer(body, 429, {"Retry-After": "3600"}))
+    with pytest.raises(RegistryError, match="rate limit; it asks to be tried again in 3600 sec"):
+        resolve(server)
+    assert len(server.requests) == 1
+
+
+def test_what_is_refused_for_good_is_asked_once(server: Scripted) -> None:
+    with pytest.raises(RegistryError, match="manifest unknown"):
+        resolve(server)
+    assert len(server.requests) == 1

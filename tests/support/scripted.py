@@ -79,6 +79,12 @@ class Scripted:
         return Answer(b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}', 404)
 
 
+def in_turn(*scripts: Script) -> Script:
+    """Use each script once, and the last one from then on."""
+    left = list(scripts)
+    return lambda seen: (left.pop(0) if len(left) > 1 else left[0])(seen)
+
+
 def ranged(seen: Seen, content: bytes) -> Answer:
     """Answer with a blob, or with the end of it that a Range asks for."""
     found = re.fullmatch(r"bytes=(\d+)-", seen.headers.get("Range", ""))

@@ -18,10 +18,10 @@ from urllib3.exceptions import HTTPError
 from ipycontainer_runtime.errors import ContainerError, Corrupt, Unavailable
 from ipycontainer_runtime.registry.client import Call, Registry
 from ipycontainer_runtime.registry.errors import Lost, RegistryError
+from ipycontainer_runtime.registry.retry import pause
 
 CHUNK = 256 << 10
 ATTEMPTS = 5
-FIRST_PAUSE = 0.2
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 
@@ -83,7 +83,8 @@ class Download:
         """Wait before the next connection, or raise where enough were tried."""
         if self._cancelled.is_set():
             raise Abandoned("cancelled") from error
-        if failures >= ATTEMPTS:
+        wait = pause(failures, error)
+        if failures >= ATTEMPTS or wait is None:
             if isinstance(error, ContainerError):
                 raise error
             raise Unavailable(
@@ -92,7 +93,7 @@ class Download:
                 "try again"
             ) from error
         self.resumed += 1
-        if self._cancelled.wait(FIRST_PAUSE * 2 ** (failures - 1)):
+        if self._cancelled.wait(wait):
             raise Abandoned("cancelled") from error
 
     def _connection(self) -> Iterator[bytes]:

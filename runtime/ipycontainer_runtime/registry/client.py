@@ -5,6 +5,7 @@ followed here and not by `requests`: the Authorization header goes to the regist
 nobody else, https is never left, and no answer is read without a bound.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import NamedTuple
@@ -14,14 +15,23 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from ipycontainer_runtime.errors import Corrupt, Unauthorized, Unavailable
+from ipycontainer_runtime.errors import ContainerError, Corrupt, Unauthorized, Unavailable
 from ipycontainer_runtime.registry.auth import TOKEN_LIMIT, Authorizer, TokenCall
 from ipycontainer_runtime.registry.credentials import Anonymous, Credentials
-from ipycontainer_runtime.registry.errors import ERROR_LIMIT, RegistryError, answered, unreachable
+from ipycontainer_runtime.registry.errors import (
+    ERROR_LIMIT,
+    Lost,
+    RegistryError,
+    answered,
+    unreachable,
+)
 from ipycontainer_runtime.registry.hosts import Endpoint, endpoint, may_follow
+from ipycontainer_runtime.registry.retry import pause
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
+ATTEMPTS = 3
+"""Of a document: a wrong port in an image's name must not take long to tell."""
 REDIRECT_LIMIT = 5
 USER_AGENT = "ipycontainer"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -68,7 +78,8 @@ class Registry:
         if response.status_code < 400:
             return response
         with response:
-            raise answered(self.endpoint, response.status_code, read_bounded(response, ERROR_LIMIT))
+            body = read_bounded(response, ERROR_LIMIT)
+            raise answered(self.endpoint, response.status_code, body, response.headers)
 
     def read(self, call: Call, limit: int) -> tuple[bytes, Mapping[str, str]]:
         """Make a request and return its whole body, at most `limit` bytes, and its headers."""
@@ -80,6 +91,19 @@ class Registry:
                     f"{limit} bytes that are allowed for it"
                 )
             return body, response.headers
+
+    def fetch(self, call: Call, limit: int) -> tuple[bytes, Mapping[str, str]]:
+        """Do what `read` does; for a GET, again where the answer was cut or the registry is busy."""
+        failures = 0
+        while True:
+            try:
+                return self.read(call, limit)
+            except (Lost, RegistryError) as error:
+                failures += 1
+                wait = pause(failures, error)
+                if not error.transient or failures >= ATTEMPTS or wait is None:
+                    raise
+            time.sleep(wait)
 
     def ping(self) -> None:
         """Check that the registry speaks the distribution API; authenticates if asked to."""
@@ -161,11 +185,17 @@ class Registry:
             raise unreachable(self.endpoint, error) from error
         with response:
             if response.status_code != 200:
-                raise Unauthorized(
-                    f"{urlsplit(call.url).netloc} answered a request for a token with HTTP status "
-                    f"{response.status_code}"
-                )
+                raise self._no_token(urlsplit(call.url).netloc, response)
             return read_bounded(response, TOKEN_LIMIT)
+
+    def _no_token(self, service: str, response: requests.Response) -> ContainerError:
+        of = self.endpoint._replace(domain=service)
+        busy = answered(of, response.status_code, b"", response.headers)
+        if busy.transient:
+            return busy
+        return Unauthorized(
+            f"{service} answered a request for a token with HTTP status {response.status_code}"
+        )
 
 
 class _Header(requests.auth.AuthBase):
@@ -191,7 +221,8 @@ def read_bounded(response: requests.Response, limit: int) -> bytes:
             if left <= 0:
                 break
     except (OSError, HTTPError) as error:
-        raise Unavailable(f"the connection to {urlsplit(response.url).netloc} broke") from error
+        where = urlsplit(response.url).netloc
+        raise Lost(f"the connection to {where} broke in an answer; try again") from error
     return b"".join(parts)
 
 

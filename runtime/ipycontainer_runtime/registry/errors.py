@@ -1,5 +1,9 @@
 """What a registry answers when it refuses, and the words for what `requests` raises."""
 
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
 import msgspec
 import requests
 
@@ -13,13 +17,17 @@ class RegistryError(Unavailable):
     """A registry answered with an error status.
 
     `code` is the distribution API's (`MANIFEST_UNKNOWN`, `DENIED`, …), or empty; `http` is the
-    status of the answer. The message has the form that Docker's engine gives it.
+    status of the answer. The message has the form that Docker's engine gives it. `retry_after` are
+    the seconds that the registry asks to wait, None where it asks for nothing.
     """
 
-    def __init__(self, message: str, *, code: str, http: int) -> None:
+    def __init__(
+        self, message: str, *, code: str, http: int, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.http = http
+        self.retry_after = retry_after
         self.status = 500
 
     @property
@@ -32,6 +40,12 @@ class Lost(Unavailable):
     """The connection to a registry failed, or broke in the middle of an answer."""
 
     status = 500
+
+    def __init__(self, message: str, *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
+        """False where another attempt meets the same: a certificate, or an answer that was awaited
+        for as long as anybody waits."""
 
 
 class _Entry(msgspec.Struct):
@@ -49,17 +63,37 @@ class _Body(msgspec.Struct):
     errors: list[_Entry] = []
 
 
-def answered(endpoint: Endpoint, http: int, body: bytes) -> RegistryError:
+def answered(
+    endpoint: Endpoint, http: int, body: bytes, headers: Mapping[str, str]
+) -> RegistryError:
     """Turn an error answer into words, from its first entry where it is the API's JSON."""
+    wished = _retry_after(headers)
+    later = f"; it asks to be tried again in {wished:.0f} seconds" if wished else ""
     # An answer to HEAD has no body; these two statuses mean what their codes say.
     entry = _first(body) or _BY_STATUS.get(http)
     if entry is None:
         return RegistryError(
-            f"the registry {endpoint.domain} answered with HTTP status {http}", code="", http=http
+            f"the registry {endpoint.domain} answered with HTTP status {http}{later}",
+            code="",
+            http=http,
+            retry_after=wished,
         )
     words = entry.code.replace("_", " ").lower()
     text = "".join(c if c.isprintable() else " " for c in entry.message[:500])
-    return RegistryError(f"{words}: {text or words}", code=entry.code, http=http)
+    return RegistryError(
+        f"{words}: {text or words}{later}", code=entry.code, http=http, retry_after=wished
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds from now that Retry-After names, as a number or as a date."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return None
 
 
 def _first(body: bytes) -> _Entry | None:
@@ -77,7 +111,11 @@ def unreachable(endpoint: Endpoint, error: Exception) -> Lost:
         if endpoint.loopback
         else "check the image's name and this machine's network"
     )
-    return Lost(f"cannot reach the registry {endpoint.domain}: {_reason(error)}; {cure}")
+    lasting = (requests.exceptions.Timeout, requests.exceptions.SSLError)
+    return Lost(
+        f"cannot reach the registry {endpoint.domain}: {_reason(error)}; {cure}",
+        transient=not isinstance(error, lasting),
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -64,7 +64,7 @@ def fetch(registry: Registry, repository: str, reference: str, size: int | None 
         f"repository:{repository}:pull",
         {"Accept": _ACCEPT},
     )
-    raw, headers = registry.read(call, model.MAX_DOCUMENT)
+    raw, headers = registry.fetch(call, model.MAX_DOCUMENT)
     declared = reference if digests.is_digest(reference) else headers.get("Docker-Content-Digest")
     digest = declared if declared and digests.is_digest(declared) else digests.of(raw)
     _verify(raw, digest, size, repository)
@@ -81,7 +81,7 @@ def fetch_config(registry: Registry, repository: str, config: Descriptor) -> byt
             f"{model.MAX_DOCUMENT} that are allowed"
         )
     call = Call("GET", f"{repository}/blobs/{config.digest}", f"repository:{repository}:pull")
-    raw, _ = registry.read(call, model.MAX_DOCUMENT)
+    raw, _ = registry.fetch(call, model.MAX_DOCUMENT)
     _verify(raw, config.digest, config.size, repository)
     return raw
 
