@@ -45,7 +45,16 @@ class Engine:
         """Set when the engine is to stop."""
         self.events = Events()
         self._open_stores()
-        self._make_use_cases()
+        self._make_containers()
+        self._make_commits()
+        self._make_images()
+        self.system = System(
+            paths=paths,
+            activity=self.activity,
+            count=self._count,
+            subscribers=self.events.subscribers,
+            rootless=rootless,
+        )
 
     def _open_stores(self) -> None:
         # The launcher follows no symlink to what it mounts from here.
@@ -60,7 +69,8 @@ class Engine:
         self.snapshotter = OverlaySnapshotter(self.layers, self.ownership)
         self.shims = Spawner(self.paths)
 
-    def _make_use_cases(self) -> None:
+    def _make_containers(self) -> None:
+        """Make what keeps and runs containers."""
         self.cgroups = Cgroups()
         self.containers = Containers(
             store=self.container_store,
@@ -87,6 +97,9 @@ class Engine:
             rootless=self.rootless,
         )
         self.logs = Logs(containers=self.containers)
+
+    def _make_commits(self) -> None:
+        """Make what reads and writes the files of containers."""
         self.commits = Commits(
             containers=self.containers,
             snapshotter=self.snapshotter,
@@ -100,6 +113,9 @@ class Engine:
         self.archives = Archives(
             containers=self.containers, snapshotter=self.snapshotter, ownership=self.ownership
         )
+
+    def _make_images(self) -> None:
+        """Make what brings images here, sends them away, and keeps those that are needed."""
         self.captures = Captures(
             blobs=self.blobs,
             image_store=self.image_store,
@@ -124,13 +140,6 @@ class Engine:
             in_use=self.containers.in_use,
             held=self._held,
             background=self.activity.background,
-        )
-        self.system = System(
-            paths=self.paths,
-            activity=self.activity,
-            count=self._count,
-            subscribers=self.events.subscribers,
-            rootless=self.rootless,
         )
 
     async def start(self) -> None:

@@ -93,7 +93,7 @@ class Registry:
             return body, response.headers
 
     def fetch(self, call: Call, limit: int) -> tuple[bytes, Mapping[str, str]]:
-        """Do what `read` does; for a GET, again where the answer was cut or the registry is busy."""
+        """Do what `read` does for a GET, again after a cut answer or where the registry is busy."""
         failures = 0
         while True:
             try:
