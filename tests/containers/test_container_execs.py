@@ -100,7 +100,6 @@ def test_a_terminal_of_an_exec_is_resized(shared_engine: Engine, box: str) -> No
     ("body", "status", "words"),
     [
         ({"Cmd": []}, 400, "No exec command specified"),
-        ({"Cmd": ["true"], "Privileged": True}, 501, "ExecConfig.Privileged is not supported yet"),
         ({"Cmd": ["true"], "DetachKeys": "ctrl-"}, 400, "Invalid detach keys (ctrl-) provided"),
         ({"Cmd": 3}, 400, "invalid JSON"),
     ],

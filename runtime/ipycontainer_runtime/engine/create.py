@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from ipycontainer_runtime.engine.devices import check_devices
 from ipycontainer_runtime.engine.mounts import place
+from ipycontainer_runtime.engine.namespaces import check_namespaces
 from ipycontainer_runtime.engine.resources import check_limits
 from ipycontainer_runtime.engine.security import check_security
 from ipycontainer_runtime.engine.signals import signal_number
@@ -23,7 +25,6 @@ from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, wo
 DEFAULT_SHM = 64 << 20
 LOG_DRIVERS = ("json-file", "local", "none")
 LOG_OPTIONS = {"max-size": "write 500k, 20m or 1g", "max-file": "write a number from 1 on"}
-NETWORKS = ("none", "host", "bridge", "default")
 RUNTIME = "ipycontainer"
 
 LOOPBACK_ONLY = (
@@ -32,8 +33,8 @@ LOOPBACK_ONLY = (
 )
 
 _LATER_WORDS = (
-    "volume_driver volumes_from links port_bindings publish_all_ports privileged pid_mode "
-    "uts_mode userns_mode cgroup cgroup_parent isolation storage_opt devices device_requests "
+    "volume_driver volumes_from links port_bindings publish_all_ports "
+    "userns_mode cgroup cgroup_parent isolation storage_opt device_requests "
     "device_cgroup_rules blkio_weight blkio_weight_device blkio_device_read_bps "
     "blkio_device_write_bps blkio_device_read_iops blkio_device_write_iops "
     "cpu_realtime_period cpu_realtime_runtime kernel_memory kernel_memory_tcp cpu_count "
@@ -139,6 +140,8 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
     if not config.command:
         raise InvalidParameter("No command specified")
     signal_number(config.stop_signal or "", 15)
+    if host.uts_mode == "host" and config.hostname:
+        raise InvalidParameter("conflicting options: hostname and the UTS mode")
     if config.working_dir and not config.working_dir.startswith("/"):
         raise InvalidParameter(
             f"the working directory '{config.working_dir}' is invalid, "
@@ -149,7 +152,8 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
             raise InvalidParameter(f"invalid environment variable: {entry}")
     if config.hostname and not _HOSTNAME.fullmatch(config.hostname):
         raise InvalidParameter(f"invalid hostname format: {config.hostname}")
-    own_name = os.uname().nodename if host.network_mode == "host" else container_id[:12]
+    shares_name = "host" in (host.network_mode, host.uts_mode)
+    own_name = os.uname().nodename if shares_name else container_id[:12]
     config.hostname = config.hostname or own_name
     host.shm_size = host.shm_size or DEFAULT_SHM
     host.log_config.type = host.log_config.type or "json-file"
@@ -168,17 +172,16 @@ def check_host(host: HostConfig, paths: Paths) -> None:
             raise NotImplementedHere(
                 f"HostConfig.{_WRITTEN[name]} is not supported yet: leave it out"
             )
-    _one_of("NetworkMode", host.network_mode, ("", *NETWORKS))
     _one_of("RestartPolicy", host.restart_policy.name, ("", "no"))
     _one_of("LogConfig", host.log_config.type, ("", *LOG_DRIVERS))
     _check_log_options(host.log_config)
-    _one_of("IpcMode", host.ipc_mode, ("", "private", "none"))
-    _one_of("CgroupnsMode", host.cgroupns_mode, ("", "private"))
     _one_of("Runtime", host.runtime or "", ("", RUNTIME))
     for entry in host.extra_hosts or ():
         if not _EXTRA_HOST.fullmatch(entry):
             raise InvalidParameter(f"bad format for add-host: {entry!r}: NAME:ADDRESS is wanted")
+    check_namespaces(host)
     check_limits(host)
+    check_devices(host)
     check_security(host)
     place(host, paths)
 

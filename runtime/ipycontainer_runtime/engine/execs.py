@@ -16,13 +16,13 @@ import msgspec
 from ipycontainer_runtime.engine.attach import detach_keys
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
-from ipycontainer_runtime.engine.security import Security, security
-from ipycontainer_runtime.engine.spec import NAMESPACES, capability_sets, environment
+from ipycontainer_runtime.engine.namespaces import own_kinds
+from ipycontainer_runtime.engine.security import Security, privileged, security
+from ipycontainer_runtime.engine.spec import capability_sets, environment
 from ipycontainer_runtime.errors import (
     Conflict,
     InvalidParameter,
     NotFound,
-    NotImplementedHere,
     StartFailed,
     Unavailable,
 )
@@ -113,11 +113,6 @@ class Execs:
         config.cmd = words(config.cmd)
         if not config.cmd:
             raise InvalidParameter("No exec command specified")
-        if config.privileged:
-            raise NotImplementedHere(
-                "ExecConfig.Privileged is not supported yet: give the container the capability "
-                "it needs with --cap-add"
-            )
         _running(container)
         created = Exec(secrets.token_hex(32), container, config)
         self._all[created.id] = created
@@ -185,8 +180,7 @@ class Execs:
         """Return the OCI process, which differs from the container's own in what was asked."""
         record, config = found.container.record, found.config
         host = record.host_config
-        allowed = security(host)
-        kinds = [kind for kind in NAMESPACES if kind != "network" or host.network_mode != "host"]
+        allowed = privileged() if config.privileged else security(host)
         height, width = (config.console_size or [0, 0])[:2]
         size = {"consoleSize": {"height": height, "width": width}} if height and width else {}
         return {
@@ -202,7 +196,7 @@ class Execs:
                 "user": config.user or record.config.user,
                 "groups": host.group_add or [],
                 "seccomp": self._seccomp(allowed),
-                "namespaces": kinds,
+                "namespaces": own_kinds(host),
             },
         }
 
@@ -242,7 +236,7 @@ class Execs:
             "tty": config.tty,
             "entrypoint": command[0],
             "arguments": command[1:],
-            "privileged": False,
+            "privileged": config.privileged,
         }
         if config.user:
             process["user"] = config.user

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.linux import seccomp
-from ipycontainer_runtime.linux.capabilities import tweak
+from ipycontainer_runtime.linux.capabilities import names, supported, tweak
 from ipycontainer_runtime.store.records import HostConfig, words
 
 MASKED_PATHS = (
@@ -40,6 +40,8 @@ class Security(NamedTuple):
 
 def security(host: HostConfig) -> Security:
     """Read the security options; unknown ones and unknown capabilities are refused by name."""
+    if host.privileged:
+        return privileged()
     confined, no_new = True, False
     for option in host.security_opt or ():
         if option in ("seccomp=unconfined", "seccomp:unconfined"):
@@ -57,6 +59,21 @@ def security(host: HostConfig) -> Security:
     return Security(capabilities, confined, no_new)
 
 
+def privileged() -> Security:
+    """Return what a privileged process may do: all that this engine may itself, unfiltered."""
+    return Security(
+        names(_own_capabilities()) & supported(), confined=False, no_new_privileges=False
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _own_capabilities() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(
+        next(line for line in status.splitlines() if line.startswith("CapPrm")).split()[1], 16
+    )
+
+
 _tweak = functools.lru_cache(maxsize=64)(tweak)
 
 
@@ -70,9 +87,19 @@ def _boolean(option: str) -> bool:
 def check_security(host: HostConfig) -> None:
     """Refuse security options that cannot be, and fill in the hidden paths."""
     security(host)
-    host.masked_paths = list(MASKED_PATHS) if host.masked_paths is None else host.masked_paths
+    if host.privileged:
+        return
+    if host.masked_paths is None:
+        host.masked_paths = [*MASKED_PATHS, *_throttles()]
     if host.readonly_paths is None:
         host.readonly_paths = list(READONLY_PATHS)
+
+
+@functools.lru_cache(maxsize=1)
+def _throttles() -> list[str]:
+    """Return the folders that tell how often each processor ran hot, and so what others do."""
+    found = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle")
+    return sorted(map(str, found))
 
 
 class Filters:

@@ -5,11 +5,14 @@ what each side makes of it. Orders, sizes and options are those of Docker's defa
 stricter where docs/architecture.md says why: every mount is `nodev`.
 """
 
+import os
 import posixpath
 from collections.abc import Sequence
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.devices import host_devices
 from ipycontainer_runtime.engine.mounts import Placed
+from ipycontainer_runtime.engine.namespaces import own_kinds
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.security import Security
 from ipycontainer_runtime.oci.runtime import Capabilities, Linux, Mount, Process, Rlimit, Spec
@@ -18,8 +21,6 @@ from ipycontainer_runtime.store.records import HostConfig, Record
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOST_FILES = ("resolv.conf", "hostname", "hosts")
 """Files of the container's folder that are mounted over those in /etc."""
-
-NAMESPACES = ("mount", "pid", "ipc", "uts", "cgroup", "network")
 
 _QUIET = ("nosuid", "noexec", "nodev")
 _PROC = Mount("proc", "proc", "/proc", _QUIET)
@@ -34,7 +35,7 @@ _PTS = Mount(
     ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
 )
 _SYS = Mount("sysfs", "sysfs", "/sys", (*_QUIET, "ro"))
-# A sysfs belongs to its network namespace's owner, which a rootless engine is not for the host's.
+_PROC_OF_HOST = Mount("bind", "/proc", "/proc", ("rbind", "rprivate", *_QUIET))
 _SYS_OF_HOST = Mount("bind", "/sys", "/sys", ("rbind", "rprivate", *_QUIET, "ro"))
 _MQUEUE = Mount("mqueue", "mqueue", "/dev/mqueue", _QUIET)
 
@@ -56,8 +57,7 @@ def build_spec(
     `placed` is what a person mounts; `seccomp` is the path of the compiled filter, None for none.
     """
     config, host = record.config, record.host_config
-    hosts_network = host.network_mode == "host"
-    mounts = _system_mounts(host, cgroups, rootless=rootless and hosts_network)
+    mounts = _system_mounts(host, cgroups, rootless=rootless)
     mounts += file_mounts(folder, host)
     mounts += placed.mounts
     root = f"{folder}/rootfs"
@@ -65,7 +65,7 @@ def build_spec(
         "ociVersion": "1.2.0",
         "process": build_process(record, security, rootless=rootless),
         "root": {"path": root, "readonly": host.readonly_rootfs},
-        "hostname": config.hostname,
+        "hostname": "" if host.uts_mode == "host" else config.hostname,
         "domainname": config.domainname,
         "mounts": [mount.to_spec() for mount in mounts],
         "linux": _linux(host, cgroups, placed.hidden),
@@ -76,7 +76,8 @@ def build_spec(
             "user": config.user,
             "groups": host.group_add or [],
             "devices": True,
-            "loopback": not hosts_network,
+            "host_devices": host_devices(host),
+            "loopback": host.network_mode != "host",
         },
     }
 
@@ -127,11 +128,26 @@ def environment(record: Record, *, tty: bool, extra: Sequence[str] = ()) -> list
 
 
 def _system_mounts(host: HostConfig, cgroups: Cgroups, *, rootless: bool) -> list[Mount]:
-    mounts = [_PROC, _DEV, _PTS, _SYS_OF_HOST if rootless else _SYS, *cgroups.mounts, _MQUEUE]
-    if host.ipc_mode != "none":
+    # A proc belongs to its pid namespace's owner, and a sysfs to its network namespace's, which a
+    # rootless engine is not for the host's.
+    proc = _PROC_OF_HOST if rootless and host.pid_mode == "host" else _PROC
+    sysfs = _SYS_OF_HOST if rootless and host.network_mode == "host" else _SYS
+    mounts = [proc, _DEV, _PTS, sysfs, *cgroups.mounts, _MQUEUE]
+    if host.privileged:
+        mounts = [_writable(mount) for mount in mounts]
+    if host.ipc_mode == "host":
+        shm = os.path.realpath("/dev/shm")  # noqa: S108 - the host's own
+        mounts.append(Mount("bind", shm, "/dev/shm", ("rbind", "rprivate", *_QUIET)))  # noqa: S108 - in the container
+    elif host.ipc_mode != "none":
         options = (*_QUIET, "mode=1777", f"size={host.shm_size}")
         mounts.append(Mount("tmpfs", "shm", "/dev/shm", options))  # noqa: S108 - in the container
     return mounts
+
+
+def _writable(mount: Mount) -> Mount:
+    assert isinstance(mount.options, tuple), "an overlay is no system mount"
+    options = tuple(option for option in mount.options if option != "ro")
+    return Mount(mount.type, mount.source, mount.destination, options)
 
 
 def file_mounts(folder: str, host: HostConfig) -> list[Mount]:
@@ -148,11 +164,13 @@ def _rlimits(host: HostConfig) -> list[Rlimit]:
 
 
 def _linux(host: HostConfig, cgroups: Cgroups, hidden: Sequence[str]) -> Linux:
-    kinds = [kind for kind in NAMESPACES if kind != "network" or host.network_mode != "host"]
     return {
-        "namespaces": [{"type": kind} for kind in kinds],
+        "namespaces": [{"type": kind} for kind in own_kinds(host)],
         "resources": limits(host),
         "sysctl": host.sysctls or {},
         "maskedPaths": [*(host.masked_paths or ()), *hidden],
-        "readonlyPaths": [*cgroups.readonly, *(host.readonly_paths or ())],
+        "readonlyPaths": [
+            *(() if host.privileged else cgroups.readonly),
+            *(host.readonly_paths or ()),
+        ],
     }

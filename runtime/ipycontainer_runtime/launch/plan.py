@@ -59,7 +59,8 @@ def plan(spec: dict[str, Any]) -> list[Operation]:
     for mount in spec.get("mounts", []):
         operations.append(_mount_operation(mount))
         if mount["destination"] == "/dev" and ours.get("devices", True):
-            operations += [Device(name, *number) for name, number in DEVICES.items()]
+            operations += [Device(path, path, *number) for path, number in DEVICES.items()]
+            operations += [_device(device) for device in ours.get("host_devices", ())]
             operations += [Link(target, name) for name, target in DEVICE_LINKS.items()]
     if spec["process"].get("terminal"):
         operations.append(Console())
@@ -81,6 +82,11 @@ def _overlay(rootfs: list[dict[str, Any]]) -> Overlay:
     options = mount["options"]
     flags = tuple(flag for flag in ("userxattr", "volatile") if options.get(flag))
     return Overlay(tuple(options["lowerdir"]), options["upperdir"], options["workdir"], flags)
+
+
+def _device(device: dict[str, Any]) -> Device:
+    number = device["major"], device["minor"]
+    return Device(device["source"], device["path"], *number, device["type"] == "b")
 
 
 def _mount_operation(mount: dict[str, Any]) -> Operation:

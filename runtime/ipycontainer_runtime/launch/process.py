@@ -50,7 +50,7 @@ def own_streams(user: User) -> None:
     """Give the user its own standard streams, so that it can open /dev/stdout again."""
     for fd in (0, 1, 2):
         found = os.fstat(fd)
-        if found.st_uid != user.uid and found.st_rdev != os.makedev(*DEVICES["null"]):
+        if found.st_uid != user.uid and found.st_rdev != os.makedev(*DEVICES["/dev/null"]):
             try:
                 os.fchown(fd, user.uid, found.st_gid)
             except OSError:

@@ -46,12 +46,12 @@ from ipycontainer_runtime.launch.syscalls import (
 )
 
 DEVICES = {
-    "null": (1, 3),
-    "zero": (1, 5),
-    "full": (1, 7),
-    "random": (1, 8),
-    "urandom": (1, 9),
-    "tty": (5, 0),
+    "/dev/null": (1, 3),
+    "/dev/zero": (1, 5),
+    "/dev/full": (1, 7),
+    "/dev/random": (1, 8),
+    "/dev/urandom": (1, 9),
+    "/dev/tty": (5, 0),
 }
 DEVICE_LINKS = {
     "fd": "/proc/self/fd",
@@ -215,23 +215,24 @@ class Bind(NamedTuple):
 
 
 class Device(NamedTuple):
-    """Show one of the host's harmless devices in /dev, the only mounts that are not nodev."""
+    """Show a device of the host at `target`; of all mounts only these are not nodev."""
 
-    name: str
+    source: str
+    target: str
     major: int
     minor: int
+    block: bool = False
 
     def do(self, root: Root) -> None:
         """Open the host's node, check that it is the device it says, and bind it."""
-        source = os.open(f"/dev/{self.name}", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        source = os.open(self.source, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         found = os.fstat(source)
-        if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(self.major, self.minor):
-            raise LaunchError(
-                f"the host's /dev/{self.name} is not device {self.major}:{self.minor}"
-            )
+        is_kind = stat.S_ISBLK if self.block else stat.S_ISCHR
+        if not is_kind(found.st_mode) or found.st_rdev != os.makedev(self.major, self.minor):
+            raise LaunchError(f"the host's {self.source} is not device {self.major}:{self.minor}")
         tree = open_tree(source, "", AT_EMPTY_PATH)
-        root.attach(tree, root.target(f"/dev/{self.name}", False))
-        if self.name == "null":
+        root.attach(tree, root.target(self.target, False))
+        if self.target == "/dev/null":
             root.null = source
         else:
             os.close(source)

@@ -123,6 +123,16 @@ class Linux(TypedDict, total=False):
     seccomp: dict[str, Any]
 
 
+class Device(TypedDict):
+    """A device of the host at `path` in the container; `type` is c or b."""
+
+    source: str
+    path: str
+    type: str
+    major: int
+    minor: int
+
+
 class Extension(TypedDict, total=False):
     """What the spec lacks and the launcher wants (docs/architecture.md, the bundle)."""
 
@@ -132,6 +142,7 @@ class Extension(TypedDict, total=False):
     user: str
     groups: list[str]
     devices: bool
+    host_devices: list[Device]
     loopback: bool
 
 
