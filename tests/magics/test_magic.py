@@ -260,8 +260,8 @@ def test_a_malformed_name_is_quoted_as_written_and_nothing_is_announced(
 def test_what_the_engine_lacks_is_told_by_its_flag(box: Box, shell: Shell) -> None:
     if box.name != "engine":
         pytest.skip("only ipycontainer's own engine lacks these")
-    told = shell.run("%container create --privileged busybox").error
-    assert str(told) == "--privileged is not supported yet: leave it out"
+    told = shell.run("%container create --publish-all busybox").error
+    assert str(told) == "--publish-all is not supported yet: leave it out"
     told = shell.run("%container create --network nosuch busybox").error
     assert str(told).startswith('--network "nosuch" is not supported yet: use none, host')
 
