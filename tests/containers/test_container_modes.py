@@ -138,3 +138,19 @@ def test_a_device_that_cannot_be_is_refused(
     assert reply.status in (400, 501)
     assert words in reply.message
     assert asked["PathOnHost"] in reply.message or "PathInContainer" in asked
+
+
+def test_a_kernel_parameter_of_its_own_namespaces_can_be_set(
+    shared_engine: Engine, run: Make
+) -> None:
+    asked = {"net.core.somaxconn": "77", "kernel.msgmax": "4321"}
+    script = "cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax"
+    assert printed(shared_engine, run, script, Sysctls=asked) == ["77", "4321"]
+
+
+def test_a_kernel_parameter_that_is_none_is_named_at_the_start(
+    shared_engine: Engine, make: Make
+) -> None:
+    container = make("true", HostConfig={"NetworkMode": "none", "Sysctls": {"net.none.such": "1"}})
+    reply = call(shared_engine, "POST", f"/containers/{container}/start")
+    assert "cannot set sysctl net.none.such=1: no such file or directory" in reply.message

@@ -3,6 +3,7 @@
 Nothing here touches the disk, but for the missing source of a bind.
 """
 
+import ipaddress
 import os
 import re
 from typing import Any
@@ -16,6 +17,7 @@ from ipycontainer_runtime.engine.namespaces import check_namespaces
 from ipycontainer_runtime.engine.resources import check_limits
 from ipycontainer_runtime.engine.security import check_security
 from ipycontainer_runtime.engine.signals import signal_number
+from ipycontainer_runtime.engine.sysctls import check_sysctls
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
 from ipycontainer_runtime.paths import Paths
@@ -182,8 +184,18 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     check_namespaces(host)
     check_limits(host)
     check_devices(host)
+    check_sysctls(host)
+    _check_addresses(host)
     check_security(host)
     place(host, paths)
+
+
+def _check_addresses(host: HostConfig) -> None:
+    for address in host.dns or ():
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise InvalidParameter(f"{address} is not an ip address: give --dns one") from error
 
 
 def _check_log_options(log: LogConfig) -> None:

@@ -174,7 +174,7 @@ def _parse_bind(written: str) -> BindPoint:
 
 
 def _parse_mount(mount: dict[str, Any]) -> BindPoint | TmpfsPoint:
-    kind, target = mount.get("Type", ""), mount.get("Target", "")
+    kind, target = mount.get("Type") or "", mount.get("Target") or ""
     destination = _destination(target, target)
     if kind == "tmpfs":
         given = mount.get("TmpfsOptions") or {}
@@ -185,7 +185,7 @@ def _parse_mount(mount: dict[str, Any]) -> BindPoint | TmpfsPoint:
         raise NotImplementedHere(
             f'HostConfig.Mounts of type "{kind}" is not supported yet: use bind or tmpfs'
         )
-    source = mount.get("Source", "")
+    source = mount.get("Source") or ""
     if not source.startswith("/"):
         raise InvalidParameter(
             f"invalid mount config for type \"bind\": invalid mount path: '{source}' "

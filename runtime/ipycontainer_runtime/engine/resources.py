@@ -1,13 +1,28 @@
 """Resource limits: checked as Docker checks them, and said in the OCI runtime spec's words."""
 
 import os
+import resource
 from typing import Any
 
 from ipycontainer_runtime.errors import InvalidParameter
-from ipycontainer_runtime.store.records import HostConfig
+from ipycontainer_runtime.store.records import HostConfig, Ulimit
+
+ULIMITS = tuple(
+    sorted(
+        name[7:].lower()
+        for name in dir(resource)
+        if name.startswith("RLIMIT_") and name[7:] != "OFILE"
+    )
+)
+"""The names that `--ulimit` knows: those of this machine's limits."""
+
+_UNLIMITED = -1
 
 MIN_MEMORY = 6 << 20
 """Bytes; below this a runtime cannot reach the container's first instruction (Docker's figure)."""
+
+_LEAST_NANO_CPUS = 10_000_000
+"""The kernel's least quota, 1 ms, of the period below."""
 
 _PERIOD = 100_000
 """Microseconds of the CPU period that --cpus is counted in."""
@@ -29,6 +44,20 @@ def check_limits(host: HostConfig) -> None:
     _refuse_if(host.shm_size < 0, "SHM size can not be less than 0")
     if host.pids_limit is not None and host.pids_limit <= 0:
         host.pids_limit = None
+    for ulimit in host.ulimits or ():
+        _check_ulimit(ulimit)
+
+
+def _check_ulimit(ulimit: Ulimit) -> None:
+    _refuse_if(
+        ulimit.name.lower() not in ULIMITS,
+        f"invalid ulimit type: {ulimit.name}: use one of {', '.join(ULIMITS)}",
+    )
+    soft, hard = ulimit.soft, ulimit.hard
+    _refuse_if(
+        hard != _UNLIMITED and (soft == _UNLIMITED or soft > hard),
+        f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}",
+    )
 
 
 def _check_memory(host: HostConfig) -> None:
@@ -66,7 +95,7 @@ def _check_cpu(host: HostConfig) -> None:
         _refuse_if(host.cpu_period > 0, conflict.format("Period"))
         _refuse_if(host.cpu_quota > 0, conflict.format("Quota"))
         _refuse_if(
-            not 0 < host.nano_cpus <= count * 1_000_000_000,
+            not _LEAST_NANO_CPUS <= host.nano_cpus <= count * 1_000_000_000,
             f"Range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available",
         )
     _refuse_if(

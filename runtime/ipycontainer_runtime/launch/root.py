@@ -270,9 +270,13 @@ class Sysctl(NamedTuple):
 
     def do(self, root: Root) -> None:
         """Write it below the container's /proc/sys."""
-        fd = root.open("/proc/sys/" + self.name.replace(".", "/"), os.O_WRONLY)
-        os.write(fd, self.value.encode())
-        os.close(fd)
+        try:
+            fd = root.open("/proc/sys/" + self.name.replace(".", "/"), os.O_WRONLY)
+            os.write(fd, self.value.encode())
+            os.close(fd)
+        except OSError as error:
+            why = (error.strerror or "").lower()
+            raise LaunchError(f"cannot set sysctl {self.name}={self.value}: {why}") from error
 
 
 class Mask(NamedTuple):
