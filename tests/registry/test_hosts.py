@@ -23,6 +23,13 @@ def test_only_a_registry_on_this_machine_is_spoken_to_in_plain_http(domain: str,
     assert endpoint(domain).base == base
 
 
+def test_a_registry_here_with_certificates_speaks_tls_and_stays_with_it() -> None:
+    here = endpoint("localhost:5000", certified=True)
+    assert here.base == "https://localhost:5000"
+    assert may_follow(here, "https://127.0.0.1:5001/token") is None
+    assert may_follow(here, "http://127.0.0.1:5001/token") == "it is http where https is required"
+
+
 @pytest.mark.parametrize("domain", ["", "user@host", "host/path", "host:port", "[::1"])
 def test_what_is_no_host_is_refused_by_name(domain: str) -> None:
     with pytest.raises(InvalidParameter, match="is not a registry"):

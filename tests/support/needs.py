@@ -87,6 +87,7 @@ CAPABILITIES = {
     "libseccomp": Capability(_libseccomp),
     "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
     "newuidmap": _command("newuidmap", "uidmap"),
+    "openssl": _command("openssl", "openssl"),
     "podman": _command("podman", "podman"),
     "root": Capability(_root, root_only=True),
     "setpriv": _command("setpriv", "util-linux"),

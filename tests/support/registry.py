@@ -16,7 +16,7 @@ CONFIG = """
 version: 0.1
 log: {{level: info, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:0"}}
+http: {{addr: "127.0.0.1:0"{http}}}
 """
 
 
@@ -40,11 +40,14 @@ class Registry:
 
 
 @contextmanager
-def running_registry() -> Iterator[Registry]:
-    """Yield an empty registry whose port the kernel chose, and remove it with its content."""
+def running_registry(http: str = "") -> Iterator[Registry]:
+    """Yield an empty registry whose port the kernel chose, and remove it with its content.
+
+    `http` is more of that section of its configuration, such as `, tls: {…}`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ipyc-r"))
     config = folder / "config.yml"
-    config.write_text(CONFIG.format(folder=folder))
+    config.write_text(CONFIG.format(folder=folder, http=http))
     process = subprocess.Popen(
         ["docker-registry", "serve", str(config)],
         env={"OTEL_TRACES_EXPORTER": "none"},

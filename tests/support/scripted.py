@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from support.made import Image
+from support.tls import Authority
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Seen:
     method: str
     path: str
     headers: dict[str, str]
+    certified: bool = False
+    """True where the client showed a certificate."""
 
 
 @dataclass
@@ -38,15 +42,16 @@ Script = Callable[[Seen], Answer]
 class Scripted:
     """The server: `scripts` are tried by the beginning of a path, the latest first."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, scheme: str = "http") -> None:
         self.address = f"127.0.0.1:{port}"
+        self.scheme = scheme
         self.requests: list[Seen] = []
         self._scripts: list[tuple[str, Script]] = []
 
     @property
     def url(self) -> str:
         """Its base, without a slash at the end."""
-        return f"http://{self.address}"
+        return f"{self.scheme}://{self.address}"
 
     def on(self, path: str, script: Script | Answer) -> None:
         """Answer requests whose path begins so."""
@@ -96,15 +101,19 @@ def ranged(seen: Seen, content: bytes) -> Answer:
 
 
 @contextmanager
-def scripted_registry() -> Iterator[Scripted]:
-    """Yield a server on a port that the kernel chose; it answers 404 until told otherwise."""
+def scripted_registry(authority: Authority | None = None) -> Iterator[Scripted]:
+    """Yield a server on a port that the kernel chose; it answers 404 until told otherwise.
+
+    With an `authority` it speaks TLS, and looks at a client's certificate where it is shown one.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _any(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            seen = Seen(self.command, self.path, dict(self.headers))
+            shown = isinstance(self.connection, ssl.SSLSocket) and self.connection.getpeercert()
+            seen = Seen(self.command, self.path, dict(self.headers), bool(shown))
             _send(self, scripted.answer(seen))
 
         do_GET = do_HEAD = do_POST = do_PUT = _any  # noqa: N815 - the names http.server looks up
@@ -118,7 +127,9 @@ def scripted_registry() -> Iterator[Scripted]:
 
     server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    scripted = Scripted(server.server_address[1])
+    if authority is not None:
+        server.socket = authority.server().wrap_socket(server.socket, server_side=True)
+    scripted = Scripted(server.server_address[1], "https" if authority else "http")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -16,7 +16,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from ipycontainer_runtime.errors import ContainerError, Corrupt, Unauthorized, Unavailable
+from ipycontainer_runtime.registry import certificates
 from ipycontainer_runtime.registry.auth import TOKEN_LIMIT, Authorizer, TokenCall
+from ipycontainer_runtime.registry.certificates import Certificates, TlsAdapter
 from ipycontainer_runtime.registry.credentials import Anonymous, Credentials
 from ipycontainer_runtime.registry.errors import (
     ERROR_LIMIT,
@@ -33,6 +35,7 @@ READ_TIMEOUT = 60.0
 ATTEMPTS = 3
 """Of a document: a wrong port in an image's name must not take long to tell."""
 REDIRECT_LIMIT = 5
+CONNECTIONS = 8
 USER_AGENT = "ipycontainer"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -53,9 +56,10 @@ class Registry:
     """A client of one registry; close it, or use it as a context manager."""
 
     def __init__(self, domain: str, credentials: Credentials | None = None) -> None:
-        self.endpoint: Endpoint = endpoint(domain)
+        found = certificates.find(endpoint(domain).domain)
+        self.endpoint: Endpoint = endpoint(domain, certified=found is not None)
         login = (credentials or Anonymous()).lookup(domain)
-        self._session = _session(self.endpoint)
+        self._session = _session(self.endpoint, found)
         self._authorizer = Authorizer(self.endpoint, login, self._fetch_token)
 
     def __enter__(self) -> "Registry":
@@ -226,16 +230,22 @@ def read_bounded(response: requests.Response, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _session(target: Endpoint) -> requests.Session:
+def _session(target: Endpoint, found: Certificates | None) -> requests.Session:
     session = requests.Session()
     session.headers["User-Agent"] = USER_AGENT
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Proxies and certificate bundles come from the environment, as in every program; but a
     # registry on this machine is never behind a proxy.
     session.trust_env = not target.loopback
-    adapter = HTTPAdapter(pool_maxsize=8)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
+    session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
+    if found is None:
+        session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
+        return session
+    # Its token service and its store may have certificates of the same authority; but who this
+    # client is, is for the registry alone.
+    for prefix, shown in (("https://", False), (f"{target.base}/", True)):
+        context = found.context(shown=shown)
+        session.mount(prefix, TlsAdapter(context, pool_maxsize=CONNECTIONS))
     return session
 
 

@@ -1,7 +1,8 @@
 """What a registry answers when it refuses, and the words for what `requests` raises."""
 
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -53,6 +54,8 @@ class _Entry(msgspec.Struct):
     message: str = ""
 
 
+# What a server in Go says to plain http, which a registry on this machine is spoken to in.
+_TLS_WANTED = b"Client sent an HTTP request to an HTTPS server"
 _BY_STATUS = {
     401: _Entry("UNAUTHORIZED", "authentication required"),
     403: _Entry("DENIED", "requested access to the resource is denied"),
@@ -69,6 +72,10 @@ def answered(
     """Turn an error answer into words, from its first entry where it is the API's JSON."""
     wished = _retry_after(headers)
     later = f"; it asks to be tried again in {wished:.0f} seconds" if wished else ""
+    if http == 400 and body.startswith(_TLS_WANTED):
+        message = f"the registry {endpoint.domain} speaks TLS"
+        cure = f"put its authority's certificate into {endpoint.certificates}/ca.crt"
+        return RegistryError(f"{message}: {cure}", code="", http=http)
     # An answer to HEAD has no body; these two statuses mean what their codes say.
     entry = _first(body) or _BY_STATUS.get(http)
     if entry is None:
@@ -106,11 +113,15 @@ def _first(body: bytes) -> _Entry | None:
 
 def unreachable(endpoint: Endpoint, error: Exception) -> Lost:
     """Name the registry, what went wrong in plain words, and what to do about it."""
-    cure = (
-        "start it, or check the port in the image's name"
-        if endpoint.loopback
-        else "check the image's name and this machine's network"
-    )
+    folder, causes = endpoint.certificates, list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        cure = f"if you trust it, put its authority's certificate into {folder}/ca.crt"
+    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
+        cure = f"if it asks for a certificate, put client.cert and client.key into {folder}"
+    elif endpoint.loopback:
+        cure = "start it, or check the port in the image's name"
+    else:
+        cure = "check the image's name and this machine's network"
     lasting = (requests.exceptions.Timeout, requests.exceptions.SSLError)
     return Lost(
         f"cannot reach the registry {endpoint.domain}: {_reason(error)}; {cure}",
@@ -122,20 +133,30 @@ def _reason(error: BaseException) -> str:
     """Find the operating system's own words: `requests` wraps them three deep."""
     if isinstance(error, requests.exceptions.Timeout):
         return "it did not answer in time"
-    seen: BaseException | None = error
-    for _ in range(12):
-        if seen is None:
-            break
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its TLS certificate is not accepted, {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return f"TLS failed, {cause.reason.replace('_', ' ').lower()}"
         if (
-            isinstance(seen, OSError)
-            and seen.strerror
-            and not isinstance(seen, requests.RequestException)
+            isinstance(cause, OSError)
+            and cause.strerror
+            and not isinstance(cause, requests.RequestException)
         ):
-            return seen.strerror[:1].lower() + seen.strerror[1:]
-        seen = getattr(seen, "reason", None) or _inner(seen)
+            return cause.strerror[:1].lower() + cause.strerror[1:]
     if isinstance(error, requests.exceptions.SSLError):
         return "its TLS certificate or protocol is not accepted"
     return "the connection failed"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: object = error
+    for _ in range(12):
+        if not isinstance(seen, BaseException):
+            return
+        yield seen
+        reason = getattr(seen, "reason", None)  # of urllib3 an exception, of ssl a word
+        seen = reason if isinstance(reason, BaseException) else _inner(seen)
 
 
 def _inner(error: object) -> BaseException | None:

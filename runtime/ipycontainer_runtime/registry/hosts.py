@@ -1,7 +1,8 @@
 """Which server a registry's domain means, and how it may be spoken to.
 
 `docker.io` is served by registry-1.docker.io. Registries on this machine (127.0.0.0/8, ::1,
-localhost) speak plain http, as Docker allows; everything else is https, with no way back.
+localhost) speak plain http, as Docker allows, unless there are certificates for them; everything
+else is https, with no way back.
 """
 
 import ipaddress
@@ -12,6 +13,8 @@ from ipycontainer_runtime.errors import InvalidParameter
 
 DOCKER_HUB = "docker.io"
 _DOCKER_HUB_HOST = "registry-1.docker.io"
+SYSTEM_CERTIFICATES = "/etc/docker/certs.d"
+"""A folder for each registry in it, with what its TLS is checked against: see `certificates`."""
 
 
 class Endpoint(NamedTuple):
@@ -32,13 +35,21 @@ class Endpoint(NamedTuple):
         return _hostname(self.base)
 
     @property
+    def certificates(self) -> str:
+        """The folder for what its TLS is checked against, and is shown."""
+        return f"{SYSTEM_CERTIFICATES}/{self.domain}"
+
+    @property
     def loopback(self) -> bool:
         """Tell whether this registry is on this machine."""
         return is_loopback(self.hostname)
 
 
-def endpoint(domain: str) -> Endpoint:
-    """Return the server for the domain of a reference, such as `docker.io` or `localhost:5000`."""
+def endpoint(domain: str, *, certified: bool = False) -> Endpoint:
+    """Return the server for the domain of a reference, such as `docker.io` or `localhost:5000`.
+
+    `certified` tells that there are certificates for it, so that it speaks TLS wherever it is.
+    """
     netloc = _DOCKER_HUB_HOST if domain in (DOCKER_HUB, "index.docker.io") else domain
     try:
         parts = urlsplit(f"//{netloc}")
@@ -48,7 +59,8 @@ def endpoint(domain: str) -> Endpoint:
         raise InvalidParameter(f'"{domain}" is not a registry: {error}') from error
     if not named or parts.username is not None or parts.path:
         raise InvalidParameter(f'"{domain}" is not a registry: write HOST or HOST:PORT')
-    return Endpoint(domain, netloc, "http" if is_loopback(named) else "https")
+    plain = is_loopback(named) and not certified
+    return Endpoint(domain, netloc, "http" if plain else "https")
 
 
 def is_loopback(hostname: str) -> bool:
@@ -74,8 +86,8 @@ def is_private_address(hostname: str) -> bool:
 def may_follow(origin: Endpoint, url: str) -> str | None:
     """Return why a registry may not send this client to `url`, or None where it may.
 
-    Never from https to http, except that a registry on this machine may name its own host; and
-    never to an address that only this machine can reach.
+    Never from https to http; a registry on this machine may name its own host, no other an address
+    that only this machine can reach.
     """
     try:
         parts = urlsplit(url)
@@ -84,7 +96,7 @@ def may_follow(origin: Endpoint, url: str) -> str | None:
         return str(error)
     if parts.username is not None:
         return "it carries a user name"
-    if origin.loopback and parts.scheme in ("http", "https") and is_loopback(hostname):
+    if origin.loopback and parts.scheme in ("https", origin.scheme) and is_loopback(hostname):
         return None
     if parts.scheme != "https":
         return f"it is {parts.scheme or 'no'} where https is required"
