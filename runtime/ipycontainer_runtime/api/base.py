@@ -199,7 +199,8 @@ class EngineHandler(RequestHandler):
             super().log_exception(typ, value, tb)
 
     def on_connection_close(self) -> None:
-        """Cancel a stream that nobody reads any more."""
+        """Cancel a stream that nobody reads any more, and end one that is read."""
+        super().on_connection_close()
         self._gone = True
         if self._streaming is not None:
             self._streaming.cancel()

@@ -6,6 +6,7 @@ does not run is held by its lock meanwhile, since its root must not be mounted a
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
@@ -69,6 +70,8 @@ class Incoming:
     def __init__(self, feed: Feed, work: Work) -> None:
         self._feed = feed
         self._work = work
+        self.unpacked = False
+        """True once all of it is in the container."""
 
     async def put(self, chunk: bytes) -> None:
         """Hand on the next bytes as they came; once the unpacking has failed they are let go."""
@@ -79,6 +82,7 @@ class Incoming:
         """Say that all was put and wait until it is unpacked; raises what went wrong."""
         self._feed.end()
         await asyncio.to_thread(self._work.result)
+        self.unpacked = True
 
 
 class Archives:
@@ -157,10 +161,12 @@ class Archives:
         async with self._source(container) as source:
             work = Work("untar", lambda: _in_view(source, unpack))
             try:
-                yield Incoming(feed, work)
-                self._containers.publish(container, "extract-to-dir")
+                incoming = Incoming(feed, work)
+                yield incoming
+                if incoming.unpacked:
+                    self._containers.publish(container, "extract-to-dir")
             finally:
-                feed.stop()
+                feed.end()  # a client that has gone away has cut its archive short
                 await asyncio.to_thread(work.join)
 
     def _unpack(self, view: View, container: Container, asked: Extraction, feed: Feed) -> None:
@@ -283,5 +289,8 @@ def _found(reference: str, path: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise NotFound(f"Could not find the file {path} in container {reference}") from error
-    except NotADirectoryError as error:
-        raise InvalidParameter(f"{path} in container {reference} is not a directory") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise
+        words = (error.strerror or "").lower()
+        raise InvalidParameter(f"{path} in container {reference}: {words}") from error

@@ -147,9 +147,9 @@ class _LiveFiles(NamedTuple):
         if self.asked.keep_kinds:
             kinds = ("non-directory", "directory")
             old, new = kinds if entry.type == FOLDER else reversed(kinds)
-            name = entry.name.decode(errors="replace")
+            name = posixpath.join(self.asked.path, entry.name.decode(errors="replace").strip("/"))
             raise InvalidParameter(
-                f'cannot overwrite {old} "/{name}" with {new} "{self.asked.path}": '
+                f'cannot overwrite {old} "{name}" with {new}: '
                 "remove it first, or copy to another name"
             )
 
