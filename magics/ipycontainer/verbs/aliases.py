@@ -15,10 +15,12 @@ _CONTAINER = [
     "inspect",
     "kill",
     "logs",
+    "pause",
     "rm",
     "run",
     "start",
     "stop",
+    "unpause",
     "wait",
 ]
 _IMAGE = ["history", "inspect", "pull", "push", "tag"]

@@ -1,4 +1,4 @@
-"""`wait`, `stop`, `kill`, `rm` and `commit`: what is done to containers that are there."""
+"""What is done to containers that are there: stop, kill, pause, remove, commit and their kin."""
 
 from __future__ import annotations
 
@@ -62,6 +62,22 @@ def stop(
 def kill(session: Session, containers: tuple[str, ...], signal: str) -> None:
     """Send containers a signal."""
     session.each(containers, lambda name: session.api.kill(name, signal))
+
+
+@main.command()
+@container_argument(many=True)
+@pass_session
+def pause(session: Session, containers: tuple[str, ...]) -> None:
+    """Hold all processes of containers still."""
+    session.each(containers, session.api.pause)
+
+
+@main.command()
+@container_argument(many=True)
+@pass_session
+def unpause(session: Session, containers: tuple[str, ...]) -> None:
+    """Let the processes of paused containers go on."""
+    session.each(containers, session.api.unpause)
 
 
 @main.command()

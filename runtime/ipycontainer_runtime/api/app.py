@@ -14,6 +14,7 @@ from ipycontainer_runtime.api import (
     extensions,
     images,
     missing,
+    pausing,
     system,
 )
 from ipycontainer_runtime.api.base import EngineHandler
@@ -32,6 +33,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *system.ROUTES,
     *images.ROUTES,
     *commit.ROUTES,
+    *pausing.ROUTES,
     *capture.ROUTES,
     *extensions.ROUTES,
 ]

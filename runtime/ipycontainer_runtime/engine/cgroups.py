@@ -1,7 +1,7 @@
 """What containers see of their cgroups, which limits cannot bind here, and pausing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -59,18 +59,26 @@ class Cgroups:
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
         """Hold every process of a container still for the length of the block."""
-        cgroup = self.hierarchy.open(name)
+        self.freeze(name)
         try:
-            cgroup.freeze(True)
+            yield
+        finally:
+            self.thaw(name)
+
+    def freeze(self, name: str) -> None:
+        """Hold every process of a container still; Unavailable where nothing can."""
+        try:
+            self.hierarchy.open(name).freeze(True)
         except OSError as error:
             raise Unavailable(
                 f"the container cannot be paused ({error}): "
                 "commit it with --pause=false, or stop it"
             ) from error
-        try:
-            yield
-        finally:
-            cgroup.freeze(False)
+
+    def thaw(self, name: str) -> None:
+        """Let the processes of a container go on; harmless when it has ended."""
+        with suppress(FileNotFoundError):
+            self.hierarchy.open(name).freeze(False)
 
     def clear(self, name: str) -> None:
         """End what is left in a cgroup whose shim was killed, and remove it; may take a second."""

@@ -95,7 +95,7 @@ class Commits:
 
     @contextlib.asynccontextmanager
     async def _still(self, container: Container, pause: bool) -> AsyncIterator[None]:
-        if not pause or not container.state.running:
+        if not pause or not container.state.running or container.state.paused:
             yield
             return
         with self._cgroups.frozen(container.cgroup):

@@ -54,7 +54,8 @@ _NETWORK_SETTINGS = {
 def status_text(state: State) -> str:
     """Return `Up 3 seconds`, `Exited (0) 2 minutes ago`, `Created`."""
     if state.running:
-        return f"Up {human_duration(time.time() - parse_rfc3339(state.started_at) / 1e9)}"
+        lasted = human_duration(time.time() - parse_rfc3339(state.started_at) / 1e9)
+        return f"Up {lasted} (Paused)" if state.paused else f"Up {lasted}"
     if state.status == "dead":
         return "Dead"
     if state.started_at == NEVER:
@@ -81,7 +82,7 @@ def summary(container: Container, image: str) -> dict[str, Any]:
         "Created": record.created_ns // 1_000_000_000,
         "Ports": [],
         "Labels": config.labels or {},
-        "State": state.status,
+        "State": state.shown,
         "Status": status_text(state),
         "HostConfig": {"NetworkMode": host.network_mode},
         "NetworkSettings": {"Networks": _networks(record)},
@@ -135,9 +136,9 @@ def _log_path(container: Container) -> str:
 
 def _state(state: State) -> dict[str, Any]:
     return {
-        "Status": state.status,
+        "Status": state.shown,
         "Running": state.running,
-        "Paused": False,
+        "Paused": state.paused,
         "Restarting": False,
         "OOMKilled": state.oom_killed,
         "Dead": state.status == "dead",

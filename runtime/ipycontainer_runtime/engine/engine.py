@@ -14,6 +14,7 @@ from ipycontainer_runtime.engine.execs import Execs
 from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
 from ipycontainer_runtime.engine.logs import Logs
+from ipycontainer_runtime.engine.pausing import Pausing
 from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
 from ipycontainer_runtime.engine.security import Filters
@@ -85,12 +86,14 @@ class Engine:
         )
         filters = Filters(self.paths.run)
         self.execs = Execs(containers=self.containers, rootless=self.rootless, seccomp=filters.path)
+        self.pausing = Pausing(containers=self.containers, cgroups=self.cgroups)
         self.lifecycle = Lifecycle(
             containers=self.containers,
             snapshotter=self.snapshotter,
             shims=self.shims,
             activity=self.activity,
             execs=self.execs,
+            pausing=self.pausing,
             seccomp=filters.path,
             cgroups=self.cgroups,
             paths=self.paths,
@@ -111,7 +114,10 @@ class Engine:
             events=self.events,
         )
         self.archives = Archives(
-            containers=self.containers, snapshotter=self.snapshotter, ownership=self.ownership
+            containers=self.containers,
+            snapshotter=self.snapshotter,
+            ownership=self.ownership,
+            paths=self.paths,
         )
 
     def _make_images(self) -> None:

@@ -114,6 +114,8 @@ class Execs:
         if not config.cmd:
             raise InvalidParameter("No exec command specified")
         _running(container)
+        if container.state.paused:
+            raise Conflict(f"Container {reference} is paused, unpause the container before exec")
         created = Exec(secrets.token_hex(32), container, config)
         self._all[created.id] = created
         container.exec_ids.append(created.id)

@@ -21,6 +21,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
 from ipycontainer_runtime.engine.hostfiles import write_host_files
 from ipycontainer_runtime.engine.mounts import place
+from ipycontainer_runtime.engine.pausing import Pausing
 from ipycontainer_runtime.engine.security import security
 from ipycontainer_runtime.engine.signals import signal_number
 from ipycontainer_runtime.engine.spec import build_spec
@@ -62,6 +63,7 @@ class Lifecycle:
         shims: Spawner,
         activity: Activity,
         execs: Execs,
+        pausing: Pausing,
         seccomp: FilterPath,
         cgroups: Cgroups,
         paths: Paths,
@@ -76,6 +78,7 @@ class Lifecycle:
         self._paths = paths
         self._rootless = rootless
         self._execs = execs
+        self._pausing = pausing
         self._unsaved: dict[str, Container] = {}
 
     # -- start
@@ -308,6 +311,7 @@ class Lifecycle:
             # It may have ended a moment ago; its exit is on the way then.
             with contextlib.suppress(NotFound, Unavailable):
                 await container.shim.signal(number)
+            await self._pausing.let_go(container)
 
     async def resize(self, reference: str, width: int, height: int) -> None:
         """Set the size of a container's terminal, in characters."""
@@ -375,7 +379,13 @@ class Lifecycle:
             return False
         if container.state.started_at != status.started_at:
             self._save_soon(container)
-        container.state = State(status="running", pid=status.pid, started_at=status.started_at)
+        known = container.state.started_at == status.started_at
+        container.state = State(
+            status="running",
+            pid=status.pid,
+            started_at=status.started_at,
+            paused=known and container.state.paused,
+        )
         container.cgroup = status.cgroup
         self._watch(container, shim)
         self._execs.adopt(container, status.execs)

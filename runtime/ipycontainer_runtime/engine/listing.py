@@ -76,7 +76,7 @@ def _matches_one(
     if name == "label":
         return all(_has_label(record.config.labels or {}, value) for value in values)
     if name == "status":
-        return state.status in values
+        return state.shown in values
     if name == "exited":
         ended = not state.running and state.started_at != NEVER
         return ended and str(state.exit_code) in values

@@ -201,11 +201,18 @@ class State(msgspec.Struct, kw_only=True):
     finished_at: str = NEVER
     oom_killed: bool = False
     manually_stopped: bool = False
+    paused: bool = False
+    """True while it runs and is held still."""
 
     @property
     def running(self) -> bool:
         """True between a start that succeeded and the exit."""
         return self.status == "running"
+
+    @property
+    def shown(self) -> str:
+        """The status as the API says it."""
+        return "paused" if self.paused else self.status
 
 
 class ExitRecord(msgspec.Struct, kw_only=True):
