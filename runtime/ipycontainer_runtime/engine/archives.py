@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
-from ipycontainer_runtime.engine.mounts import BindPoint, points
+from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.spec import file_mounts
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound, Unavailable
@@ -35,6 +35,7 @@ from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.layers.view import Source, View
+from ipycontainer_runtime.paths import Paths
 
 Put = Callable[[bytes], None]
 
@@ -89,8 +90,14 @@ class Archives:
     """The copies of one engine."""
 
     def __init__(
-        self, *, containers: Containers, snapshotter: Snapshotter, ownership: Ownership
+        self,
+        *,
+        containers: Containers,
+        snapshotter: Snapshotter,
+        ownership: Ownership,
+        paths: Paths,
     ) -> None:
+        self._paths = paths
         self._containers = containers
         self._snapshotter = snapshotter
         self._ownership = ownership
@@ -205,16 +212,17 @@ class Archives:
 
     def _made_of(self, container: Container, namespace: int | None, mounted: bool) -> Source:
         record, folder = container.record, Path(container.folder)
-        mounts = []
+        mounts, hidden = [], []
         if mounted:
             files = file_mounts(container.folder, record.host_config)
             mounts = [mount for mount in files if os.path.exists(mount.source)]
-            asked = points(record.host_config)
-            mounts += [point.mount() for point in asked if isinstance(point, BindPoint)]
+            placed = place(record.host_config, self._paths)
+            mounts += [mount for mount in placed.mounts if mount.type == "bind"]
+            hidden = placed.hidden
         rootfs = self._snapshotter.mounts(
             folder, record.chain, transient=record.host_config.auto_remove
         )
-        return Source(folder / "rootfs", rootfs, mounts, namespace)
+        return Source(folder / "rootfs", rootfs, mounts, hidden, namespace)
 
 
 async def _namespace(container: Container) -> int | None:

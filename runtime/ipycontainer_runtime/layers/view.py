@@ -38,6 +38,8 @@ class Source(NamedTuple):
     rootfs: Sequence[Mount]
     mounts: Sequence[Mount]
     """In the order in which they are mounted."""
+    hidden: Sequence[str] = ()
+    """Folders in them that are not to be seen: a link of the container may lead there."""
     namespace: int | None = None
     """The mount namespace of a container that runs."""
 
@@ -155,6 +157,7 @@ class View:
 def _spec(source: Source) -> dict[str, Any]:
     return {
         "process": {},
+        "linux": {"maskedPaths": list(source.hidden)},
         "mounts": [mount.to_spec() for mount in source.mounts],
         "ipycontainer": {"rootfs": [mount.to_spec() for mount in source.rootfs]},
     }
