@@ -169,7 +169,7 @@ def test_gzip_that_grows_a_thousandfold_is_stopped(unpack: Unpacker) -> None:
 
 
 def test_a_zstd_window_of_two_gigabytes_is_refused(unpack: Unpacker) -> None:
-    # compression._unzstd: window_log_max
+    # compression._zstd_frame: window_log_max
     options = {zstd.CompressionParameter.window_log: 31}
     compressor = zstd.ZstdCompressor(options=options)
     data = compressor.compress(archive(member("f", os.urandom(1000)))) + compressor.flush()

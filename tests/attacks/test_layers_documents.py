@@ -1,0 +1,111 @@
+"""What a hostile registry serves as an image: documents and layers beyond every bound, and lies.
+
+Each comment names the line without which its test fails. What a single archive tries is in
+tests/layers.
+"""
+
+import json
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipycontainer_runtime.errors import ContainerError, Corrupt
+from support.made import INDEX, Image, digest, image, index, put_manifest, tar
+from support.scripted import Answer, Scripted, scripted_registry
+
+sys.path.append(str(Path(__file__).parent.parent / "engine_images"))
+
+from imageroom import Room
+
+pytestmark = pytest.mark.needs("root")
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    """An empty store with the use cases of images; nothing hostile may stay in it."""
+    made = Room(tmp_path / "root")
+    before = made.content
+    yield made
+    assert made.content == before
+    made.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    """A registry on loopback that answers as the test says."""
+    with scripted_registry() as running:
+        yield running
+
+
+def test_a_manifest_of_200_megabytes_is_refused(room: Room, server: Scripted) -> None:
+    # registry.client.Registry.read: `if len(body) > limit`
+    name = server.serve(image(tar({"f": b""})), "hostile")
+    padded = b'{"schemaVersion": 2' + b" " * (200 << 20) + b"}"
+    server.on("/v2/hostile/manifests/", Answer(padded, headers={"Content-Type": INDEX}))
+    with pytest.raises(ContainerError, match="4194304 bytes that are allowed"):
+        room.do(room.pull(name))
+
+
+def test_an_index_nested_a_thousand_deep_is_refused(room: Room, server: Scripted) -> None:
+    # registry.manifests: DEPTH_LIMIT
+    nested: Image = image(tar({"f": b""}))
+    architecture = json.loads(nested.blobs[nested.config_digest])["architecture"]
+    for _ in range(1000):
+        nested = index((architecture, nested))
+    with pytest.raises(ContainerError, match=r"index"):
+        room.do(room.pull(server.serve(nested, "hostile")))
+    assert len([seen for seen in server.requests if "/manifests/" in seen.path]) < 10
+
+
+def test_an_image_of_ten_thousand_layers_is_refused(room: Room, server: Scripted) -> None:
+    # oci.model: MAX_LAYERS
+    made = image(tar({"f": b""}))
+    manifest = json.loads(made.manifest)
+    manifest["layers"] *= 10_000
+    made.digest = put_manifest(made, manifest, manifest["mediaType"])
+    with pytest.raises(Corrupt, match="10000 layers, more than the 499"):
+        room.do(room.pull(server.serve(made, "hostile")))
+
+
+@pytest.mark.parametrize("kind", ["diff id", "size", "digest"])
+def test_a_layer_that_lies_leaves_nothing(room: Room, server: Scripted, kind: str) -> None:
+    # layers.apply: `plain.digest != diff_id`; store.blobs.BlobWriter.commit: digest and size
+    lies = [digest(b"another")] if kind == "diff id" else None
+    made = image(tar({"f": b"content"}), diff_ids=lies)
+    layer = made.layer_digests[0]
+    if kind == "size":
+        manifest = json.loads(made.manifest)
+        manifest["layers"][0]["size"] += 1
+        made.digest = put_manifest(made, manifest, manifest["mediaType"])
+    if kind == "digest":
+        made.blobs[layer] = made.blobs[layer][:-1] + b"?"
+    with pytest.raises(ContainerError):
+        room.do(room.pull(server.serve(made, "hostile")))
+
+
+def wanting_gigabytes(packed: bytes) -> bytes:
+    """Return an xz stream whose block says that its dictionary has 3 GiB (xz's format, 3.1)."""
+    header = bytearray(packed[12 : 12 + (packed[12] + 1) * 4])
+    header[4] = 39  # after the sizes of header and properties, flags and the filter's id
+    header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "little")
+    return packed[:12] + header + packed[12 + len(header) :]
+
+
+def test_an_xz_layer_that_wants_gigabytes_to_decompress_is_refused(
+    room: Room, server: Scripted
+) -> None:
+    # compression._xz_frame: memlimit
+    packed = wanting_gigabytes(lzma.compress(tar({"f": b""})))
+    made = image(tar({"f": b""}), compression="plain")
+    layer = made.layer_digests[0]
+    manifest = json.loads(made.manifest)
+    named = digest(packed)
+    manifest["layers"][0] |= {"digest": named, "size": len(packed)}
+    made.blobs = {named: packed, **{k: v for k, v in made.blobs.items() if k != layer}}
+    made.digest = put_manifest(made, manifest, manifest["mediaType"])
+    with pytest.raises(Corrupt, match=r"xz stream is malformed: .*[Mm]emory"):
+        room.do(room.pull(server.serve(made, "hostile")))
