@@ -87,6 +87,6 @@ def local_time(timestamp: float) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
-def counted(number: int, one: str) -> str:
-    """Return a number with its noun: `1 container`, `2 containers`."""
-    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: `1 container`, `2 containers`; `many` where it is not -s."""
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"

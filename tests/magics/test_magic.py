@@ -399,3 +399,15 @@ def test_a_body_that_nothing_reads_is_mentioned(box: Box, shell: Shell) -> None:
     ran = shell.run("%%container run --rm --net none busybox true\necho lost")
     assert "was not sent" in ran.err
     assert "was not sent" not in shell.run("%%container run --rm -i --net none busybox true\nx").err
+
+
+def test_a_paused_containers_processes_are_listed(box: Box, shell: Shell) -> None:
+    shell.run("%container run -d --net none --name web busybox sleep 1000")
+    shell.run("%container pause web")
+    assert "(Paused)" in shell.run("%container ps").value.text()
+    processes = shell.run("%container top web").value
+    assert [process["CMD"] for process in processes] == ["sleep 1000"]
+    assert processes.text().startswith("UID")
+    assert "<caption style='text-align:left'>1 process in web</caption>" in processes.html()
+    shell.run("%container unpause web")
+    assert "(Paused)" not in shell.run("%container ps").value.text()

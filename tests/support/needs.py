@@ -89,6 +89,7 @@ CAPABILITIES = {
     "newuidmap": _command("newuidmap", "uidmap"),
     "openssl": _command("openssl", "openssl"),
     "podman": _command("podman", "podman"),
+    "ps": _command("ps", "procps"),
     "root": Capability(_root, root_only=True),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),

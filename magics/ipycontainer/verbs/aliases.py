@@ -20,6 +20,7 @@ _CONTAINER = [
     "run",
     "start",
     "stop",
+    "top",
     "unpause",
     "wait",
 ]

@@ -1,4 +1,4 @@
-"""`ps`, `images`, `inspect`, `history` and `diff`: tables of docker-py's objects."""
+"""`ps`, `images`, `inspect`, `history`, `diff` and `top`: tables of what is there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..session import Session
 from ..templates import formatted
 from ..units import counted
 from .base import (
+    PASSTHROUGH,
     container_argument,
     flag,
     formats,
@@ -179,3 +180,17 @@ def diff(session: Session, /, container: str) -> object:
         changes, f"{counted(len(changes), 'change')} in {container}", columns, found
     )
     return session.surface.show(table)
+
+
+@main.command(context_settings=PASSTHROUGH)
+@container_argument()
+@click.argument("options", metavar="[PS OPTIONS]", nargs=-1, type=click.UNPROCESSED)
+@pass_session
+def top(session: Session, /, container: str, options: tuple[str, ...]) -> object:
+    """Show the processes of a container, as the host sees them."""
+    listed = session.api.top(container, " ".join(options) or None)
+    titles = listed["Titles"]
+    found = [dict(zip(titles, process, strict=False)) for process in listed["Processes"]]
+    caption = f"{counted(len(found), 'process', 'processes')} in {container}"
+    columns = {title: title for title in titles}
+    return session.surface.show(Table(found, caption, columns, found))

@@ -15,6 +15,7 @@ from ipycontainer_runtime.api import (
     images,
     missing,
     pausing,
+    processes,
     system,
 )
 from ipycontainer_runtime.api.base import EngineHandler
@@ -34,6 +35,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *images.ROUTES,
     *commit.ROUTES,
     *pausing.ROUTES,
+    *processes.ROUTES,
     *capture.ROUTES,
     *extensions.ROUTES,
 ]

@@ -15,6 +15,7 @@ from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
 from ipycontainer_runtime.engine.logs import Logs
 from ipycontainer_runtime.engine.pausing import Pausing
+from ipycontainer_runtime.engine.processes import Processes
 from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
 from ipycontainer_runtime.engine.security import Filters
@@ -100,6 +101,7 @@ class Engine:
             rootless=self.rootless,
         )
         self.logs = Logs(containers=self.containers)
+        self.processes = Processes(containers=self.containers, cgroups=self.cgroups)
 
     def _make_commits(self) -> None:
         """Make what reads and writes the files of containers."""
