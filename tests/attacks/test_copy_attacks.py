@@ -68,7 +68,8 @@ def untouched(outside: Path) -> bool:
 def test_a_container_that_swaps_links_gives_nothing_of_the_host(
     shared_engine: Engine, make: Make, outside: Path
 ) -> None:
-    # launch.syscalls.openat2: RESOLVE_IN_ROOT; upper.OPEN_FOLDER: O_NOFOLLOW
+    # launch.syscalls.openat2: RESOLVE_IN_ROOT. The instant between the look at a folder and its
+    # opening (upper.OPEN_FOLDER: O_NOFOLLOW) is met on purpose in tests/layers/test_diff.py.
     container = make("sh", "-c", SWAPPING, "sh", str(outside))
     calls.start(shared_engine, container)
     while get(shared_engine, container, "/ready", "HEAD").status != 200:
@@ -151,8 +152,8 @@ def test_overlays_marks_hide_nothing(shared_engine: Engine, make: Make) -> None:
 
 def test_a_device_in_an_archive_cannot_be_opened(shared_engine: Engine, make: Make) -> None:
     # root.Overlay: MOUNT_ATTR_NODEV
-    container = make("cat", "/memory")
-    device = member("memory", type=b"3", devmajor=1, devminor=1, mode=0o666)
+    container = make("cat", "/device")
+    device = member("device", type=b"3", devmajor=1, devminor=3, mode=0o666)  # as /dev/null
     put(shared_engine, container, "/", archive(device))
     calls.start(shared_engine, container)
     assert calls.ended(shared_engine, container) == 1

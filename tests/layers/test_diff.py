@@ -182,7 +182,7 @@ def test_the_same_changes_give_the_same_layer(box: Box) -> None:
 def test_a_folder_swapped_for_a_symlink_gives_nothing_of_the_host(
     box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # upper.OPEN_FOLDER and diff._OPEN_FILE: O_NOFOLLOW, by name in the parent's descriptor
+    # upper.OPEN_FOLDER and pack._OPEN_FILE: O_NOFOLLOW, by name in the parent's descriptor
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "key").write_text("secret")
