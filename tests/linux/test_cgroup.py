@@ -245,7 +245,9 @@ def test_usage_tells_memory_processor_and_processes(hierarchy: Hierarchy, group:
     with member(group, code) as process:
         started(process)
         usage = group.usage()
-    assert usage["memory"] > 8 * MEGABYTE
+    assert usage["memory_peak"] >= usage["memory"] > 8 * MEGABYTE
+    assert usage["memory_inactive"] < usage["memory"]
+    assert usage["cpu_user"] + usage["cpu_system"] <= usage["cpu"] * 1.1
     assert usage["pids"] == 1
     assert usage["cpu"] > 1_000_000
 

@@ -411,3 +411,20 @@ def test_a_paused_containers_processes_are_listed(box: Box, shell: Shell) -> Non
     assert "<caption style='text-align:left'>1 process in web</caption>" in processes.html()
     shell.run("%container unpause web")
     assert "(Paused)" not in shell.run("%container ps").value.text()
+
+
+def test_what_containers_use_is_shown_in_a_table(box: Box, shell: Shell) -> None:
+    shell.run("%container run -d --net none --name web -m 64m busybox sleep 1000")
+    shell.run("%container create --net none --name idle busybox true")
+    shown = shell.run("%container stats").value
+    assert [sample["name"] for sample in shown] == ["/web"]
+    heading, line = shown.text().splitlines()
+    assert heading.startswith("CONTAINER ID")
+    assert "/ 64MiB" in line
+    assert line.split()[-1] == "1"
+    assert "<th scope='col'" in shown.html()
+    form = "'{{.Name}} {{.PIDs}}'"
+    assert shell.run(f"%container stats --no-stream --format {form} web idle").displayed == [
+        "web 1\nidle 0"
+    ]
+    assert "nosuch" in str(shell.run("%container stats nosuch").error)

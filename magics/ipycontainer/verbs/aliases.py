@@ -19,6 +19,7 @@ _CONTAINER = [
     "rm",
     "run",
     "start",
+    "stats",
     "stop",
     "top",
     "unpause",

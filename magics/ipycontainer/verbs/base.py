@@ -105,9 +105,9 @@ def _any_names(session: Session) -> list[str]:
     return [*_container_names(session), *_image_names(session)]
 
 
-def container_argument(*, many: bool = False) -> Callable[[F], F]:
+def container_argument(*, many: bool = False, required: bool = True) -> Callable[[F], F]:
     """Declare CONTAINER, completed from those there are."""
-    return _argument("container", _container_names, many=many)
+    return _argument("container", _container_names, many=many, required=required)
 
 
 def image_argument(*, many: bool = False) -> Callable[[F], F]:
@@ -120,12 +120,15 @@ def object_argument() -> Callable[[F], F]:
     return _argument("name", _any_names, many=True)
 
 
-def _argument(name: str, names: Callable[[Session], list[str]], *, many: bool) -> Callable[[F], F]:
+def _argument(
+    name: str, names: Callable[[Session], list[str]], *, many: bool, required: bool = True
+) -> Callable[[F], F]:
+    shown = f"{name.upper()}..." if many else name.upper()
     return click.argument(
         f"{name}s" if many else name,
-        metavar=f"{name.upper()}..." if many else name.upper(),
+        metavar=shown if required else f"[{shown}]",
         nargs=-1 if many else 1,
-        required=True,
+        required=required,
         shell_complete=_completed(names),
     )
 

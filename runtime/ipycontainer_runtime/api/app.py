@@ -16,6 +16,7 @@ from ipycontainer_runtime.api import (
     missing,
     pausing,
     processes,
+    stats,
     system,
 )
 from ipycontainer_runtime.api.base import EngineHandler
@@ -36,6 +37,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *commit.ROUTES,
     *pausing.ROUTES,
     *processes.ROUTES,
+    *stats.ROUTES,
     *capture.ROUTES,
     *extensions.ROUTES,
 ]

@@ -19,6 +19,7 @@ from ipycontainer_runtime.engine.processes import Processes
 from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
 from ipycontainer_runtime.engine.security import Filters
+from ipycontainer_runtime.engine.stats import Stats
 from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
@@ -101,6 +102,7 @@ class Engine:
             rootless=self.rootless,
         )
         self.logs = Logs(containers=self.containers)
+        self.stats = Stats(containers=self.containers, cgroups=self.cgroups)
         self.processes = Processes(containers=self.containers, cgroups=self.cgroups)
 
     def _make_commits(self) -> None:

@@ -18,6 +18,7 @@ SIGKILL = 9  # the `signal` module costs the spawner 6 ms
 
 TYPE_CHECKING = False  # `typing` costs it 8 ms, and only checkers need it
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     Resources = dict[str, Any]
@@ -77,9 +78,12 @@ class Cgroup:
         raise NotImplementedError
 
     def usage(self) -> dict[str, int]:
-        """Return what is used now: `memory` in bytes, `cpu` in nanoseconds, `pids`.
+        """Return what is used now; a figure that this machine does not keep is absent.
 
-        A figure that this machine does not keep is absent.
+        `memory`, its highest `memory_peak`, the file cache in it that could go (`memory_inactive`)
+        and `memory_limit`, in bytes; `cpu`, of it `cpu_user` and `cpu_system`, in nanoseconds;
+        `periods` of the quota, those `throttled` and for how long (`throttled_time`, nanoseconds);
+        `pids` and `pids_limit`. A limit that is not set is absent, or more than the machine has.
         """
         raise NotImplementedError
 
@@ -159,6 +163,25 @@ def field(path: str, key: str) -> int:
         if name == key:
             return int(value)
     return 0
+
+
+def figures(sources: "Iterable[tuple[str, str, str, int]]") -> dict[str, int]:
+    """Return a figure for each (name, file, key, factor); those that are not kept are left out.
+
+    With a key it is the number after that in a file of `key number` lines.
+    """
+    found = {}
+    for name, path, key, factor in sources:
+        try:
+            text = read(path).strip()
+        except FileNotFoundError:  # an older kernel, or a controller that is not there
+            continue
+        if key:
+            lines = dict(line.split(" ", 1) for line in text.splitlines())
+            text = lines.get(key, "")
+        if text.isdecimal():
+            found[name] = int(text) * factor
+    return found
 
 
 def read_pids(path: str) -> list[int]:

@@ -23,6 +23,7 @@ from .base import (
     Hierarchy,
     asked,
     field,
+    figures,
     kill_all,
     mounts,
     own_paths,
@@ -39,6 +40,20 @@ if TYPE_CHECKING:
 JOINED = ("memory", "cpu", "cpuacct", "pids", "freezer")
 ON_DEMAND = ("cpuset", "blkio")
 UNLIMITED = -1
+_FIGURES = (
+    ("memory", "memory.usage_in_bytes", ""),
+    ("memory_peak", "memory.max_usage_in_bytes", ""),
+    ("memory_inactive", "memory.stat", "total_inactive_file"),
+    ("memory_limit", "memory.limit_in_bytes", ""),
+    ("cpu", "cpuacct.usage", ""),
+    ("cpu_user", "cpuacct.usage_user", ""),
+    ("cpu_system", "cpuacct.usage_sys", ""),
+    ("periods", "cpu.stat", "nr_periods"),
+    ("throttled", "cpu.stat", "nr_throttled"),
+    ("throttled_time", "cpu.stat", "throttled_time"),
+    ("pids", "pids.current", ""),
+    ("pids_limit", "pids.max", ""),
+)
 
 
 class V1Cgroup(Cgroup):
@@ -185,16 +200,12 @@ class V1Cgroup(Cgroup):
             write(self._file("freezer", "freezer.state"), "THAWED")
 
     def usage(self) -> dict[str, int]:
-        """Read the counters of memory, cpuacct and pids."""
-        figures = {}
-        for key, controller, name in (
-            ("memory", "memory", "memory.usage_in_bytes"),
-            ("cpu", "cpuacct", "cpuacct.usage"),
-            ("pids", "pids", "pids.current"),
-        ):
-            if controller in self._parents:
-                figures[key] = int(read(self._file(controller, name)))
-        return figures
+        """Read the counters of memory, cpuacct, cpu and pids."""
+        return figures(
+            (key, self._file(name.partition(".")[0], name), field_name, 1)
+            for key, name, field_name in _FIGURES
+            if name.partition(".")[0] in self._parents
+        )
 
     def remove(self, timeout: float = 1.0) -> bool:
         """Remove the folders; a process that is just ending leaves its cgroup a little later.

@@ -25,6 +25,7 @@ from .base import (
     Hierarchy,
     asked,
     field,
+    figures,
     kill_all,
     mounts,
     own_paths,
@@ -42,6 +43,20 @@ if TYPE_CHECKING:
 
 WANTED = ("memory", "pids", "cpu", "cpuset", "io")
 UNLIMITED = -1
+_FIGURES = (
+    ("memory", "memory.current", "", 1),
+    ("memory_peak", "memory.peak", "", 1),
+    ("memory_inactive", "memory.stat", "inactive_file", 1),
+    ("memory_limit", "memory.max", "", 1),
+    ("cpu", "cpu.stat", "usage_usec", 1000),
+    ("cpu_user", "cpu.stat", "user_usec", 1000),
+    ("cpu_system", "cpu.stat", "system_usec", 1000),
+    ("periods", "cpu.stat", "nr_periods", 1),
+    ("throttled", "cpu.stat", "nr_throttled", 1),
+    ("throttled_time", "cpu.stat", "throttled_usec", 1000),
+    ("pids", "pids.current", "", 1),
+    ("pids_limit", "pids.max", "", 1),
+)
 LEAF = "init"
 
 
@@ -98,12 +113,11 @@ class V2Cgroup(Cgroup):
                 self.freeze(False)
 
     def usage(self) -> dict[str, int]:
-        """Read memory.current, cpu.stat (there even without the controller) and pids.current."""
-        figures = {"cpu": field(f"{self._folder}/cpu.stat", "usage_usec") * 1000}
-        for key in ("memory", "pids"):
-            if key in self._controllers:
-                figures[key] = int(read(f"{self._folder}/{key}.current"))
-        return figures
+        """Read the counters of memory, cpu (kept even without the controller) and pids."""
+        return figures(
+            (key, f"{self._folder}/{name}", field_name, factor)
+            for key, name, field_name, factor in _FIGURES
+        )
 
     def remove(self, timeout: float = 1.0) -> bool:
         """Wait until cgroup.events says `populated 0`, then remove the folder."""
