@@ -19,6 +19,8 @@ sys.path.append(str(Path(__file__).parent.parent / "containers"))
 import calls
 from copies import archive, folder, get, hard_link, member, opened, put, symlink
 
+pytestmark = pytest.mark.ordinary_user
+
 ROUNDS = 60
 Make = Callable[..., str]
 

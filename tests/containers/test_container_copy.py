@@ -19,6 +19,8 @@ from conftest import Make
 from support.engines import Engine
 from support.hosts import Host
 
+pytestmark = pytest.mark.ordinary_user
+
 TREE = archive(
     folder("d/", mode=0o1777, uid=5, gid=6),
     folder("d/x"),
@@ -126,6 +128,15 @@ def test_a_running_container_shows_its_root_and_no_mount_of_its_own(
     assert (refused.status, refused.message) == (403, "mounted volume is marked read-only")
 
 
+@pytest.mark.needs("root")
+def test_a_paused_container_is_copied_from_and_into(shared_engine: Engine, run: Make) -> None:
+    container = run("sleep", "1000")
+    shared_engine.succeed("pause", container)
+    assert put(shared_engine, container, "/", archive(member("f", b"x"))).status == 200
+    assert get(shared_engine, container, "/f").contents == {"f": b"x"}
+    shared_engine.succeed("unpause", container)
+
+
 def test_nothing_is_written_into_a_read_only_root(shared_engine: Engine, make: Make) -> None:
     container = make("true", HostConfig={"ReadonlyRootfs": True})
     refused = put(shared_engine, container, "/", archive(member("no")))
@@ -149,11 +160,11 @@ def test_an_archive_may_be_compressed(
 def test_attributes_survive_the_way_in_and_out(shared_engine: Engine, make: Make) -> None:
     container = make("true")
     sent = member(
-        "f", b"x", mode=0o6755, uid=3_000_000, gid=44, pax_headers={"SCHILY.xattr.user.a": "b"}
+        "f", b"x", mode=0o6755, uid=30_000, gid=44, pax_headers={"SCHILY.xattr.user.a": "b"}
     )
     assert put(shared_engine, container, "/", archive(folder("d", mode=0o2750), sent)).status == 200
     found = get(shared_engine, container, "/f").members["f"]
-    assert (found.mode, found.uid, found.gid, found.mtime) == (0o6755, 3_000_000, 44, 1_700_000_000)
+    assert (found.mode, found.uid, found.gid, found.mtime) == (0o6755, 30_000, 44, 1_700_000_000)
     assert found.pax_headers["SCHILY.xattr.user.a"] == "b"
     assert get(shared_engine, container, "/d").members["d"].mode == 0o2750
 
