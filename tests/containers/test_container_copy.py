@@ -262,6 +262,23 @@ def test_a_client_that_goes_away_lets_the_container_go(shared_engine: Engine, ma
     assert calls.ended(shared_engine, container) == 0
 
 
+def test_copies_leave_no_descriptor_open(shared_engine: Engine, run: Make, make: Make) -> None:
+    settings = {"Binds": ["/tmp:/host"]}  # shows the engine's folders, which are hidden
+    containers = [run("sleep", "1000", HostConfig=settings), make("true", HostConfig=settings)]
+    descriptors = Path(f"/proc/{shared_engine.pid}/fd")
+
+    def copy() -> list[str]:
+        for container in containers:
+            put(shared_engine, container, "/", archive(folder("d"), member("d/f")))
+            put(shared_engine, container, "/d", b"garbage" * 200)
+            for path in ("/d", "/d/f", "/nope", "/d/f/g"):
+                get(shared_engine, container, path)
+        links = [os.readlink(path) for path in descriptors.iterdir() if path.is_symlink()]
+        return sorted(link for link in links if not link.startswith("socket:"))
+
+    assert copy() == copy()
+
+
 def test_events_tell_of_copies(shared_engine: Engine, make: Make) -> None:
     with closing(shared_engine.client.events(decode=True)) as events:
         container = make("true")

@@ -69,6 +69,22 @@ class View:
         self._root = Root(str(source.at), terminal=False)
 
     def __enter__(self) -> "View":
+        try:
+            self._make()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for descriptor in (self._root.fd, self._root.empty):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _make(self) -> None:
         unshare(CLONE_NEWNS)
         # Nothing spreads from here to the host; what the host unmounts is not kept busy here.
         mount_propagation("/", MS_REC | MS_SLAVE)
@@ -79,11 +95,6 @@ class View:
         for operation in operations:
             if not isinstance(operation, Pivot):
                 operation.do(self._root)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._root.fd >= 0:
-            os.close(self._root.fd)
 
     def _clone(self, namespace: int) -> None:
         """Attach a clone of the running container's root alone, without what is mounted in it."""
