@@ -140,6 +140,21 @@ def test_restart_stops_and_starts(shared_engine: Engine, run: Make) -> None:
     assert after["Pid"] != before["Pid"]
 
 
+def test_a_restart_keeps_a_container_that_is_removed_at_its_end(
+    shared_engine: Engine, run: Make
+) -> None:
+    host = {"NetworkMode": "none", "AutoRemove": True}
+    container = run("sh", "-c", "echo x >> /count; sleep 1000", HostConfig=host)
+    for count in ("1", "2"):
+        until = "until [ $(wc -l < /count) = $0 ]; do sleep 0.01; done"
+        shared_engine.succeed("exec", container, "sh", "-c", until, count)
+        # Its overlay is volatile: it cannot be mounted twice without the snapshotter's care.
+        assert call(shared_engine, "POST", f"/containers/{container}/restart?t=0").status == 204
+    removed = call(shared_engine, "POST", f"/containers/{container}/stop?t=0").status
+    assert removed == 204
+    assert call(shared_engine, "GET", f"/containers/{container}/json").status == 404
+
+
 def test_a_signal_reaches_the_container(shared_engine: Engine, run: Make) -> None:
     container = run(*OBEDIENT)
     until_ready(shared_engine, container)

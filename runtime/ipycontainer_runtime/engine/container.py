@@ -57,6 +57,8 @@ class Container:
         self.removals = Waiters()
         self.exec_ids: list[str] = []
         self.removing = False
+        self.restarting = False
+        """True while it is stopped in order to be started again."""
 
     @property
     def id(self) -> str:

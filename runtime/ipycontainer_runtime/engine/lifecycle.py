@@ -229,7 +229,7 @@ class Lifecycle:
             container, "die", exitCode=str(exited.code), execDuration=str(max(lasted, 0))
         )
         container.exits.wake(Ended(exited.code))
-        if container.record.host_config.auto_remove:
+        if container.record.host_config.auto_remove and not container.restarting:
             self._containers.forget(container)
         else:
             self._save_soon(container)
@@ -287,10 +287,15 @@ class Lifecycle:
         return True
 
     async def restart(self, reference: str, timeout: int | None, signal: str = "") -> None:
-        """Stop a container if it runs, and start it."""
-        await self.stop(reference, timeout, signal)
-        await self.start(reference)
-        self._containers.publish(self._containers.get(reference), "restart")
+        """Stop a container if it runs, and start it; one with `--rm` is not removed in between."""
+        container = self._containers.get(reference)
+        container.restarting = True
+        try:
+            await self.stop(container.id, timeout, signal)
+        finally:
+            container.restarting = False
+        await self.start(container.id)
+        self._containers.publish(container, "restart")
 
     async def kill(self, reference: str, signal: str = "") -> None:
         """Send a signal; after SIGKILL return once the container has ended."""
