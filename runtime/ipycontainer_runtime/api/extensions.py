@@ -1,6 +1,9 @@
 """What Docker's API lacks, under /ipycontainer; clients find out by asking."""
 
+import asyncio
+
 from ipycontainer_runtime.api.base import EngineHandler
+from ipycontainer_runtime.linux import doctor
 
 
 class Extensions(EngineHandler):
@@ -9,6 +12,15 @@ class Extensions(EngineHandler):
     def get(self) -> None:
         """Answer with the extensions' names, and how the engine is."""
         self.reply(self.engine.system.extensions())
+
+
+class Doctor(EngineHandler):
+    """GET /ipycontainer/doctor: what the machine gives this engine and what it lacks."""
+
+    async def get(self) -> None:
+        """Answer with a list of {Name, State, Detail, Cost, Cure}."""
+        checks = await asyncio.to_thread(doctor.examine, self.engine.paths.root)
+        self.reply([{k.title(): v for k, v in check._asdict().items()} for check in checks])
 
 
 class Keep(EngineHandler):
@@ -31,6 +43,7 @@ class Stop(EngineHandler):
 
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     ("/ipycontainer", Extensions),
+    ("/ipycontainer/doctor", Doctor),
     ("/ipycontainer/keep", Keep),
     ("/ipycontainer/stop", Stop),
 ]
