@@ -428,3 +428,11 @@ def test_what_containers_use_is_shown_in_a_table(box: Box, shell: Shell) -> None
         "web 1\nidle 0"
     ]
     assert "nosuch" in str(shell.run("%container stats nosuch").error)
+
+
+def test_a_container_is_renamed_and_restarted(box: Box, shell: Shell) -> None:
+    shell.run("%container run -d --net none --name web busybox sh -c 'echo up; sleep 1000'")
+    assert shell.run("%container rename web site").error is None
+    assert shell.run("%container restart -t 0 site").out == "site\n"
+    shell.run("%container stop -t 0 site")
+    assert shell.run("%container logs site").out == "up\nup\n"

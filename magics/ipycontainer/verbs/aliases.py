@@ -16,6 +16,8 @@ _CONTAINER = [
     "kill",
     "logs",
     "pause",
+    "rename",
+    "restart",
     "rm",
     "run",
     "start",

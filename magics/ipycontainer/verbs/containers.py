@@ -11,6 +11,8 @@ from ..session import Session
 from .base import container_argument, flag, main, pass_session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from docker.models.images import Image
 
 
@@ -27,32 +29,51 @@ def wait(session: Session, containers: tuple[str, ...]) -> None:
         session.surface.say(str(code))
 
 
+def _stopping(function: Callable[..., None]) -> Callable[..., None]:
+    """Declare what `stop` and `restart` take."""
+    grace = click.option(
+        *("-t", "--time", "--timeout", "grace"),
+        type=int,
+        metavar="SECONDS",
+        help="Kill it this long after.",
+    )
+    signal = click.option("-s", "--signal", metavar="SIGNAL", help="Send this signal first.")
+    return signal(grace(container_argument(many=True)(pass_session(function))))
+
+
 @main.command()
-@click.option("-s", "--signal", metavar="SIGNAL", help="Send this signal first.")
-@click.option(
-    "-t",
-    "--time",
-    "--timeout",
-    "grace",
-    type=int,
-    metavar="SECONDS",
-    help="Kill it this long after.",
-)
-@container_argument(many=True)
-@pass_session
+@_stopping
 def stop(
     session: Session, containers: tuple[str, ...], signal: str | None, grace: int | None
 ) -> None:
     """Ask containers to end, and kill those that do not."""
+    session.each(containers, lambda name: _end(session, name, "stop", signal, grace))
 
-    def end(name: str) -> None:
-        api = session.api
-        given = {"signal": signal, "t": grace}
-        params = {key: value for key, value in given.items() if value is not None}
-        # docker-py's own `stop` cannot send a signal of one's choice.
-        api._raise_for_status(api._post(api._url("/containers/{0}/stop", name), params=params))
 
-    session.each(containers, end)
+@main.command()
+@_stopping
+def restart(
+    session: Session, containers: tuple[str, ...], signal: str | None, grace: int | None
+) -> None:
+    """Stop containers that run, and start them."""
+    session.each(containers, lambda name: _end(session, name, "restart", signal, grace))
+
+
+def _end(session: Session, name: str, how: str, signal: str | None, grace: int | None) -> None:
+    given = {"signal": signal, "t": grace}
+    params = {key: value for key, value in given.items() if value is not None}
+    # docker-py's own calls cannot send a signal of one's choice.
+    api = session.api
+    api._raise_for_status(api._post(api._url("/containers/{0}/" + how, name), params=params))
+
+
+@main.command()
+@container_argument()
+@click.argument("name")
+@pass_session
+def rename(session: Session, container: str, name: str) -> None:
+    """Give a container another name."""
+    session.api.rename(container, name)
 
 
 @main.command()
