@@ -15,9 +15,10 @@ import pytest
 from backports import zstd
 from copies import archive, folder, get, hard_link, member, opened, put, symlink
 
-from conftest import Make
 from support.engines import Engine
 from support.hosts import Host
+
+Make = Callable[..., str]
 
 pytestmark = pytest.mark.ordinary_user
 

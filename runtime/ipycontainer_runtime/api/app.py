@@ -16,6 +16,7 @@ from ipycontainer_runtime.api import (
     missing,
     pausing,
     processes,
+    pruning,
     stats,
     system,
 )
@@ -29,6 +30,7 @@ _PREFIX = r"(?:/v\d+\.\d+)?"
 
 # In the order in which their paths are tried: first what a `run` asks for.
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
+    *pruning.ROUTES,  # before the names that a container or an image may have
     *containers.ROUTES,
     *archive.ROUTES,
     *execs.ROUTES,

@@ -16,6 +16,7 @@ from ipycontainer_runtime.engine.lifecycle import Lifecycle
 from ipycontainer_runtime.engine.logs import Logs
 from ipycontainer_runtime.engine.pausing import Pausing
 from ipycontainer_runtime.engine.processes import Processes
+from ipycontainer_runtime.engine.pruning import Pruning
 from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
 from ipycontainer_runtime.engine.security import Filters
@@ -150,6 +151,16 @@ class Engine:
             in_use=self.containers.in_use,
             held=self._held,
             background=self.activity.background,
+        )
+        self.pruning = Pruning(
+            containers=self.containers,
+            lifecycle=self.lifecycle,
+            snapshotter=self.snapshotter,
+            images=self.images,
+            image_store=self.image_store,
+            layers=self.layers,
+            events=self.events,
+            in_use=self.containers.in_use,
         )
 
     async def start(self) -> None:

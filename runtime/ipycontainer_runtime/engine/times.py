@@ -7,6 +7,9 @@ from datetime import datetime, timezone
 from ipycontainer_runtime.errors import InvalidParameter
 
 _SECOND = 1_000_000_000
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+")
 _FRACTION = re.compile(r"[.,](\d+)")
 
 
@@ -50,6 +53,14 @@ def parse_instant(text: str, field: str) -> int | None:
         raise InvalidParameter(
             f'invalid {field} "{text}": seconds since 1970 or an RFC 3339 time is wanted'
         ) from None
+
+
+def parse_age(text: str, field: str) -> int | None:
+    """Return an instant that may be given as a duration back from now too: `24h`, `1h30m`."""
+    if _DURATION.fullmatch(text):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        return time.time_ns() - int(seconds * _SECOND)
+    return parse_instant(text, field)
 
 
 def human_duration(seconds: float) -> str:

@@ -1,0 +1,138 @@
+"""Prune: remove what nobody uses, and tell how much room that made.
+
+Filters are Docker's: `label=NAME[=VALUE]`, `label!=…`, `until=TIME` (created before), and for
+images `dangling` (true when it is not given).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.images import Images, Use
+from ipycontainer_runtime.engine.imageviews import epoch
+from ipycontainer_runtime.engine.lifecycle import Lifecycle
+from ipycontainer_runtime.engine.times import parse_age
+from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
+from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.store.images import ImageRecord, ImageStore
+from ipycontainer_runtime.store.layers import LayerStore
+
+Filters = Mapping[str, Sequence[str]]
+
+
+class Pruned(NamedTuple):
+    """What was removed, and the bytes that its files took."""
+
+    removed: list[str]
+    report: list[dict[str, str]]
+    reclaimed: int
+
+
+class Pruning:
+    """Removes containers that do not run, and images that no container and no name holds."""
+
+    def __init__(
+        self,
+        *,
+        containers: Containers,
+        lifecycle: Lifecycle,
+        snapshotter: Snapshotter,
+        images: Images,
+        image_store: ImageStore,
+        layers: LayerStore,
+        events: Events,
+        in_use: Callable[[str], Iterable[Use]],
+    ) -> None:
+        self._containers = containers
+        self._lifecycle = lifecycle
+        self._snapshotter = snapshotter
+        self._images = images
+        self._store = image_store
+        self._layers = layers
+        self._events = events
+        self._in_use = in_use
+
+    async def containers(self, filters: Filters) -> Pruned:
+        """Remove the containers that do not run and that the filters let through."""
+        chosen = _Chosen(filters, ())
+        pruned = Pruned([], [], 0)
+        for container in self._containers.all():
+            record = container.record
+            if container.state.running or not chosen.has(record.config.labels, record.created_ns):
+                continue
+            size = await asyncio.to_thread(self._snapshotter.usage, Path(container.folder))
+            # It may have been started, or removed, meanwhile.
+            with contextlib.suppress(Conflict, NotFound):
+                await self._lifecycle.remove(container.id)
+                pruned.removed.append(container.id)
+                pruned = pruned._replace(reclaimed=pruned.reclaimed + size)
+        self._events.publish("container", "prune", "", {"reclaimed": str(pruned.reclaimed)})
+        return pruned
+
+    def images(self, filters: Filters) -> Pruned:
+        """Remove images without a name, or with `dangling=false` every one that none stands on."""
+        chosen = _Chosen(filters, ("dangling",))
+        pruned = Pruned([], [], 0)
+        before = self._taken()
+        for record in self._store.list():
+            labels = record.config.defaults.labels
+            created = int(epoch(record.created) * 1_000_000_000)
+            if not chosen.has(labels, created) or [*self._in_use(record.id)]:
+                continue
+            names = self._names(record, dangling=chosen.dangling)
+            for name in names:
+                with contextlib.suppress(Conflict, NotFound):
+                    pruned.report.extend(self._images.remove(name))
+        pruned = pruned._replace(reclaimed=max(0, before - self._taken()))
+        self._events.publish("image", "prune", "", {"reclaimed": str(pruned.reclaimed)})
+        return pruned
+
+    def _names(self, record: ImageRecord, *, dangling: bool) -> list[str]:
+        """Return by what to remove an image: all its names, its id, or nothing."""
+        parents = {other.parent for other in self._store.list()}
+        if not record.references:
+            return [] if record.id in parents else [record.id]
+        return [] if dangling else [reference.familiar for reference in record.references]
+
+    def _taken(self) -> int:
+        chains = {chain_id for record in self._store.list() for chain_id in record.chain_ids}
+        return self._layers.total(sorted(chains))
+
+
+class _Chosen:
+    """The filters of one prune, read and checked."""
+
+    def __init__(self, filters: Filters, more: Sequence[str]) -> None:
+        for name in filters:
+            if name not in ("label", "label!", "until", *more):
+                known = ", ".join(("label", "label!", "until", *more))
+                raise InvalidParameter(f"invalid filter '{name}': use {known}")
+        until = filters.get("until", ())
+        if len(until) > 1:
+            raise InvalidParameter("more than one until filter specified")
+        self._until = parse_age(until[0], "until") if until else None
+        self._wanted, self._unwanted = filters.get("label", ()), filters.get("label!", ())
+        values = {value.lower() for value in filters.get("dangling", ())}
+        if not values <= {"1", "true", "0", "false"}:
+            raise InvalidParameter(
+                f"invalid filter 'dangling={sorted(values)}': true or false is wanted"
+            )
+        self.dangling = not values & {"0", "false"}
+
+    def has(self, labels: Mapping[str, str] | None, created_ns: int) -> bool:
+        """Tell whether the filters let this through."""
+        given = labels or {}
+        if self._until is not None and created_ns >= self._until:
+            return False
+        return all(_labelled(given, text) for text in self._wanted) and not any(
+            _labelled(given, text) for text in self._unwanted
+        )
+
+
+def _labelled(labels: Mapping[str, str], wanted: str) -> bool:
+    name, equals, value = wanted.partition("=")
+    return name in labels and (not equals or labels[name] == value)
