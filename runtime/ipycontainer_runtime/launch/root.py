@@ -138,6 +138,8 @@ class Overlay(NamedTuple):
         fs = fsopen("overlay")
         try:
             fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay")
+            # The last run's mount may be on its way out still: with an index that is EBUSY.
+            fsconfig(fs, FSCONFIG_SET_STRING, "index", "off")
             for fd in fds[:-2]:
                 fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", None, fd)
             fsconfig(fs, FSCONFIG_SET_FD, "upperdir", None, fds[-2])
@@ -153,7 +155,8 @@ class Overlay(NamedTuple):
         # Before Linux 6.13 overlay takes no descriptors; their names in /proc are short enough for
         # some 200 layers in the one page that mount(2) has for options.
         names = [f"/proc/self/fd/{fd}" for fd in fds]
-        options = f"lowerdir={':'.join(names[:-2])},upperdir={names[-2]},workdir={names[-1]}"
+        options = f"index=off,lowerdir={':'.join(names[:-2])}"
+        options += f",upperdir={names[-2]},workdir={names[-1]}"
         mount("overlay", at, "overlay", MS_NODEV, ",".join((options, *self.flags)))
 
 
