@@ -1,6 +1,7 @@
 """Start, exit, wait, stop, kill, remove: over the API, with real containers."""
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
@@ -153,6 +154,27 @@ def test_a_restart_keeps_a_container_that_is_removed_at_its_end(
     removed = call(shared_engine, "POST", f"/containers/{container}/stop?t=0").status
     assert removed == 204
     assert call(shared_engine, "GET", f"/containers/{container}/json").status == 404
+
+
+def test_a_container_shares_the_hosts_network_and_names_and_so_do_its_execs(
+    shared_engine: Engine, run: Make
+) -> None:
+    container = run(*SLEEP, HostConfig={"NetworkMode": "host", "UTSMode": "host"})
+    for kind, shared in (("net", True), ("uts", True), ("pid", False), ("ipc", False)):
+        found = shared_engine.succeed("exec", container, "readlink", f"/proc/self/ns/{kind}")
+        assert (found == os.readlink(f"/proc/self/ns/{kind}")) is shared
+
+
+def test_a_health_check_that_is_not_run_is_told(shared_engine: Engine, busybox: str) -> None:
+    body = {
+        "Image": busybox,
+        "Cmd": ["true"],
+        "Healthcheck": {"Test": ["CMD", "true"]},
+        "HostConfig": {"NetworkMode": "none"},
+    }
+    made = call(shared_engine, "POST", "/containers/create", body).body
+    remove(shared_engine, made["Id"])
+    assert made["Warnings"] == ["Health checks are not supported yet: this container's is not run."]
 
 
 def test_a_signal_reaches_the_container(shared_engine: Engine, run: Make) -> None:

@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, sys.argv[1])
 from ipycontainer_runtime import launch
-from ipycontainer_runtime.launch.syscalls import CLONE_PARENT, clone
+from ipycontainer_runtime.launch.syscalls import CLONE_PARENT, clone, setns
 
 
 def listen(status: socket.socket) -> tuple[dict[str, object] | None, int | None]:
@@ -43,11 +43,12 @@ def nursery(spec: dict, execs: list[dict], statuses: list[socket.socket]) -> Non
     """Clone init, and each exec once its turn is called; the shim is the parent of them all."""
     streams = None if spec["process"].get("terminal") else (0, 1, 2)
     kinds = [namespace["type"] for namespace in spec["linux"]["namespaces"]]
-    flags = sum(launch.NAMESPACES[kind] for kind in kinds)
-    pid = launch.clone_ahead(flags, lambda new: clone(new | CLONE_PARENT))
+    pid = clone(launch.cloned_into(kinds) | CLONE_PARENT)
     if pid == 0:
         launch.become_init(spec, streams, statuses[0])
     pidfd = os.pidfd_open(pid)
+    if "pid" in kinds:
+        setns(pidfd, launch.NAMESPACES["pid"])
     statuses[0].close()
     for process, status in zip(execs, statuses[1:], strict=True):
         os.read(go_read, 1)

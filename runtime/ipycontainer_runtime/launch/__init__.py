@@ -1,8 +1,8 @@
 """Launch one container, or one more process in it: the only code here that makes namespaces,
 mounts a root file system and gives up privileges.
 
-Who calls it: the container's shim, in its *nursery*. `clone_ahead` clones the container's first
-process, which calls `become_init` when its bundle is known; later ones call `become_exec`. The
+Who calls it: the container's shim, in its *nursery*. It clones the container's first process, which
+calls `become_init` when its bundle is known; later ones call `become_exec`. The
 child does what `plan` says, step by step, becomes the container's user and executes its command;
 whatever fails becomes one message that names the step.
 
@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from ipycontainer_runtime.launch.plan import plan
@@ -51,7 +51,7 @@ from ipycontainer_runtime.launch.syscalls import (
 )
 from ipycontainer_runtime.launch.user import find_user
 
-__all__ = ["LaunchError", "become_exec", "become_init", "clone_ahead", "plan", "sealed"]
+__all__ = ["LaunchError", "become_exec", "become_init", "cloned_into", "plan", "sealed"]
 
 NAMESPACES = {
     "cgroup": CLONE_NEWCGROUP,
@@ -67,17 +67,12 @@ LAST = 0x7FFFFFFF  # more than any descriptor's number
 Streams = tuple[int, int, int] | None
 
 
-def clone_ahead(flags: int, clone: Callable[[int], int]) -> int:
-    """Clone the process that will be a container's first, with CLONE_NEW… `flags`, by `clone`.
+def cloned_into(kinds: Iterable[str]) -> int:
+    """Return the CLONE_NEW… flags with which a container's first process is cloned.
 
-    Returns 0 in the child, which calls `become_init` once it knows its bundle. What the caller
-    clones later is born in the container's pid namespace. The cgroup namespace is left to
-    `become_init`, when every cgroup is joined.
+    The cgroup namespace is left to `become_init`, when every cgroup is joined.
     """
-    if flags & CLONE_NEWPID:
-        # Unshared rather than cloned into, so that later execs are born in it as well.
-        unshare(CLONE_NEWPID)
-    return clone(flags & ~(CLONE_NEWPID | CLONE_NEWCGROUP))
+    return sum(NAMESPACES[kind] for kind in kinds if kind != "cgroup")
 
 
 def become_init(spec: dict[str, Any], streams: Streams, status: socket.socket) -> NoReturn:
@@ -97,9 +92,9 @@ def become_exec(
 ) -> NoReturn:
     """Enter a container and execute a command as one more of its processes.
 
-    Called in a child of the process that called `clone_ahead`. `process` is an OCI process whose
-    key "ipycontainer" holds `user`, `groups` and `seccomp` as in the bundle, and `namespaces`, the
-    kinds to enter (all where it is missing). `init` is a pidfd, so that a process id used again
+    Called in a child that was born in the container's pid namespace. `process` is an OCI process
+    whose key "ipycontainer" holds `user`, `groups`, `seccomp` as in the bundle, and `namespaces`,
+    the kinds to enter (all where it is missing). `init` is a pidfd, so that a process id used again
     cannot lead elsewhere. Streams and status as in `become_init`.
     """
     child = Child(process, process.get("ipycontainer", {}))

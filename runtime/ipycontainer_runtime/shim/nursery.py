@@ -45,17 +45,13 @@ _MOST_FDS = socket.CMSG_SPACE(4 * ctypes.sizeof(ctypes.c_int))
 class Nursery:
     """Clones processes where there are no cgroups; `clone` runs `body` in the child."""
 
-    def clone(self, body: "Body") -> int:
-        """Return the pid of a child."""
-        return self._do(lambda: self._clone(0, body))
+    def clone(self, body: "Body", flags: int = 0) -> int:
+        """Return the pid of a child; CLONE_NEW… flags give it namespaces of its own."""
+        return self._do(lambda: self._clone(flags, body))
 
-    def clone_ahead(self, flags: int, body: "Body") -> int:
-        """Return the pid of a container's first process; CLONE_NEW… flags are its namespaces."""
-        return self._do(lambda: launch.clone_ahead(flags, lambda now: self._clone(now, body)))
-
-    def go_back(self) -> None:
-        """Have what is cloned from now on born in our own pid namespace again."""
-        self._do(_enter_own_pid_namespace)
+    def enter(self, init: int) -> None:
+        """Have what is cloned from now on born in the pid namespace of this pidfd's process."""
+        self._do(lambda: _enter_pid_namespace(init))
 
     def _do(self, job: "Callable[[], int]") -> int:
         return job()
@@ -175,8 +171,8 @@ class ParkedInit:
         self.kinds = kinds
         self.status, theirs = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.status.setblocking(False)
-        flags = sum(launch.NAMESPACES[kind] for kind in kinds)
-        self.pid = nursery.clone_ahead(flags, lambda: _wait_for_bundle(theirs))
+        flags = launch.cloned_into(kinds)
+        self.pid = nursery.clone(lambda: _wait_for_bundle(theirs), flags)
         theirs.close()
         self._mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -188,7 +184,7 @@ class ParkedInit:
         os.close(memory)
 
     def end(self) -> None:
-        """Have it leave; for another one, the nursery has to go back first."""
+        """Have it leave."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         self.status.close()
@@ -233,10 +229,8 @@ def _wait_for_bundle(status: "SocketType") -> None:
     launch.become_init(_read(memory), _three(streams), _python_socket(status))
 
 
-def _enter_own_pid_namespace() -> int:
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    setns(own, CLONE_NEWPID)
-    os.close(own)
+def _enter_pid_namespace(init: int) -> int:
+    setns(init, CLONE_NEWPID)
     return 0
 
 

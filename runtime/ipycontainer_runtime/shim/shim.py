@@ -66,6 +66,7 @@ class Shim:
         self._parked = ParkedInit(self._nursery, kinds)
         self._init = Process(self._streams, self._ended)
         self._init.take(self._parked.pid, self._parked.status)
+        self._entered = "pid" not in kinds  # whether execs are born in its pid namespace
 
     def run(self) -> None:
         """Serve until the container has ended, and its clients have read everything."""
@@ -97,7 +98,6 @@ class Shim:
         kinds = frozenset(message["namespaces"])
         if kinds != self._parked.kinds:
             self._parked.end()
-            self._nursery.go_back()
             self._park(kinds)
         if "pid" not in kinds:
             # Its orphans would go to the host's first process, and their exits be nobody's.
@@ -145,6 +145,7 @@ class Shim:
         process = Process(streams, lambda ended: self._exec_ended(name, ended))
         theirs = process.begin(message["stdio"], silent=not message["attach"])
         try:
+            self._enter()
             process.take(*clone_exec(self._nursery, message["process"], self._init.pidfd, theirs))
         except OSError as error:
             why = f"cannot clone a process: {error.strerror}; is the pids limit too low?"
@@ -155,6 +156,15 @@ class Shim:
             self._execs[name] = process
             process.follow(launched)
         _close(theirs)
+
+    def _enter(self) -> None:
+        """Have execs born in the container's pid namespace; not before it is known to be kept.
+
+        There is no way back from it for who is not the machine's root.
+        """
+        if not self._entered:
+            self._nursery.enter(self._init.pidfd)
+            self._entered = True
 
     def _finish(self, streams: Streams) -> None:
         """Let the clients of an exec go once they have everything."""
