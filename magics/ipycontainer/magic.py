@@ -35,8 +35,9 @@ class ContainerMagics(Magics):
         %container VERB [FLAGS] ...      e.g.  %container run --rm busybox echo hello
         %%container run -i IMAGE sh      the cell's body is the standard input
 
-        Verbs: attach, capture, commit, create, diff, engine, events, exec, history, images, info,
-        inspect, kill, logs, ls, ps, pull, push, rm, rmi, run, start, stop, tag, version, wait.
+        Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, export,
+        history, images, info, inspect, kill, logs, ls, pause, ps, pull, push, rename, restart, rm,
+        rmi, run, start, stats, stop, tag, top, unpause, version, wait.
         `%container VERB --help` tells the flags, which are Docker's.
 
         Output comes into the cell as it is made; `--out NAME` and `--err NAME` fill variables

@@ -226,6 +226,9 @@ def creation_warnings(config: Config, host: HostConfig) -> list[str]:
     warnings = []
     if host.network_mode in ("default", "bridge"):
         warnings.append(LOOPBACK_ONLY)
+    check = config.healthcheck or None
+    if check is not None and check.test and check.test[0] != "NONE":
+        warnings.append("Health checks are not supported yet: this container's is not run.")
     if config.volumes:
         warnings.append(
             f"Volumes are not supported yet: {', '.join(config.volumes)} is a plain folder of "
