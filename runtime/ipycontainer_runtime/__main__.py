@@ -74,8 +74,8 @@ def _serve(where: Paths, fd: int | None, idle: float) -> None:
     os.umask(0o022)
     prepare_run_folder(where.run)
     where.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _own(where)  # before the namespace, whose pin an engine that is refused would leave
     rootless = _become_root(where)
-    lock = _own(where)
     listener = _listener(where, fd)
     loop = asyncio.new_event_loop()
     try:

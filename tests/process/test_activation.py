@@ -13,6 +13,7 @@ import raw
 
 from ipycontainer_runtime import activation, client
 from ipycontainer_runtime.errors import Forbidden, InvalidParameter, Unavailable
+from ipycontainer_runtime.linux import userns
 from ipycontainer_runtime.paths import Paths
 from support import leftovers
 
@@ -135,6 +136,8 @@ def test_a_client_of_an_engine_that_cannot_start_reads_why(folders: Paths) -> No
     other = Paths(folders.root, folders.run.parent / "other")
     with pytest.raises(Unavailable, match=f"the data root {folders.root} is in use by an engine"):
         client.connect(where=other).ping()
+    # An ordinary user's namespace is pinned by a process, which nobody would end.
+    assert not (other.run / userns.RECORD).exists()
 
 
 def test_an_engine_in_the_foreground_serves_until_it_is_told_to_stop(folders: Paths) -> None:

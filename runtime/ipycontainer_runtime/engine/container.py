@@ -57,8 +57,8 @@ class Container:
         self.removals = Waiters()
         self.exec_ids: list[str] = []
         self.removing = False
-        self.restarting = False
-        """True while it is stopped in order to be started again."""
+        self.restarts = 0
+        """How many are stopping it in order to start it again."""
 
     @property
     def id(self) -> str:

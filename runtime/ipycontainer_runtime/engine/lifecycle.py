@@ -229,7 +229,7 @@ class Lifecycle:
             container, "die", exitCode=str(exited.code), execDuration=str(max(lasted, 0))
         )
         container.exits.wake(Ended(exited.code))
-        if container.record.host_config.auto_remove and not container.restarting:
+        if container.record.host_config.auto_remove and not container.restarts:
             self._containers.forget(container)
         else:
             self._save_soon(container)
@@ -289,11 +289,11 @@ class Lifecycle:
     async def restart(self, reference: str, timeout: int | None, signal: str = "") -> None:
         """Stop a container if it runs, and start it; one with `--rm` is not removed in between."""
         container = self._containers.get(reference)
-        container.restarting = True
+        container.restarts += 1
         try:
             await self.stop(container.id, timeout, signal)
         finally:
-            container.restarting = False
+            container.restarts -= 1
         await self.start(container.id)
         self._containers.publish(container, "restart")
 
