@@ -67,18 +67,36 @@ class Libseccomp:
 
     def compile(self, arch: str, verdicts: dict[str, Verdict], otherwise: int) -> bytes:
         """Return the BPF program for one architecture, refusing unnamed calls with an errno."""
+        context = self._begin(arch, SCMP_ACT_ERRNO | otherwise)
+        for name, verdict in verdicts.items():
+            self._add(context, name, verdict)
+        return self._end(context)
+
+    def compile_rules(
+        self, arch: str, default: int, rules: dict[str, list[tuple[int, list[Comparison]]]]
+    ) -> bytes:
+        """Return the BPF program of (action, what arguments are asked) by the call's name."""
+        context = self._begin(arch, default)
+        for name, of_call in rules.items():
+            number = self._library.seccomp_syscall_resolve_name(name.encode())
+            for action, asked in of_call if number != -1 else ():
+                self._rule(context, action, number, *asked)
+        return self._end(context)
+
+    def _begin(self, arch: str, default: int) -> int:
         library = self._library
-        context = library.seccomp_init(SCMP_ACT_ERRNO | otherwise)
+        context: int = library.seccomp_init(default)
         native = library.seccomp_arch_native()
         if native != ARCHES[arch]:
             assert library.seccomp_arch_remove(context, native) == 0
             assert library.seccomp_arch_add(context, ARCHES[arch]) == 0
         assert library.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE) == 0
-        for name, verdict in verdicts.items():
-            self._add(context, name, verdict)
+        return context
+
+    def _end(self, context: int) -> bytes:
         with tempfile.TemporaryFile() as file:
-            assert library.seccomp_export_bpf(context, file.fileno()) == 0
-            library.seccomp_release(context)
+            assert self._library.seccomp_export_bpf(context, file.fileno()) == 0
+            self._library.seccomp_release(context)
             return os.pread(file.fileno(), 1 << 20, 0)
 
     def _add(self, context: int, name: str, verdict: Verdict) -> None:

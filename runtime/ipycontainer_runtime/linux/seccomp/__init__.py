@@ -8,13 +8,14 @@ import functools
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import Unavailable
 from . import bpf
 from .profile import ALLOW, ENOSYS, EPERM, GRANTED, Refuse, Verdict, verdicts
 
-__all__ = ["cached", "default_filter"]
+__all__ = ["assemble", "cached", "default_filter", "dispatch", "kept", "table"]
 
 # Actions, sorted: include/uapi/linux/seccomp.h.
 SECCOMP_RET_ALLOW = 0x7FFF0000
@@ -34,17 +35,22 @@ def default_filter(capabilities: frozenset[str], machine: str = os.uname().machi
     Some calls are allowed only to containers that have a capability (`CAP_` names). `machine` is
     `x86_64` or `aarch64`; raises Unavailable for others: a filter is never silently absent.
     """
+    allowed = verdicts(capabilities)
+    return assemble(lambda architecture: _calls(table(architecture), allowed), machine)
+
+
+def assemble(calls: Callable[[str], bpf.Piece], machine: str) -> bytes:
+    """Return the filter that does what `calls` has for each architecture a process may be of."""
     if machine not in ARCHITECTURES:
         raise Unavailable(
             f"there is no seccomp filter for {machine} machines: run containers with"
             " --security-opt seccomp=unconfined, if you accept that they are not filtered"
         )
-    allowed = verdicts(capabilities)
     # An unknown architecture means that this table is wrong about the machine: nothing is safe.
     program = bpf.ret(SECCOMP_RET_KILL_PROCESS)
     for architecture, audit in reversed(ARCHITECTURES[machine].items()):
-        calls = bpf.load(bpf.NUMBER, bpf.search(_ranges(table(architecture), allowed)))
-        program = bpf.branch(bpf.BPF_JMP_JEQ_K, audit, calls, program)
+        piece = bpf.load(bpf.NUMBER, calls(architecture))
+        program = bpf.branch(bpf.BPF_JMP_JEQ_K, audit, piece, program)
     return bpf.pack(bpf.load(bpf.ARCHITECTURE, program))
 
 
@@ -55,10 +61,15 @@ def cached(run: Path, capabilities: frozenset[str]) -> Path:
     version of the profile never meets an older file.
     """
     asked = " ".join(sorted(capabilities & GRANTED.keys()))
-    name = hashlib.sha256(f"{_version()} {os.uname().machine} {asked}".encode()).hexdigest()[:16]
+    return kept(run, asked, lambda: default_filter(capabilities))
+
+
+def kept(run: Path, what: str, compiled: Callable[[], bytes]) -> Path:
+    """Return the file of the filter that `what` describes, written when it is not there."""
+    name = hashlib.sha256(f"{_version()} {os.uname().machine} {what}".encode()).hexdigest()[:16]
     path = run / f"seccomp-{name}.bpf"
     if not path.exists():
-        _write(path, default_filter(capabilities))
+        _write(path, compiled())
     return path
 
 
@@ -71,15 +82,19 @@ def table(architecture: str) -> dict[str, int]:
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
 
 
-def _ranges(numbers: dict[str, int], allowed: dict[str, Verdict]) -> list[tuple[int, bpf.Piece]]:
-    """Return where in the numbers each verdict begins, with the code for it."""
-    known = {number: allowed.get(name, EPERM) for name, number in numbers.items()}
-    ranges: list[tuple[int, Verdict]] = [(0, known.get(0, ENOSYS))]
+def dispatch(known: dict[int, bpf.Piece], unknown: bpf.Piece) -> bpf.Piece:
+    """Return the code that does with a call's number what `known` has for it."""
+    ranges = [(0, known.get(0, unknown))]
     for number in sorted(known.keys() | {number + 1 for number in known}):
-        verdict = known.get(number, ENOSYS)
-        if verdict != ranges[-1][1]:
-            ranges.append((number, verdict))
-    return [(first, _code(verdict)) for first, verdict in ranges]
+        piece = known.get(number, unknown)
+        if piece != ranges[-1][1]:
+            ranges.append((number, piece))
+    return bpf.search(ranges)
+
+
+def _calls(numbers: dict[str, int], allowed: dict[str, Verdict]) -> bpf.Piece:
+    known = {number: _code(allowed.get(name, EPERM)) for name, number in numbers.items()}
+    return dispatch(known, _code(ENOSYS))
 
 
 def _code(verdict: Verdict) -> bpf.Piece:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 BPF_ALU_AND_K = 0x54
 BPF_JMP_JA = 0x05
 BPF_JMP_JEQ_K = 0x15
+BPF_JMP_JGT_K = 0x25
 BPF_JMP_JGE_K = 0x35
 BPF_LD_W_ABS = 0x20
 BPF_RET_K = 0x06
