@@ -9,6 +9,8 @@ class ContainerError(Exception):
     """Anything this project refuses or fails to do; `status` is the Engine API's HTTP status."""
 
     status = 500
+    fault: object = None
+    """What went wrong as data, for those who answer it with the message."""
 
 
 class InvalidParameter(ContainerError):

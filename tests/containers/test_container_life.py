@@ -165,18 +165,6 @@ def test_a_container_shares_the_hosts_network_and_names_and_so_do_its_execs(
         assert (found == os.readlink(f"/proc/self/ns/{kind}")) is shared
 
 
-def test_a_health_check_that_is_not_run_is_told(shared_engine: Engine, busybox: str) -> None:
-    body = {
-        "Image": busybox,
-        "Cmd": ["true"],
-        "Healthcheck": {"Test": ["CMD", "true"]},
-        "HostConfig": {"NetworkMode": "none"},
-    }
-    made = call(shared_engine, "POST", "/containers/create", body).body
-    remove(shared_engine, made["Id"])
-    assert made["Warnings"] == ["Health checks are not supported yet: this container's is not run."]
-
-
 def test_a_signal_reaches_the_container(shared_engine: Engine, run: Make) -> None:
     container = run(*OBEDIENT)
     until_ready(shared_engine, container)

@@ -53,4 +53,4 @@ def test_options_choose_the_columns(shared_engine: Engine, run: Make) -> None:
 def test_what_does_not_run_has_no_processes(shared_engine: Engine, make: Make) -> None:
     container = make("true")
     reply = call(shared_engine, "GET", f"/containers/{container}/top")
-    assert (reply.status, reply.message) == (409, f"container {container} is not running")
+    assert (reply.status, reply.message) == (409, f"Container {container} is not running")

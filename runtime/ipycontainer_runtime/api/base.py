@@ -180,7 +180,8 @@ class EngineHandler(RequestHandler):
         """Send Docker's error body; the one place where errors become HTTP."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, ContainerError):
-            self.reply({"message": str(error)}, error.status)
+            fault = {"Fault": error.fault} if error.fault else {}
+            self.reply({"message": str(error), **fault}, error.status)
         elif isinstance(error, HTTPError) and status_code in (404, 405):
             self.reply({"message": "page not found"}, 404)
         elif isinstance(error, HTTPError):

@@ -1,17 +1,20 @@
 """The Engine API's containers: https://docs.docker.com/reference/api/engine/version/v1.50/."""
 
+from typing import Any
+
 import msgspec
 
 from ipycontainer_runtime.api.base import EngineHandler
 from ipycontainer_runtime.api.hijack import RAW, read_by_client
 from ipycontainer_runtime.engine.attach import Attachment, attach, detach_keys
+from ipycontainer_runtime.engine.container import Ended, not_running
 from ipycontainer_runtime.engine.create import parse_body
 from ipycontainer_runtime.engine.logs import LogRequest
 from ipycontainer_runtime.engine.times import parse_instant
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.shim.messages import AttachOptions
 
-_WAIT_LENGTH = 24
+_WAIT_LENGTH = 96
 """Bytes of a wait's answer, which is filled up with spaces."""
 
 _CONDITIONS = ("", "not-running", "next-exit", "removed")
@@ -64,9 +67,7 @@ class StopContainer(EngineHandler):
 
     async def post(self, reference: str) -> None:
         """Stop a container; 304 when it does not run."""
-        stopped = await self.engine.lifecycle.stop(
-            reference, self.integer("t"), self.text("signal")
-        )
+        stopped = await self.engine.stopping.stop(reference, self.integer("t"), self.text("signal"))
         self.empty(204 if stopped else 304)
 
 
@@ -75,7 +76,7 @@ class RestartContainer(EngineHandler):
 
     async def post(self, reference: str) -> None:
         """Stop a container if it runs, then start it."""
-        await self.engine.lifecycle.restart(reference, self.integer("t"), self.text("signal"))
+        await self.engine.stopping.restart(reference, self.integer("t"), self.text("signal"))
         self.empty()
 
 
@@ -84,7 +85,7 @@ class KillContainer(EngineHandler):
 
     async def post(self, reference: str) -> None:
         """Send a signal."""
-        await self.engine.lifecycle.kill(reference, self.text("signal"))
+        await self.engine.stopping.kill(reference, self.text("signal"))
         self.empty()
 
 
@@ -125,8 +126,7 @@ class WaitContainer(EngineHandler):
                 if not waiting.done():
                     await out.begin()
                 ended = await waiting
-                body = msgspec.json.encode({"StatusCode": ended.code})
-                await out.raw(body.ljust(_WAIT_LENGTH))
+                await out.raw(_answer(ended).ljust(_WAIT_LENGTH))
         finally:
             waiting.cancel()
 
@@ -138,7 +138,7 @@ class RemoveContainer(EngineHandler):
         """Remove a container."""
         if self.flag("link"):
             raise NotImplementedHere("links are not supported: leave link out")
-        await self.engine.lifecycle.remove(reference, force=self.flag("force"))
+        await self.engine.stopping.remove(reference, force=self.flag("force"))
         self.empty()
 
 
@@ -174,6 +174,8 @@ class AttachContainer(EngineHandler):
         """Give the client's connection to the container's streams."""
         container = self.engine.containers.get(reference)
         keys = detach_keys(self.text("detachKeys"))
+        if container.state.restarting:
+            raise not_running(container)
         hijacked = await self.hijack(RAW if container.tty else self.stream_type(tty=False))
         if container.shim is not None or self.flag("logs"):
             await read_by_client(hijacked.sock)
@@ -205,6 +207,13 @@ class Changes(EngineHandler):
     async def get(self, reference: str) -> None:
         """List what the container changed in its image."""
         self.reply(await self.engine.containers.changes(reference))
+
+
+def _answer(ended: Ended) -> bytes:
+    answer: dict[str, Any] = {"StatusCode": ended.code}
+    if ended.fault is not None:
+        answer["Fault"] = {"Kind": ended.fault.kind, "Signal": ended.fault.signal}
+    return msgspec.json.encode(answer)
 
 
 def terminal_size(handler: EngineHandler) -> tuple[int, int]:

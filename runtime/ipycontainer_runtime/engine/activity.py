@@ -12,6 +12,7 @@ class Activity:
     def __init__(self) -> None:
         self._holds = 0
         self._keep = False
+        self._needs: set[str] = set()
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -27,8 +28,18 @@ class Activity:
 
     @property
     def busy(self) -> bool:
-        """True while something is in hand or the engine was asked to stay."""
-        return self._keep or self._holds > 0
+        """True while something is in hand, or the engine is to stay."""
+        return self._keep or self._holds > 0 or bool(self._needs)
+
+    def need(self, reason: str) -> None:
+        """Keep the engine from leaving by itself, until this reason is released."""
+        self._needs.add(reason)
+        self._changed.set()
+
+    def release(self, reason: str) -> None:
+        """Undo `need`; a reason that was never given is none."""
+        self._needs.discard(reason)
+        self._changed.set()
 
     def touch(self) -> None:
         """Begin the quiet time anew."""
@@ -71,6 +82,7 @@ class Activity:
     async def settle(self, seconds: float) -> None:
         """Return when nothing is in hand, or after `seconds`."""
         self._keep = False
+        self._needs.clear()
         try:
             await asyncio.wait_for(self.quiet(0), seconds)
         except (asyncio.TimeoutError, TimeoutError):

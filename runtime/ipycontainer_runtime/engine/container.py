@@ -1,9 +1,10 @@
 """One container as the running engine knows it: its record, its state, and who waits for it."""
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ipycontainer_runtime.store.records import Record, State
+from ipycontainer_runtime.errors import Conflict
+from ipycontainer_runtime.store.records import Fault, Record, State
 
 if TYPE_CHECKING:
     from ipycontainer_runtime.engine.attach import Attachment
@@ -15,6 +16,7 @@ class Ended(NamedTuple):
 
     code: int
     error: str = ""
+    fault: Fault | None = None
 
 
 class Waiters:
@@ -57,8 +59,14 @@ class Container:
         self.removals = Waiters()
         self.exec_ids: list[str] = []
         self.removing = False
-        self.restarts = 0
+        self.restart_requests = 0
         """How many are stopping it in order to start it again."""
+        self.next_start: asyncio.TimerHandle | None = None
+        """Set while its restart policy waits between two runs."""
+        self.delay = 0.0
+        """Seconds that the policy waited last."""
+        self.timed_out = False
+        """True once its time was up."""
 
     @property
     def id(self) -> str:
@@ -92,3 +100,22 @@ class Container:
         for attachment in self.waiting:
             attachment.sock.close()
         self.waiting.clear()
+
+
+def not_running(container: Container) -> Conflict:
+    """Return the refusal of what only a running container can do, in Docker's words."""
+    if container.state.restarting:
+        return Conflict(
+            f"Container {container.id} is restarting, wait until the container is running"
+        )
+    return Conflict(f"Container {container.id} is not running")
+
+
+class Attendant(Protocol):
+    """Something that goes along with each run of a container, in this engine or a later one."""
+
+    def began(self, container: Container) -> None:
+        """The container runs: it was started, or found running by a new engine."""
+
+    def ended(self, container: Container) -> None:
+        """The run is over; the state tells how."""

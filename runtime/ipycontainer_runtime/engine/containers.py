@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.annotations import requires_limits
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container, Ended
 from ipycontainer_runtime.engine.create import (
@@ -91,7 +92,7 @@ class Containers:
     def in_use(self, image_id: str) -> list[Use]:
         """Return the containers that were made from an image."""
         return [
-            Use(container.id, container.state.running)
+            Use(container.id, container.state.active)
             for container in self._all.values()
             if container.record.image == image_id
         ]
@@ -107,6 +108,7 @@ class Containers:
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
         check_host(host, self._paths)
+        unbound = self._unbound(host)
         container_id = secrets.token_hex(32)
         complete(config, host, container_id)
         now = time.time_ns()
@@ -122,8 +124,16 @@ class Containers:
             host_config=host,
         )
         self._make(record)
-        unbound = self._cgroups.missing(limits(host))
         return Created(container_id, [*unbound, *creation_warnings(config, host)])
+
+    def _unbound(self, host: HostConfig) -> "builtins.list[str]":
+        """Return what to say of limits that this machine cannot set; an error where they must."""
+        unbound = self._cgroups.missing(limits(host))
+        if unbound and requires_limits(host):
+            raise InvalidParameter(
+                f"{'; '.join(unbound)}: leave the limit out, or do not require limits"
+            )
+        return unbound
 
     def _image(self, name: str, platform: str) -> ImageRecord:
         if not name:
@@ -239,7 +249,7 @@ class Containers:
         self.store.discard(container.id)
         del self._all[container.id]
         self.publish(container, "destroy")
-        ended = Ended(container.state.exit_code)
+        ended = Ended(container.state.exit_code, fault=container.state.fault)
         container.exits.wake(ended)
         container.removals.wake(ended)
         self._removals += 1

@@ -11,10 +11,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from ipycontainer_runtime.engine.annotations import check_annotations
 from ipycontainer_runtime.engine.devices import check_devices
+from ipycontainer_runtime.engine.healthcheck import check_healthcheck
 from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.namespaces import check_namespaces
 from ipycontainer_runtime.engine.resources import check_limits
+from ipycontainer_runtime.engine.restarts import check_restart_policy
 from ipycontainer_runtime.engine.security import check_security
 from ipycontainer_runtime.engine.signals import signal_number
 from ipycontainer_runtime.engine.sysctls import check_sysctls
@@ -40,7 +43,7 @@ _LATER_WORDS = (
     "device_cgroup_rules blkio_weight blkio_weight_device blkio_device_read_bps "
     "blkio_device_write_bps blkio_device_read_iops blkio_device_write_iops "
     "cpu_realtime_period cpu_realtime_runtime kernel_memory kernel_memory_tcp cpu_count "
-    "cpu_percent io_maximum_iops io_maximum_bandwidth init"
+    "cpu_percent io_maximum_iops io_maximum_bandwidth"
 )
 _LATER = _LATER_WORDS.split()
 """Fields of HostConfig that are refused when they ask for anything."""
@@ -142,6 +145,7 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
     if not config.command:
         raise InvalidParameter("No command specified")
     signal_number(config.stop_signal or "", 15)
+    check_healthcheck(config.healthcheck or None)
     if host.uts_mode == "host" and config.hostname:
         raise InvalidParameter("conflicting options: hostname and the UTS mode")
     if config.working_dir and not config.working_dir.startswith("/"):
@@ -174,7 +178,8 @@ def check_host(host: HostConfig, paths: Paths) -> None:
             raise NotImplementedHere(
                 f"HostConfig.{_WRITTEN[name]} is not supported yet: leave it out"
             )
-    _one_of("RestartPolicy", host.restart_policy.name, ("", "no"))
+    check_restart_policy(host)
+    check_annotations(host)
     _one_of("LogConfig", host.log_config.type, ("", *LOG_DRIVERS))
     _check_log_options(host.log_config)
     _one_of("Runtime", host.runtime or "", ("", RUNTIME))
@@ -226,9 +231,6 @@ def creation_warnings(config: Config, host: HostConfig) -> list[str]:
     warnings = []
     if host.network_mode in ("default", "bridge"):
         warnings.append(LOOPBACK_ONLY)
-    check = config.healthcheck or None
-    if check is not None and check.test and check.test[0] != "NONE":
-        warnings.append("Health checks are not supported yet: this container's is not run.")
     if config.volumes:
         warnings.append(
             f"Volumes are not supported yet: {', '.join(config.volumes)} is a plain folder of "

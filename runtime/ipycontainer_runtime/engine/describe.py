@@ -55,13 +55,23 @@ def status_text(state: State) -> str:
     """Return `Up 3 seconds`, `Exited (0) 2 minutes ago`, `Created`."""
     if state.running:
         lasted = human_duration(time.time() - parse_rfc3339(state.started_at) / 1e9)
-        return f"Up {lasted} (Paused)" if state.paused else f"Up {lasted}"
+        if state.paused:
+            return f"Up {lasted} (Paused)"
+        return f"Up {lasted}{_health_text(state)}"
     if state.status == "dead":
         return "Dead"
     if state.started_at == NEVER:
         return "Created"
     since = time.time() - parse_rfc3339(state.finished_at) / 1e9
-    return f"Exited ({state.exit_code}) {human_duration(since)} ago"
+    how = "Restarting" if state.restarting else "Exited"
+    return f"{how} ({state.exit_code}) {human_duration(since)} ago"
+
+
+def _health_text(state: State) -> str:
+    if state.health is None:
+        return ""
+    starting = state.health.status == "starting"
+    return " (health: starting)" if starting else f" ({state.health.status})"
 
 
 def command_text(words: list[str]) -> str:
@@ -107,7 +117,7 @@ def inspection(container: Container, lower: list[str]) -> dict[str, Any]:
         "HostsPath": f"{folder}/hosts" if started else "",
         "LogPath": _log_path(container) if started else "",
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": state.restart_count,
         "Driver": DRIVER,
         "Platform": "linux",
         "MountLabel": "",
@@ -137,9 +147,9 @@ def _log_path(container: Container) -> str:
 def _state(state: State) -> dict[str, Any]:
     return {
         "Status": state.shown,
-        "Running": state.running,
+        "Running": state.active,
         "Paused": state.paused,
-        "Restarting": False,
+        "Restarting": state.restarting,
         "OOMKilled": state.oom_killed,
         "Dead": state.status == "dead",
         "Pid": state.pid,
@@ -147,6 +157,8 @@ def _state(state: State) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": state.started_at,
         "FinishedAt": state.finished_at,
+        **({"Health": state.health} if state.health else {}),
+        **({"Fault": state.fault} if state.fault else {}),
     }
 
 

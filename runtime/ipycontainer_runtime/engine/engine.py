@@ -9,8 +9,10 @@ from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
 from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.deadlines import Deadlines
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.execs import Execs
+from ipycontainer_runtime.engine.health import HealthChecks
 from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
 from ipycontainer_runtime.engine.logs import Logs
@@ -19,8 +21,11 @@ from ipycontainer_runtime.engine.processes import Processes
 from ipycontainer_runtime.engine.pruning import Pruning
 from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
+from ipycontainer_runtime.engine.recovery import Recovery
+from ipycontainer_runtime.engine.restarts import Restarts
 from ipycontainer_runtime.engine.security import Filters
 from ipycontainer_runtime.engine.stats import Stats
+from ipycontainer_runtime.engine.stopping import Stopping
 from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
@@ -50,6 +55,7 @@ class Engine:
         self.events = Events()
         self._open_stores()
         self._make_containers()
+        self._make_lives()
         self._make_commits()
         self._make_images()
         self.system = System(
@@ -74,7 +80,7 @@ class Engine:
         self.shims = Spawner(self.paths)
 
     def _make_containers(self) -> None:
-        """Make what keeps and runs containers."""
+        """Make what keeps containers and looks at them."""
         self.cgroups = Cgroups()
         self.containers = Containers(
             store=self.container_store,
@@ -87,24 +93,49 @@ class Engine:
             activity=self.activity,
             paths=self.paths,
         )
+        self.logs = Logs(containers=self.containers)
+        self.stats = Stats(containers=self.containers, cgroups=self.cgroups)
+        self.processes = Processes(containers=self.containers, cgroups=self.cgroups)
+
+    def _make_lives(self) -> None:
+        """Make what starts containers, ends them, and goes along with them."""
         filters = Filters(self.paths.run)
         self.execs = Execs(containers=self.containers, rootless=self.rootless, seccomp=filters.path)
         self.pausing = Pausing(containers=self.containers, cgroups=self.cgroups)
+        restarts = Restarts(self.activity)
         self.lifecycle = Lifecycle(
             containers=self.containers,
             snapshotter=self.snapshotter,
             shims=self.shims,
             activity=self.activity,
             execs=self.execs,
-            pausing=self.pausing,
+            restarts=restarts,
             seccomp=filters.path,
             cgroups=self.cgroups,
             paths=self.paths,
             rootless=self.rootless,
         )
-        self.logs = Logs(containers=self.containers)
-        self.stats = Stats(containers=self.containers, cgroups=self.cgroups)
-        self.processes = Processes(containers=self.containers, cgroups=self.cgroups)
+        self.stopping = Stopping(
+            containers=self.containers,
+            lifecycle=self.lifecycle,
+            pausing=self.pausing,
+            restarts=restarts,
+        )
+        self.lifecycle.attend(
+            HealthChecks(
+                containers=self.containers,
+                execs=self.execs,
+                lifecycle=self.lifecycle,
+                activity=self.activity,
+            )
+        )
+        self.lifecycle.attend(Deadlines(self.activity, self.stopping))
+        self.recovery = Recovery(
+            containers=self.containers,
+            lifecycle=self.lifecycle,
+            shims=self.shims,
+            execs=self.execs,
+        )
 
     def _make_commits(self) -> None:
         """Make what reads and writes the files of containers."""
@@ -154,7 +185,7 @@ class Engine:
         )
         self.pruning = Pruning(
             containers=self.containers,
-            lifecycle=self.lifecycle,
+            stopping=self.stopping,
             snapshotter=self.snapshotter,
             images=self.images,
             image_store=self.image_store,
@@ -169,7 +200,7 @@ class Engine:
         # Left by a pull or a commit that was killed; later, one in progress could count on them.
         for digest in self.image_store.unreferenced():
             self.blobs.delete(digest)
-        await self.lifecycle.recover()
+        await self.recovery.recover()
         self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
 
     def _layer_added(self) -> None:
@@ -210,7 +241,7 @@ class Engine:
         return {*self._held_by_containers(), *self.pulls.layers}
 
     def _count(self) -> Counts:
-        running = sum(container.state.running for container in self.containers.all())
+        running = sum(container.state.active for container in self.containers.all())
         return Counts(
             running=running,
             stopped=len(self.containers.all()) - running,

@@ -6,6 +6,7 @@ An exec is created first and started by a second request, which may give up its 
 import asyncio
 import contextlib
 import secrets
+import signal as signals
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from ipycontainer_runtime.engine.attach import detach_keys
-from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.container import Container, not_running
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.namespaces import own_kinds
 from ipycontainer_runtime.engine.security import Security, privileged, security
@@ -138,14 +139,17 @@ class Execs:
         sock: socket.socket | None = None,
         buffered: bytes = b"",
         ready: Awaitable[None] | None = None,
+        *,
+        framed: bool = True,
     ) -> None:
         """Start an exec; with `sock`, its connection, until then the caller's, is the shim's.
 
+        What it says goes there in Docker's frames, unless it has a tty or `framed` is false.
         `ready` is waited for first. Raises StartFailed; an attached client has read the reason
         already then.
         """
         shim = _running(found.container)
-        request = self._request(found, attached=sock is not None, buffered=buffered)
+        request = self._request(found, attached=sock is not None, buffered=buffered, framed=framed)
         found.running = True
         self._publish(found, "exec_start")
         try:
@@ -160,13 +164,15 @@ class Execs:
         if found.running:  # else its exit came with the answer
             found.pid = started.pid
 
-    def _request(self, found: Exec, *, attached: bool, buffered: bytes) -> ExecRequest:
+    def _request(
+        self, found: Exec, *, attached: bool, buffered: bytes, framed: bool
+    ) -> ExecRequest:
         config = found.config
         options = AttachOptions(
             stdin=config.attach_stdin,
             stdout=config.attach_stdout,
             stderr=config.attach_stderr,
-            framed=not config.tty,
+            framed=framed and not config.tty,
             detach_keys=detach_keys(config.detach_keys),
             buffered=buffered,
         )
@@ -201,6 +207,29 @@ class Execs:
                 "namespaces": own_kinds(host),
             },
         }
+
+    async def capture(
+        self, container: Container, config: ExecConfig, kept: int, seconds: float
+    ) -> tuple[int, str]:
+        """Run a command to its end; return its code, and the beginning of what it said.
+
+        `kept` is in bytes. One that takes longer than `seconds` is killed: TimeoutError.
+        """
+        found = self.get(self.create(container.id, config))
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            await self.start(self.startable(found.id), theirs, framed=False)
+            said = await asyncio.wait_for(_beginning(reader, kept), seconds)
+        except (asyncio.TimeoutError, TimeoutError):
+            if container.shim is not None:
+                with contextlib.suppress(NotFound, Unavailable):
+                    await container.shim.signal(signals.SIGKILL, found.id)
+            raise
+        finally:
+            writer.close()
+        # The shim tells the code before it closes the stream.
+        return found.exit_code if found.exit_code is not None else -1, said
 
     def ended(self, exited: ExecExited) -> None:
         """Take the end of an exec from the shim."""
@@ -264,5 +293,14 @@ class Execs:
 
 def _running(container: Container) -> ShimConnection:
     if not container.state.running or container.shim is None:
-        raise Conflict(f"Container {container.id} is not running")
+        raise not_running(container)
     return container.shim
+
+
+async def _beginning(reader: asyncio.StreamReader, kept: int) -> str:
+    """Read to the end, and return the beginning as text, with dots where it goes on."""
+    said = b""
+    while chunk := await reader.read(65536):
+        said = (said + chunk)[: kept + 1]
+    text = said[:kept].decode(errors="replace")
+    return text + "..." if len(said) > kept else text

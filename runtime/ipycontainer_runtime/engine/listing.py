@@ -50,7 +50,7 @@ def select(
     since = [find(name).record.created_ns for name in filters.get("since", ())]
     for container in newest_first:
         created = container.record.created_ns
-        if not container.state.running and not show_all:
+        if not container.state.active and not show_all:
             continue
         if (before and created >= min(before)) or (since and created <= max(since)):
             continue
@@ -78,14 +78,14 @@ def _matches_one(
     if name == "status":
         return state.shown in values
     if name == "exited":
-        ended = not state.running and state.started_at != NEVER
+        ended = not state.active and state.started_at != NEVER
         return ended and str(state.exit_code) in values
     if name == "ancestor":
         return any(ancestor(container, value) for value in values)
     if name == "network":
         return record.network in values
     if name == "health":
-        return "none" in values
+        return (state.health.status if state.health else "none") in values
     if name == "is-task":
         return values[0].lower() in ("false", "0")
     # before and since were looked at; volumes, ports and isolation have none to match here.

@@ -3,7 +3,7 @@
 import asyncio
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
-from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.container import Container, not_running
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.errors import Conflict
 
@@ -23,7 +23,7 @@ class Pausing:
         container = self._containers.get(reference)
         async with container.lock:
             if not container.state.running:
-                raise Conflict(f"Container {container.id} is not running")
+                raise not_running(container)
             if container.state.paused:
                 raise Conflict(f"Container {container.id} is already paused")
             # Written down first: an engine that ends in between leaves what can be unpaused.

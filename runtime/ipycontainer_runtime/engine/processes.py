@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.container import not_running
 from ipycontainer_runtime.engine.containers import Containers
-from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 
 DEFAULT = "-ef"
 TITLES = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
@@ -41,7 +42,7 @@ class Processes:
         """
         container = self._containers.get(reference)
         if not container.state.running:
-            raise Conflict(f"container {container.id} is not running")
+            raise not_running(container)
         pids = set(self._cgroups.hierarchy.open(container.cgroup).pids())
         # On v1 the shim's nursery is one of them. Without cgroups the first process is all we know.
         pids -= {_parent(container.state.pid)}

@@ -14,7 +14,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.images import Images, Use
 from ipycontainer_runtime.engine.imageviews import epoch
-from ipycontainer_runtime.engine.lifecycle import Lifecycle
+from ipycontainer_runtime.engine.stopping import Stopping
 from ipycontainer_runtime.engine.times import parse_age
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
 from ipycontainer_runtime.layers.snapshot import Snapshotter
@@ -39,7 +39,7 @@ class Pruning:
         self,
         *,
         containers: Containers,
-        lifecycle: Lifecycle,
+        stopping: Stopping,
         snapshotter: Snapshotter,
         images: Images,
         image_store: ImageStore,
@@ -48,7 +48,7 @@ class Pruning:
         in_use: Callable[[str], Iterable[Use]],
     ) -> None:
         self._containers = containers
-        self._lifecycle = lifecycle
+        self._stopping = stopping
         self._snapshotter = snapshotter
         self._images = images
         self._store = image_store
@@ -62,12 +62,12 @@ class Pruning:
         pruned = Pruned([], [], 0)
         for container in self._containers.all():
             record = container.record
-            if container.state.running or not chosen.has(record.config.labels, record.created_ns):
+            if container.state.active or not chosen.has(record.config.labels, record.created_ns):
                 continue
             size = await asyncio.to_thread(self._snapshotter.usage, Path(container.folder))
             # It may have been started, or removed, meanwhile.
             with contextlib.suppress(Conflict, NotFound):
-                await self._lifecycle.remove(container.id)
+                await self._stopping.remove(container.id)
                 pruned.removed.append(container.id)
                 pruned = pruned._replace(reclaimed=pruned.reclaimed + size)
         self._events.publish("container", "prune", "", {"reclaimed": str(pruned.reclaimed)})

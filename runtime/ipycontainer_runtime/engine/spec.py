@@ -75,6 +75,7 @@ def build_spec(
             "seccomp": seccomp,
             "user": config.user,
             "groups": host.group_add or [],
+            "init": bool(host.init),
             "devices": True,
             "host_devices": host_devices(host),
             "loopback": host.network_mode != "host",

@@ -26,6 +26,7 @@ from ipycontainer_runtime.launch.process import (
     set_limits,
     take_terminal,
 )
+from ipycontainer_runtime.launch.reaper import fork_command
 from ipycontainer_runtime.launch.root import LaunchError, Root, open_terminal
 from ipycontainer_runtime.launch.syscalls import (
     AT_FDCWD,
@@ -206,5 +207,8 @@ class Child:
         # Without its shim nobody would read its output or hear of its end; what gave up
         # privileges has lost an earlier wish of this kind.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if self.extras.get("init"):
+            self.step = "fork the command"
+            fork_command(STATUS)
         self.step = "execute"
         execute(self.process, user.home)

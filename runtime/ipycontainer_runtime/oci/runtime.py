@@ -141,6 +141,7 @@ class Extension(TypedDict, total=False):
     seccomp: str | None
     user: str
     groups: list[str]
+    init: bool
     devices: bool
     host_devices: list[Device]
     loopback: bool

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 
-from ..launch.syscalls import prctl
+from ..launch.syscalls import PR_SET_CHILD_SUBREAPER, prctl
 from ..linux.cgroup import Hierarchy
 from .endpoint import Endpoint
 from .exit import write_exit
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .connection import Answer
     from .protocol import Message
 
-PR_SET_CHILD_SUBREAPER = 36
 KILL_SECONDS = 1
 KEPT_EXITS = 64  # codes of ended execs that a later engine can still ask for
 

@@ -189,11 +189,43 @@ class Record(msgspec.Struct, kw_only=True):
         return "bridge" if mode in ("", "default") else mode
 
 
+class Fault(msgspec.Struct, omit_defaults=True, rename="pascal", kw_only=True):
+    """Why a run came to nothing, or to a bad end, as data."""
+
+    kind: str
+    """oom, timeout, command-not-found, command-not-executable, killed or start-failed."""
+    message: str
+    signal: int = 0
+    """The signal's number where one ended it."""
+    step: str = ""
+    """The launcher's operation at which a start failed."""
+
+
+class Probe(msgspec.Struct, rename="pascal", kw_only=True):
+    """One run of a health check; times are RFC 3339."""
+
+    start: str
+    end: str
+    exit_code: int
+    """0 is healthy; -1 when it could not run, or not in time."""
+    output: str
+
+
+class Health(msgspec.Struct, rename="pascal", kw_only=True):
+    """What a container's health checks have said."""
+
+    status: str = "starting"
+    """starting, healthy or unhealthy."""
+    failing_streak: int = 0
+    log: list[Probe] = []
+    """The last five, oldest first."""
+
+
 class State(msgspec.Struct, kw_only=True):
     """What has become of it: `state.json`, rewritten at every change; absent until the start."""
 
     status: str = "created"
-    """created, running, exited or dead."""
+    """created, running, restarting (between two runs), exited or dead."""
     pid: int = 0
     exit_code: int = 0
     error: str = ""
@@ -201,6 +233,11 @@ class State(msgspec.Struct, kw_only=True):
     finished_at: str = NEVER
     oom_killed: bool = False
     manually_stopped: bool = False
+    """True when the run was ended by hand: no restart policy undoes that."""
+    restart_count: int = 0
+    """How often its restart policy has started it since somebody did."""
+    fault: Fault | None = None
+    health: Health | None = None
     paused: bool = False
     """True while it runs and is held still."""
 
@@ -208,6 +245,16 @@ class State(msgspec.Struct, kw_only=True):
     def running(self) -> bool:
         """True between a start that succeeded and the exit."""
         return self.status == "running"
+
+    @property
+    def restarting(self) -> bool:
+        """True between two runs, while its restart policy waits."""
+        return self.status == "restarting"
+
+    @property
+    def active(self) -> bool:
+        """True while it runs or is about to again."""
+        return self.running or self.restarting
 
     @property
     def shown(self) -> str:
