@@ -16,6 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "needs(*capabilities): what the machine must have; see support/needs.py",
         "ordinary_user: runs again as an ordinary user, so it may need no root",
+        "cgroup2: runs again on cgroup v2, as root and as a logged-in user, in tests/vm's machine",
         "long: the full-size form of a test, run with --long",
     ):
         config.addinivalue_line("markers", marker)

@@ -7,6 +7,7 @@ import calls
 import pytest
 
 from support.engines import Engine
+from support.needs import lack
 
 Make = Callable[..., str]
 
@@ -35,3 +36,11 @@ def run(shared_engine: Engine, make: Make) -> Make:
         return container
 
     return create_and_start
+
+
+@pytest.fixture
+def limits(shared_engine: Engine) -> None:
+    """Skips the test, or fails it, where the engine can have no cgroups."""
+    info = calls.call(shared_engine, "GET", "/info").body
+    if info["CgroupDriver"] == "none":
+        lack("limits", info["Warnings"][-1])

@@ -215,16 +215,6 @@ def test_an_auto_removed_container_is_gone_once_its_removal_is_told(
     assert call(shared_engine, "GET", f"/containers/{container}/json").status == 404
 
 
-@pytest.mark.needs("root")
-def test_a_container_that_needs_more_memory_than_it_may_have_says_so(
-    shared_engine: Engine, run: Make
-) -> None:
-    limits = {"Memory": 16 << 20, "MemorySwap": 16 << 20}
-    container = run("sh", "-c", "exec tail < /dev/zero", HostConfig=limits)
-    assert ended(shared_engine, container) == 137
-    assert state(shared_engine, container)["OOMKilled"]
-
-
 def test_a_name_is_taken_until_its_container_is_removed(
     shared_engine: Engine, busybox: str, make: Make
 ) -> None:

@@ -11,7 +11,11 @@ from support.engines import Engine
 Make = Callable[..., str]
 COUNTING = ("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done")
 
-pytestmark = [pytest.mark.needs("docker", "busybox", "root")]
+pytestmark = [
+    pytest.mark.cgroup2,
+    pytest.mark.needs("docker", "busybox"),
+    pytest.mark.usefixtures("limits"),
+]
 
 
 def asked(engine: Engine, container: str, what: str) -> int:

@@ -12,7 +12,11 @@ from support.engines import Engine
 Make = Callable[..., str]
 MEGABYTE = 1 << 20
 
-pytestmark = [pytest.mark.needs("docker", "busybox", "root")]
+pytestmark = [
+    pytest.mark.cgroup2,
+    pytest.mark.needs("docker", "busybox"),
+    pytest.mark.usefixtures("limits"),
+]
 
 
 def sampled(engine: Engine, container: str, query: str = "stream=0&one-shot=1") -> dict[str, Any]:

@@ -15,13 +15,12 @@ from ipycontainer_runtime.linux.cgroup import Cgroup, CgroupError, Hierarchy
 
 MEGABYTE = 1 << 20
 
+pytestmark = pytest.mark.needs("limits")
+
 
 @pytest.fixture
 def hierarchy() -> Hierarchy:
-    found = cgroup.detect()
-    if found.mode == "none":
-        pytest.skip(found.reason)
-    return found
+    return cgroup.detect()
 
 
 @pytest.fixture
@@ -224,8 +223,10 @@ def test_a_quota_slows_a_busy_process(hierarchy: Hierarchy, group: Cgroup) -> No
     group.limit({"cpu": {"quota": 10_000, "period": 100_000, "shares": 512}})
     code = "import time\nend = time.monotonic() + 0.6\nwhile time.monotonic() < end: pass"
     with member(group, code) as process:
-        assert process.wait(10) == 0
-    assert group.usage()["cpu"] < 300_000_000
+        assert process.wait(30) == 0
+    usage = group.usage()
+    assert usage["periods"] >= usage["throttled"] > 0
+    assert usage["throttled_time"] > 0
 
 
 def test_a_cpuset_binds(hierarchy: Hierarchy, group: Cgroup) -> None:

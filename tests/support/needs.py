@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ctypes import CDLL
 from ctypes.util import find_library
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import pytest
 
@@ -63,6 +63,16 @@ def _user_namespaces() -> str:
     return "this kernel refuses user namespaces" if refused else ""
 
 
+def _debian_keys() -> str:
+    found = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    return "" if found.exists() else f"no {found}: apt install debian-archive-keyring"
+
+
+def _x86_64() -> str:
+    machine = os.uname().machine
+    return "" if machine == "x86_64" else f"this machine is an {machine}"
+
+
 def _cgroup2() -> str:
     controllers = Path("/sys/fs/cgroup/cgroup.controllers")
     if controllers.exists() and "memory" in controllers.read_text():
@@ -75,26 +85,35 @@ def _cgroup1() -> str:
     return "" if memory.is_dir() else "the machine has no cgroup v1 memory hierarchy"
 
 
+def _limits() -> str:
+    from ipycontainer_runtime.linux import cgroup
+
+    return cgroup.detect().reason
+
+
 CAPABILITIES = {
     "busybox": Capability(_busybox),
     "cgroup1": Capability(_cgroup1, of_the_kernel=True),
     "cgroup2": Capability(_cgroup2, of_the_kernel=True),
     "crun": _command("crun", "crun"),
+    "debian keys": Capability(_debian_keys),
     "docker": _command("docker", "docker.io"),
     "docker-registry": _command("docker-registry", "docker-registry"),
     "dockerd": Capability(_dockerd, root_only=True),
     "kernel headers": Capability(_headers),
     "libseccomp": Capability(_libseccomp),
+    "limits": Capability(_limits, of_the_kernel=True),
     "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
     "newuidmap": _command("newuidmap", "uidmap"),
     "openssl": _command("openssl", "openssl"),
     "podman": _command("podman", "podman"),
     "ps": _command("ps", "procps"),
+    "qemu": _command("qemu-system-x86_64", "qemu-system-x86"),
     "root": Capability(_root, root_only=True),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),
-    "user-mode-linux": _command("linux.uml", "user-mode-linux"),
     "user_namespaces": Capability(_user_namespaces, of_the_kernel=True),
+    "x86_64": Capability(_x86_64, of_the_kernel=True),
 }
 
 
@@ -115,8 +134,12 @@ def must_work(name: str) -> bool:
 def require(*names: str) -> None:
     """Skip the running test aloud when the machine lacks any of `names`, or fail it."""
     for name in names:
-        if not (reason := missing(name)):
-            continue
-        if must_work(name):
-            pytest.fail(f"{name} must work here ({MUST_WORK}): {reason}", pytrace=False)
-        pytest.skip(f"needs {name}: {reason}")
+        if reason := missing(name):
+            lack(name, reason)
+
+
+def lack(name: str, reason: str) -> NoReturn:
+    """Skip the running test aloud for want of `name`, or fail it."""
+    if must_work(name):
+        pytest.fail(f"{name} must work here ({MUST_WORK}): {reason}", pytrace=False)
+    pytest.skip(f"needs {name}: {reason}")

@@ -123,7 +123,7 @@ class Overlay(NamedTuple):
         try:
             tree = self._new_api(fds)
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise
             self._classic(fds, root.at)
         else:
@@ -152,8 +152,8 @@ class Overlay(NamedTuple):
             os.close(fs)
 
     def _classic(self, fds: list[int], at: str) -> None:
-        # Before Linux 6.13 overlay takes no descriptors; their names in /proc are short enough for
-        # some 200 layers in the one page that mount(2) has for options.
+        # Before Linux 6.13 overlay takes no descriptors (EBADF; before 6.5 EINVAL); their names in
+        # /proc are short enough for some 200 layers in the one page that mount(2) has for options.
         names = [f"/proc/self/fd/{fd}" for fd in fds]
         options = f"index=off,lowerdir={':'.join(names[:-2])}"
         options += f",upperdir={names[-2]},workdir={names[-1]}"
@@ -296,12 +296,16 @@ class Mask(NamedTuple):
         if not stat.S_ISDIR(os.fstat(target).st_mode):
             root.attach(open_tree(root.null, "", AT_EMPTY_PATH), target)
             return
-        if root.empty < 0:
-            fs = fsopen("tmpfs")
-            fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
-            root.empty = fsmount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID)
-            os.close(fs)
-        root.attach(open_tree(root.empty, "", AT_EMPTY_PATH), target)
+        if root.empty >= 0:
+            root.attach(open_tree(root.empty, "", AT_EMPTY_PATH), target)
+            return
+        fs = fsopen("tmpfs")
+        fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
+        root.empty = fsmount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID)
+        os.close(fs)
+        # Before Linux 6.15 only what is attached can be cloned, so the first is attached itself.
+        move_mount(root.empty, target)
+        os.close(target)
 
 
 class ReadOnly(NamedTuple):

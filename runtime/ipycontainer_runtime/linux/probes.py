@@ -38,19 +38,19 @@ def probes() -> list[Probe]:
 def overlay(folder: Path) -> Probe:
     """Tell whether an overlay can be mounted with its upper folder on this file system.
 
-    Tried as launching does it: the new mount API, the lower folder by descriptor (`lowerdir+`,
-    Linux 6.5), `userxattr` unless this is the machine's root. An ordinary user's trial is made in
-    a user namespace.
+    Tried as launching does it: the lower folder by descriptor (`lowerdir+`, Linux 6.13), else by
+    the descriptor's name; `userxattr` unless this is the machine's root. An ordinary user's trial
+    is made in a user namespace.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as base:
         error = in_child(lambda: _mount_overlay(base))
     if error is None:
-        return Probe("overlay", True, "mounted by descriptors")
+        return Probe("overlay", True, f"overlays can be mounted in {folder}")
     return Probe(
         "overlay",
         False,
         f"{error.filename}: {error.strerror} on {folder}",
-        "use Linux 6.5 or later, and a data root (IPYCONTAINER_ROOT) on ext4, xfs, btrfs or tmpfs",
+        "use Linux 5.12 or later, and a data root (IPYCONTAINER_ROOT) on ext4, xfs, btrfs or tmpfs",
     )
 
 
@@ -139,7 +139,10 @@ def _mount_overlay(base: str) -> None:
         _own_namespace()
     fs = calls.fsopen("overlay", calls.FSOPEN_CLOEXEC)
     lower = os.open(f"{base}/lower", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    calls.fsconfig(fs, calls.FSCONFIG_SET_FD, "lowerdir+", None, lower)
+    try:
+        calls.fsconfig(fs, calls.FSCONFIG_SET_FD, "lowerdir+", None, lower)
+    except OSError:
+        calls.fsconfig(fs, calls.FSCONFIG_SET_STRING, "lowerdir", f"/proc/self/fd/{lower}", 0)
     calls.fsconfig(fs, calls.FSCONFIG_SET_STRING, "upperdir", f"{base}/upper", 0)
     calls.fsconfig(fs, calls.FSCONFIG_SET_STRING, "workdir", f"{base}/work", 0)
     if subids.read_map("/proc/self/uid_map") != userns.WHOLE:

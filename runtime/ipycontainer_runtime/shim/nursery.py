@@ -45,6 +45,9 @@ _MOST_FDS = socket.CMSG_SPACE(4 * ctypes.sizeof(ctypes.c_int))
 class Nursery:
     """Clones processes where there are no cgroups; `clone` runs `body` in the child."""
 
+    members = 0
+    """How many of the cgroup's processes are the nursery's own."""
+
     def clone(self, body: "Body", flags: int = 0) -> int:
         """Return the pid of a child; CLONE_NEW… flags give it namespaces of its own."""
         return self._do(lambda: self._clone(flags, body))
@@ -91,6 +94,8 @@ class ThreadNursery(Nursery):
     The other thread always waits while this one works, so no lock is held in the copy. Python
     is told of the clone as of a fork, so that it takes the one thread of the copy for its main one.
     """
+
+    members = 1
 
     def __init__(self, cgroup: Cgroup) -> None:
         self._cgroup = cgroup

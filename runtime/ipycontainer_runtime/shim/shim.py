@@ -105,7 +105,7 @@ class Shim:
         streams = init.begin(message["stdio"])
         try:
             if message["resources"]:
-                self._cgroup.limit(_with_nursery(message["resources"]))
+                self._cgroup.limit(self._with_nursery(message["resources"]))
             log = message["log"]
             self._streams.log = open_writer(log["driver"], log["path"], log["options"])
             self._parked.start(message["spec"], streams)
@@ -115,6 +115,12 @@ class Shim:
             init.fail(str(error))
         _close(streams)
         init.follow(lambda reply: self._started(reply, answer))
+
+    def _with_nursery(self, resources: "Message") -> "Message":
+        """Allow as many processes more than were asked for as the nursery has in the cgroup."""
+        limit = (resources.get("pids") or {}).get("limit", 0)
+        more = self._nursery.members
+        return {**resources, "pids": {"limit": limit + more}} if limit > 0 and more else resources
 
     def _started(self, reply: "Message", answer: "Answer") -> None:
         answer({**reply, "cgroup": self._cgroup.name})
@@ -290,9 +296,3 @@ class Shim:
 def _close(fds: list[int]) -> None:
     for fd in fds:
         os.close(fd)
-
-
-def _with_nursery(resources: "Message") -> "Message":
-    """Allow one process more than was asked for, since the nursery is counted."""
-    limit = (resources.get("pids") or {}).get("limit", 0)
-    return {**resources, "pids": {"limit": limit + 1}} if limit > 0 else resources
