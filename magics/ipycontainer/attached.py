@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from .failures import CANNOT_EXECUTE, ENGINE_FAILED, NOT_FOUND, ContainerExit, Failure, Interrupted
+from .endings import Ending
+from .failures import ENGINE_FAILED, Failure, Interrupted
 from .streams import Connection, Relay, socket_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 # An interrupted cell should not hang for the ten seconds that `stop` gives a service.
 INTERRUPT_GRACE = 3
-_KILLED = 137
 
 
 class Exit:
@@ -40,7 +39,7 @@ class Exit:
         self._socket, early = socket_of(response)
         self._waits = not early
 
-    def code(self, relay: Relay) -> int:
+    def ending(self, relay: Relay) -> Ending:
         """Wait for the end, by the relay so that signals are still handed on, and return it."""
         if self._waits:
             relay.wait(self._socket.fileno())
@@ -48,7 +47,8 @@ class Exit:
         answer = self._response.json()
         if error := (answer.get("Error") or {}).get("Message"):
             raise Failure(f"waiting for the container failed: {error}", ENGINE_FAILED)
-        return int(answer["StatusCode"])
+        fault = answer.get("Fault") or {}
+        return Ending(int(answer["StatusCode"]), fault.get("Kind"), fault.get("Signal", 0))
 
     def close(self) -> None:
         """Stop waiting; for a container that did not start or was left running."""
@@ -149,8 +149,8 @@ class Attended:
         proxy: bool = True,
         detach_keys: str | None = None,
         streams: tuple[bool, bool] = (True, True),
-    ) -> int | None:
-        """Attach, start, relay, and return the exit code; None when it was left running."""
+    ) -> Ending | None:
+        """Attach, start, relay, and return how it ended; None when it was left running."""
         session, surface = self._session, self._session.surface
         source = surface.source(tty=self._tty) if stdin else None
         with ExitStack() as undo:
@@ -175,10 +175,10 @@ class Attended:
             relay.run()
             if source is not None and source.detached:
                 return None
-            code = exit_.code(relay)
+            ending = exit_.ending(relay)
         if self._stopping:
-            raise Interrupted(f"container {self._name} was stopped (exit code {code})")
-        return code
+            raise Interrupted(f"container {self._name} was stopped (exit code {ending.code})")
+        return ending
 
     def resize(self, width: int, height: int) -> None:
         """Tell the container's terminal its size; one that has ended needs none."""
@@ -217,63 +217,3 @@ class Attended:
 def _condition(start: object) -> str:
     """A container that already runs may end before `wait` is asked; then there is no next exit."""
     return "next-exit" if start is not None else "not-running"
-
-
-def check_exit(
-    session: Session,
-    container: str,
-    *,
-    name: str | None,
-    code: int,
-    since: float,
-    flags: dict[str, Any],
-) -> None:
-    """Raise `ContainerExit` for a code that is not 0, with the memory limit if that was the reason.
-
-    `flags` are those of a `run`: they tell the limit when the container is removed already.
-    """
-    from docker.errors import NotFound
-
-    try:
-        details = session.api.inspect_container(container)
-    except NotFound:
-        killed = code == _KILLED and _was_out_of_memory(session, container, since)
-        limit = _bytes(flags.get("memory"))
-        name = name or container[:12]
-    else:
-        killed = bool(details["State"].get("OOMKilled"))
-        limit = int(details["HostConfig"].get("Memory") or 0)
-        name = name or details["Name"].lstrip("/")
-    raise ContainerExit(name, code, limit if killed else None)
-
-
-def _bytes(size: str | None) -> int:
-    from docker.utils import parse_bytes
-
-    return int(parse_bytes(size)) if size else 0
-
-
-def _was_out_of_memory(session: Session, container: str, since: float) -> bool:
-    """Ask the engine's past events: with `--rm` there is nothing left to inspect."""
-    import time
-
-    filters = {"container": [container], "event": ["oom"]}
-    # An `until` that has passed ends the stream.
-    past = session.api.events(f"{since:.6f}", f"{time.time():.6f}", filters, decode=True)
-    return any(True for _ in past)
-
-
-# What runc and its kin put before the reason.
-_PREAMBLE = re.compile(r"^.*?unable to start container process: ", re.DOTALL)
-
-
-def start_failure(message: str) -> Failure:
-    """Return the failure of a `start`, with the exit code that the `docker` command gives it."""
-    lowered = message.lower()
-    if any(s in lowered for s in ("not found", "no such file or directory")):
-        code = NOT_FOUND
-    elif any(s in lowered for s in ("permission denied", "is a directory", "exec format")):
-        code = CANNOT_EXECUTE
-    else:
-        code = ENGINE_FAILED
-    return Failure(_PREAMBLE.sub("", message).removesuffix(": unknown"), code)

@@ -50,27 +50,53 @@ class Interrupted(Failure):
 
 
 class ContainerExit(Failure):
-    """A process in a container ended with a status that is not 0.
+    """A process in a container ended with a status that is not 0, or was ended.
 
     `container` is its name, `exit_code` its status, `memory` the limit in bytes when the kernel
-    killed it for passing that limit, else None.
+    killed it for passing that limit, else None. `fault` is "oom", "timeout", "killed" or None.
     """
 
-    def __init__(self, container: str, exit_code: int, memory: int | None = None) -> None:
-        super().__init__(_exit_message(container, exit_code, memory), exit_code)
+    def __init__(
+        self,
+        container: str,
+        exit_code: int,
+        memory: int | None = None,
+        *,
+        fault: str | None = None,
+        signal: int = 0,
+        timeout: object = None,
+    ) -> None:
+        if memory is not None:
+            told = _memory_message(container, exit_code, memory)
+        elif fault == "timeout":
+            limit = f" of {timeout} s" if timeout else ""
+            told = (
+                f"container {container} was stopped (exit code {exit_code}): it ran longer than"
+                f" its timeout{limit}; give it more with --timeout"
+            )
+        elif fault == "killed":
+            name = _signal_name(signal)
+            told = f"container {container} was killed by signal {signal}"
+            told += f" ({name})" if name else ""
+        else:
+            told = _exit_message(container, exit_code)
+        super().__init__(told, exit_code)
         self.container = container
         self.memory = memory
+        self.fault = fault
 
 
-def _exit_message(container: str, code: int, memory: int | None) -> str:
-    if memory is not None:
-        from .units import binary_size
+def _memory_message(container: str, code: int, memory: int) -> str:
+    from .units import binary_size
 
-        limit = f" of {binary_size(memory)}" if memory else ""
-        return (
-            f"container {container} was killed (exit code {code}): it passed its memory"
-            f" limit{limit}; give it more with -m"
-        )
+    limit = f" of {binary_size(memory)}" if memory else ""
+    return (
+        f"container {container} was killed (exit code {code}): it passed its memory"
+        f" limit{limit}; give it more with -m"
+    )
+
+
+def _exit_message(container: str, code: int) -> str:
     meaning = {CANNOT_EXECUTE: "cannot be executed", NOT_FOUND: "command not found"}.get(code)
     if meaning is None and code > 128:
         meaning = _signal_name(code - 128)

@@ -56,6 +56,13 @@ def duration(seconds: float) -> str:
     return f"{hours // 720} months" if hours < 24 * 730 else f"{hours // 8760} years"
 
 
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration as Docker writes it: `30s`, `1m30s`, `500ms`."""
+    if not _DURATION.fullmatch(text):
+        raise Usage(f"{text!r} is no duration; write 30s, 1m30s or 500ms")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+
+
 def instant(text: str) -> float:
     """Return the Unix time that `text` names: seconds, RFC 3339, or a duration back from now.
 
@@ -66,7 +73,7 @@ def instant(text: str) -> float:
     except ValueError:
         pass
     if _DURATION.fullmatch(text):
-        return time.time() - sum(float(n) * _SECONDS[u] for n, u in _PART.findall(text))
+        return time.time() - parse_duration(text)
     try:
         # Python 3.10 reads neither a Z nor nanoseconds.
         return parse_time(text)

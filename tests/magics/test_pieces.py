@@ -152,6 +152,23 @@ def test_an_exit_names_container_code_and_memory(code: int, memory: int | None, 
     assert told in str(ContainerExit("web", code, memory))
 
 
+@pytest.mark.parametrize(
+    ("exit_", "told"),
+    [
+        (
+            ContainerExit("web", 143, fault="timeout", signal=15, timeout="5"),
+            "container web was stopped (exit code 143): it ran longer than its timeout of 5 s",
+        ),
+        (
+            ContainerExit("web", 139, fault="killed", signal=11),
+            "container web was killed by signal 11 (SIGSEGV)",
+        ),
+    ],
+)
+def test_an_end_from_outside_says_what_ended_it(exit_: ContainerExit, told: str) -> None:
+    assert str(exit_).startswith(told)
+
+
 def test_a_foreign_error_is_told_with_its_cure() -> None:
     missing = APIError("404", explanation="No such image: nope:latest")
     told = explain(missing, "%container")

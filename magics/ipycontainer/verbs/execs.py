@@ -13,7 +13,8 @@ from ..failures import ContainerExit
 from ..session import Session
 from ..streams import Relay
 from .base import PASSTHROUGH, container_argument, flag, main, pass_session, variables
-from .options import Flags, environment
+from .options import Flags
+from .settings import environment
 
 
 @main.command("exec", context_settings=PASSTHROUGH)

@@ -1,19 +1,14 @@
-"""The flags of `run` and `create`, and the request that they make. Names and forms are Docker's."""
+"""The flags of `run` and `create`. Names and forms are Docker's; `settings` reads them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from ..failures import Usage
 from .base import flag
-
-_MOUNTS = ("bind", "tmpfs", "volume")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Flags = dict[str, Any]
@@ -84,7 +79,7 @@ _OPTIONS = (
     _text("--ipc", help="Share an ipc namespace: host, or none for no /dev/shm.", metavar="MODE"),
     _text("--uts", help="Share a uts namespace: host.", metavar="MODE"),
     _text("--cgroupns", help="Share a cgroup namespace: host.", metavar="MODE"),
-    flag("--init", help="Run an init that forwards signals and reaps."),
+    flag("--init", help="Run an init that passes signals on and reaps."),
     flag("--oom-kill-disable", help="Never kill it for memory."),
     _text("--restart", help="no, on-failure[:N], always, unless-stopped.", metavar="POLICY"),
     _text("--stop-signal", help="The signal that stops it.", metavar="SIGNAL"),
@@ -92,7 +87,21 @@ _OPTIONS = (
     _many("-l", "--label", metavar="NAME=VALUE", help="Label the container."),
     _text("--log-driver", help="How to keep its log.", metavar="DRIVER"),
     _many("--log-opt", metavar="NAME=VALUE", help="An option of the log driver."),
+    _text("--health-cmd", help="See by this command whether it is healthy.", metavar="COMMAND"),
+    _text("--health-interval", help="Look this often: 30s, 1m30s.", metavar="DURATION"),
+    _text("--health-timeout", help="Give a check this long.", metavar="DURATION"),
+    _text("--health-start-period", help="Forgive failures this long.", metavar="DURATION"),
+    _text("--health-start-interval", help="Look this often until then.", metavar="DURATION"),
+    click.option("--health-retries", type=int, metavar="NUMBER", help="Unhealthy after so many."),
     flag("--no-healthcheck", help="Never run the image's health check."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Stop it when it has run this long.",
+    ),
+    flag("--require-limits", help="Refuse limits that this machine cannot set."),
+    _many("--annotation", metavar="NAME=VALUE", help="Annotate the container."),
     _text("--platform", help="The platform of the image: linux/arm64.", metavar="OS/ARCH"),
     click.option(
         "--pull",
@@ -104,196 +113,9 @@ _OPTIONS = (
     _text("--cidfile", help="Write the container's id to this file.", metavar="FILE"),
 )
 
-_SAME_NAME = (
-    *("cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "pids_limit"),
-    *("read_only", "privileged", "oom_kill_disable"),
-)
-_SAME_NAME_LISTS = ("cap_add", "cap_drop", "group_add", "dns")
-
 
 def container_options(function: F) -> F:
     """Declare the flags that `run` and `create` share."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
-
-
-def config_of(flags: Flags, image: str, command: tuple[str, ...]) -> Flags:
-    """Return the keywords of docker-py's `create_container_config` for these flags."""
-    targets, _ = _volumes(flags["volume"])
-    exposed = [*_port_bindings(flags["publish"]), *flags["expose"]]
-    return {
-        "image": image,
-        "command": list(command) or None,
-        "hostname": flags["hostname"],
-        "domainname": flags["domainname"],
-        "user": flags["user"],
-        "stdin_open": flags["interactive"],
-        "tty": flags["tty"],
-        "detach": flags.get("detach", False),
-        "environment": environment(flags["env"], flags["env_file"]),
-        # A list, or docker-py would split it as a shell does.
-        "entrypoint": None if flags["entrypoint"] is None else [flags["entrypoint"]],
-        "working_dir": flags["workdir"],
-        "labels": _pairs(flags["label"]),
-        "stop_signal": flags["stop_signal"],
-        "stop_timeout": flags["stop_timeout"],
-        "healthcheck": {"test": ["NONE"]} if flags["no_healthcheck"] else None,
-        "ports": [tuple(port.split("/")) if "/" in port else port for port in exposed] or None,
-        "volumes": targets or None,
-    }
-
-
-def host_config_of(flags: Flags) -> Flags:
-    """Return the keywords of docker-py's `create_host_config` for these flags."""
-    _, binds = _volumes(flags["volume"])
-    given = {
-        "auto_remove": flags["auto_remove"],
-        "mem_limit": _size(flags, "memory"),
-        "memswap_limit": -1 if flags["memory_swap"] == "-1" else _size(flags, "memory_swap"),
-        "mem_reservation": _size(flags, "memory_reservation"),
-        "shm_size": _size(flags, "shm_size"),
-        "nano_cpus": None if flags["cpus"] is None else round(flags["cpus"] * 1e9),
-        "network_mode": flags["network"],
-        "port_bindings": _port_bindings(flags["publish"]),
-        "publish_all_ports": flags["publish_all"],
-        "extra_hosts": dict(_split(text, ":", "--add-host") for text in flags["add_host"]),
-        "binds": binds,
-        "mounts": [_mount(text) for text in flags["mount"]],
-        "tmpfs": {path: options for path, _, options in _partitioned(flags["tmpfs"], ":")},
-        "security_opt": list(flags["security_opt"]),
-        "devices": [text if ":" in text else f"{text}:{text}:rwm" for text in flags["device"]],
-        "ulimits": [_ulimit(text) for text in flags["ulimit"]],
-        "sysctls": _pairs(flags["sysctl"]),
-        "pid_mode": flags["pid"],
-        "ipc_mode": flags["ipc"],
-        "uts_mode": flags["uts"],
-        "cgroupns": flags["cgroupns"],
-        "restart_policy": _restart(flags["restart"]),
-        "log_config": _log(flags),
-        "init": flags["init"] or None,
-    }
-    given |= {name: flags[name] for name in _SAME_NAME}
-    given |= {name: list(flags[name]) for name in _SAME_NAME_LISTS}
-    return {name: value for name, value in given.items() if value not in (None, [], {})}
-
-
-def _size(flags: Flags, name: str) -> int | None:
-    """Return a size in bytes, or None when the flag was not written."""
-    from docker.errors import DockerException
-    from docker.utils import parse_bytes
-
-    text = flags[name]
-    if text is None:
-        return None
-    try:
-        return int(parse_bytes(text))
-    except DockerException as error:
-        option = f"--{name.replace('_', '-')}"
-        raise Usage(f"{option} {text!r}: write a number and its unit: 500k, 64m, 1g") from error
-
-
-def environment(variables: Iterable[str], files: Iterable[str]) -> list[str]:
-    """Return NAME=VALUE texts; a name alone takes its value from here, or is left out."""
-    lines = [line for file in files for line in _env_file(file)]
-    found = []
-    for text in (*lines, *variables):
-        name, equals, _ = text.partition("=")
-        if not name:
-            raise Usage(f"--env {text!r}: write NAME=VALUE")
-        if equals:
-            found.append(text)
-        elif name in os.environ:
-            found.append(f"{name}={os.environ[name]}")
-    return found
-
-
-def _env_file(name: str) -> list[str]:
-    try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise Usage(f"--env-file {name}: {error.strerror}") from error
-    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-
-def _partitioned(texts: Iterable[str], separator: str) -> list[tuple[str, str, str]]:
-    return [text.partition(separator) for text in texts]
-
-
-def _pairs(texts: Iterable[str]) -> dict[str, str]:
-    return {name: value for name, _, value in _partitioned(texts, "=")}
-
-
-def _split(text: str, separator: str, option: str) -> tuple[str, str]:
-    left, found, right = text.partition(separator)
-    if not (left and found and right):
-        raise Usage(f"{option} {text!r}: write it with a {separator!r}")
-    return left, right
-
-
-def _port_bindings(publish: tuple[str, ...]) -> dict[str, Any]:
-    from docker.utils.ports import build_port_bindings
-
-    try:
-        return build_port_bindings(list(publish)) if publish else {}
-    except ValueError as error:
-        raise Usage(f"--publish {' '.join(publish)!r}: {error}") from error
-
-
-def _volumes(volumes: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Return the anonymous volumes' targets, and the binds with their sources made absolute."""
-    targets, binds = [], []
-    for text in volumes:
-        source, colon, rest = text.partition(":")
-        if not colon:
-            targets.append(source)
-        elif source.startswith((".", "~")):
-            binds.append(f"{Path(source).expanduser().absolute()}:{rest}")
-        else:
-            binds.append(text)
-    return targets, binds
-
-
-def _mount(text: str) -> Any:
-    from docker.types import Mount
-
-    fields: dict[str, str] = {k: v for k, _, v in _partitioned(text.split(","), "=")}
-    target = fields.get("target") or fields.get("dst") or fields.get("destination")
-    if not target:
-        raise Usage(f"--mount {text!r}: it has no target=PATH")
-    source = fields.get("source") or fields.get("src")
-    read_only = bool({"readonly", "ro"} & fields.keys())
-    kind: Any = fields.get("type", "volume")
-    if kind not in _MOUNTS:
-        raise Usage(f"--mount {text!r}: its type is one of {', '.join(_MOUNTS)}")
-    if kind == "bind" and not source:
-        raise Usage(f"--mount {text!r}: it has no source=PATH")
-    return Mount(target, source, type=kind, read_only=read_only)
-
-
-def _ulimit(text: str) -> Any:
-    from docker.types import Ulimit
-
-    name, limits = _split(text, "=", "--ulimit")
-    soft, _, hard = limits.partition(":")
-    try:
-        return Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
-    except ValueError as error:
-        raise Usage(f"--ulimit {text!r}: the limits are numbers, nofile=1024:2048") from error
-
-
-def _restart(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    name, _, count = text.partition(":")
-    if count and not count.isdecimal():
-        raise Usage(f"--restart {text!r}: write on-failure:3")
-    return {"Name": name, "MaximumRetryCount": int(count or 0)}
-
-
-def _log(flags: Flags) -> Any:
-    if flags["log_driver"] is None and not flags["log_opt"]:
-        return None
-    from docker.types import LogConfig
-
-    return LogConfig(type=flags["log_driver"] or "", config=_pairs(flags["log_opt"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ..attached import Attended, check_exit, start_failure
+from ..attached import Attended
+from ..endings import Ending, check_ending, start_failure
 from ..failures import ENGINE_FAILED, Failure, Usage
 from ..session import Session
 from ..transfers import pull as pull_image
@@ -23,7 +23,8 @@ from .base import (
     pass_session,
     variables,
 )
-from .options import Flags, config_of, container_options, host_config_of
+from .options import Flags, container_options
+from .settings import OWN_FLAGS, annotations_of, config_of, host_config_of
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -71,17 +72,16 @@ def run(
         _start(session, container)
         return _returned(session, container)
     attended = _attended(session, container, flags)
-    since = time.time()
-    code = attended.run(
+    ending = attended.run(
         stdin=flags["interactive"],
         start=lambda: _start(session, container),
         proxy=flags["sig_proxy"],
         detach_keys=flags["detach_keys"],
         streams=_streams(flags["attached"]),
     )
-    if code:
+    if ending is not None and _bad(ending):
         _warn(session, held)
-        check_exit(session, container, name=flags["name"], code=code, since=since, flags=flags)
+        check_ending(session, container, ending, name=flags["name"], flags=flags)
     return None
 
 
@@ -149,15 +149,19 @@ def _attend(session: Session, name: str, flags: Flags, *, start: bool) -> None:
         stops=start,
         grace=config.get("StopTimeout"),
     )
-    since = time.time()
-    code = attended.run(
+    ending = attended.run(
         stdin=flags["interactive"] and config["OpenStdin"],
         start=(lambda: _start(session, details["Id"])) if start else None,
         proxy=flags["sig_proxy"],
         detach_keys=flags["detach_keys"],
     )
-    if code:
-        check_exit(session, details["Id"], name=name, code=code, since=since, flags={})
+    if ending is not None and _bad(ending):
+        check_ending(session, details["Id"], ending, name=name, flags={})
+
+
+def _bad(ending: Ending) -> bool:
+    """Tell whether a cell is to fail; what was stopped for its time may still have ended with 0."""
+    return bool(ending.code or ending.fault)
 
 
 def _attended(session: Session, container: str, flags: Flags) -> Attended:
@@ -181,7 +185,10 @@ def _create(
 ) -> tuple[str, list[str]]:
     """Make a container; return its id, and the warnings that its caller gives if they matter."""
     api = session.api
+    _check_own_flags(session, flags)
     host = api.create_host_config(**host_config_of(flags))
+    if asked := annotations_of(flags):
+        host["Annotations"] = asked  # docker-py has no word for them
     config = api.create_container_config(**config_of(flags, image, command), host_config=host)
     if flags["pull"] == "always":
         _fetch(session, image, flags)
@@ -201,6 +208,17 @@ def _create(
 def _warn(session: Session, warnings: list[str]) -> None:
     for warning in warnings:
         session.warn(warning)
+
+
+def _check_own_flags(session: Session, flags: Flags) -> None:
+    """Refuse what only our engine does where it would be ignored."""
+    asked = [flag for flag, name in OWN_FLAGS.items() if flags[name]]
+    if asked and "faults" not in session.extensions():
+        raise Failure(
+            f"{asked[0]} is ipycontainer's own, and {session.address} is another engine: "
+            "leave it out",
+            ENGINE_FAILED,
+        )
 
 
 @contextmanager
@@ -263,7 +281,7 @@ def _start(session: Session, container: str) -> None:
     except APIError as error:
         if error.status_code == 404 and "No such container" in str(error.explanation):
             raise
-        raise start_failure(str(error.explanation)) from error
+        raise start_failure(error) from error
 
 
 def _returned(session: Session, container: str) -> Container:
