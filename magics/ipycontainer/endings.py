@@ -7,6 +7,7 @@ code, the word of an out-of-memory kill, and the text of its message are known.
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .failures import CANNOT_EXECUTE, ENGINE_FAILED, NOT_FOUND, ContainerExit, Failure
@@ -46,6 +47,8 @@ def check_ending(
         details = session.api.inspect_container(container)
     except NotFound:
         name = name or container[:12]
+        if fault is None and ending.code == _KILLED and _was_out_of_memory(session, container):
+            fault = "oom"
     else:
         host = details["HostConfig"]
         memory = int(host.get("Memory") or 0)
@@ -57,6 +60,14 @@ def check_ending(
     raise ContainerExit(
         name, ending.code, limit, fault=fault, signal=ending.signal, timeout=timeout
     )
+
+
+def _was_out_of_memory(session: Session, container: str) -> bool:
+    """Ask the engine's past events: with `--rm` there is nothing left to inspect."""
+    filters = {"container": [container], "event": ["oom"]}
+    # An `until` that has passed ends the stream.
+    past = session.api.events("1", f"{time.time():.6f}", filters, decode=True)
+    return any(True for _ in past)
 
 
 def _bytes(size: str | None) -> int:
