@@ -40,7 +40,8 @@ def test_a_start_that_fails_names_its_step(box: Box, shell: Shell) -> None:
 def test_flags_of_health_checks_reach_the_engine(box: Box, shell: Shell) -> None:
     shell.run(
         "%container create --net none --name web --health-cmd 'true && true' "
-        "--health-interval 1m30s --health-timeout 500ms --health-start-period 2s --health-retries 4 busybox sleep 600"
+        "--health-interval 1m30s --health-timeout 500ms "
+        "--health-start-period 2s --health-retries 4 busybox sleep 600"
     )
     assert box.client.api.inspect_container("web")["Config"]["Healthcheck"] == {
         "Test": ["CMD-SHELL", "true && true"],
