@@ -151,6 +151,8 @@ class Lifecycle:
             return await shim.start(request)
         except BaseException:
             container.shim = None
+            if shim.closed.done():  # it was killed; any other cleans up behind itself
+                await self._clear(container, shim.cgroup)
             shim.close()
             raise
 
@@ -234,15 +236,21 @@ class Lifecycle:
         self._execs.abandon(container)
         if container.shim is shim and container.state.running:
             self._activity.background(self._orphaned(container, shim), "look for an exit")
+        elif container.shim is None and not container.lock.locked():
+            self._shims.clear(container.id)  # it was killed on its way out, if anything is there
 
     async def _orphaned(self, container: Container, shim: ShimConnection) -> None:
         async with container.lock:
             if container.shim is not shim or not container.state.running:
                 return
             if self._containers.store.exit_record(container.id) is None:
-                self._shims.clear(container.id)
-                await asyncio.to_thread(self._cgroups.clear, container.cgroup)
+                await self._clear(container, container.cgroup)
             self.end(container, self.unseen_exit(container, _LOST))
+
+    async def _clear(self, container: Container, cgroup: str) -> None:
+        """Remove what a shim left that was killed."""
+        self._shims.clear(container.id)
+        await asyncio.to_thread(self._cgroups.clear, cgroup)
 
     def unseen_exit(self, container: Container, otherwise: int) -> Exited:
         """Return the exit as the shim wrote it down, or one that says that nobody knows."""

@@ -30,11 +30,15 @@ from .protocol import Channel, Message, ProtocolError
 class ShimConnection:
     """One connection of the engine to a shim. Made by `Spawner`; used from one event loop.
 
-    `adopt` is the folder that a parked shim is to take for its own. `on_event` is called from
-    the event loop. `closed` resolves when the shim is gone, or this connection is.
+    `adopt` is the folder that a parked shim is to take for its own, `cgroup` the name of its
+    cgroup. `on_event` is called from the event loop. `closed` resolves when the shim is gone, or
+    this connection is.
     """
 
-    def __init__(self, sock: socket.socket, on_event: OnEvent, adopt: str | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, on_event: OnEvent, adopt: str | None = None, cgroup: str = ""
+    ) -> None:
+        self.cgroup = cgroup
         self._loop = asyncio.get_running_loop()
         self._channel = Channel(sock)
         self._on_event = on_event

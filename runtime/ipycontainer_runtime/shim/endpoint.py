@@ -32,10 +32,10 @@ class Endpoint:
         self._connections: list[Connection] = []
         self._listener = socket.socket(socket.AF_UNIX)
         os.mkdir(folder, 0o700)
-        fd = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        # Kept, since the path may soon be that of the container's next shim.
+        self._fd = os.open(folder, os.O_PATH | os.O_CLOEXEC)
         # The path itself may be longer than the 108 bytes of an address.
-        self._listener.bind(f"/proc/self/fd/{fd}/{SOCKET_NAME}")
-        os.close(fd)
+        self._listener.bind(f"/proc/self/fd/{self._fd}/{SOCKET_NAME}")
         self._listener.listen()
         loop.watch(self._listener.fileno(), IN, self._accept)
 
@@ -44,7 +44,7 @@ class Endpoint:
         try:
             os.rename(self._folder, folder)
         except OSError:
-            remove_folder(folder)  # left there by a shim that was killed
+            remove_folder(folder)  # of the last run's shim, which is leaving or was killed
             os.rename(self._folder, folder)
         self._folder = folder
 
@@ -70,7 +70,11 @@ class Endpoint:
         """Remove the socket and its folder, and let the engines go."""
         self._loop.forget(self._listener.fileno())
         self._listener.close()
-        remove_folder(self._folder)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET_NAME, dir_fd=self._fd)
+        # With a socket in it, what has this path is the next shim's.
+        with contextlib.suppress(OSError):
+            os.rmdir(self._folder)
         for connection in self._connections[:]:
             connection.close()
 

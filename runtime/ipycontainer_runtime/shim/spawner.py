@@ -1,10 +1,11 @@
 """The spawner: a small warm process that forks shims: `python -I -S spawner.py RUN FD`.
 
 The engine is large and has threads, so it must not fork. This process keeps one shim forked ahead,
-with its nursery in a fresh cgroup, and sends the engine one end of that shim's socket, over the
-SOCK_SEQPACKET FD. A packet from the engine says that it takes a shim, so that the next is forked:
-once the container has ended, which must not wait for it, or after a while, or at once if the
-engine asks again. When the engine's end closes, the spawner leaves, and so do parked shims.
+with its nursery in a fresh cgroup. The shim sends the engine its pid and one end of its socket,
+over the SOCK_SEQPACKET FD. The engine says by a packet with the pid which one it takes, so that the
+next is forked: once the container has ended, which must not wait for it, or after a while, or at
+once if the engine says more; and by a 0 that it waits for one. When the engine's end closes, the
+spawner leaves, and so do parked shims.
 """
 
 import binascii
@@ -14,9 +15,9 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from _socket import socketpair
-from collections import deque
 
 # -S leaves the search path without our own package, -I without this folder.
 sys.path.append(os.path.abspath(f"{__file__}/../../.."))
@@ -27,10 +28,14 @@ from ipycontainer_runtime.shim.endpoint import remove_folder
 from ipycontainer_runtime.shim.protocol import send_packet
 from ipycontainer_runtime.shim.shim import Shim
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ipycontainer_runtime.shim.protocol import Message
+
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
 ENGINE = 3  # the only descriptor besides 0, 1 and 2
 AHEAD = 2  # shims kept parked once there was a start: while one is made, another is taken
-CALM_MS = 200  # after this long the next is forked, though the last one's container runs
+CALM_SECONDS = 0.2  # after this long the next is forked, though the last one's container runs
 LAST = 0x7FFFFFFF  # the kernel stops at the highest that is open
 
 
@@ -43,7 +48,14 @@ class Spawner:
         # Shims of other run folders share the parent cgroup: tell ours by name.
         self._folder = f"{run}/shims"
         self._prefix = f"{binascii.crc32(os.fsencode(run)):08x}-"
-        self._ends: deque[int] = deque()  # for each parked shim a pipe that ends when it does
+        self._parked: set[int] = set()
+        self._alive: set[int] = set()
+        self._ends, self._end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._end, warn_on_full_buffer=False)
+        self._poll = select.poll()
+        self._poll.register(engine, select.POLLIN)
+        self._poll.register(self._ends, select.POLLIN)
 
     def serve(self) -> None:
         """Hand out shims until the engine closes its socket."""
@@ -51,24 +63,54 @@ class Spawner:
             self._hierarchy.open(name).remove(0)
         self._sweep()
         self._park()
-        poll = select.poll()
-        poll.register(self._engine, select.POLLIN)
-        while self._asked():
-            # Until the container has ended, the engine wants another, or time is up.
-            taken = self._ends.popleft()
-            poll.register(taken, select.POLLIN)
-            poll.poll(CALM_MS)
-            poll.unregister(taken)
-            os.close(taken)
-            while len(self._ends) < AHEAD:
+        while (pid := self._asked()) is not None:
+            if pid:
+                self._see_off(pid)
+                while len(self._parked) < AHEAD:
+                    self._park()
+            else:
                 self._park()
+        self._reap()
 
-    def _asked(self) -> bool:
-        """Wait until the engine wants another shim; false when it has left."""
+    def _asked(self) -> "int | None":
+        """Wait for the engine; which shim it takes, 0 when it waits for one, None: it has left."""
+        while not self._engine_says(None):
+            pass
         try:
-            return bool(os.read(self._engine, 1))
+            said = os.read(self._engine, 20)
         except ConnectionResetError:  # it was killed before it took the last one
-            return False
+            return None
+        return int(said) if said else None
+
+    def _see_off(self, pid: int) -> None:
+        """Wait until a taken shim has ended, the engine says more, or time is up."""
+        self._parked.discard(pid)
+        deadline = time.monotonic() + CALM_SECONDS
+        while pid in self._alive and (left := deadline - time.monotonic()) > 0:
+            if self._engine_says(left * 1000):
+                return
+
+    def _engine_says(self, milliseconds: "float | None") -> bool:
+        """Wait for the engine or the end of a shim; true if it was the engine."""
+        ready = [fd for fd, _ in self._poll.poll(milliseconds)]
+        if self._ends in ready:
+            os.read(self._ends, 4096)
+            self._reap()
+        return self._engine in ready
+
+    def _reap(self) -> None:
+        """Take the ends of shims, and remove what those leave that were killed."""
+        while self._alive:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            self._alive.discard(pid)
+            self._parked.discard(pid)
+            if status:
+                cgroup = self._hierarchy.open(f"{self._prefix}{pid}")
+                cgroup.kill()
+                cgroup.remove()
+                remove_folder(f"{self._folder}/{PARKED}{pid}")
 
     def _sweep(self) -> None:
         """Remove what parked shims left that were killed."""
@@ -78,49 +120,63 @@ class Spawner:
 
     def _park(self) -> None:
         """Fork a shim."""
-        end, held = os.pipe()
-        self._ends.append(end)
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
             try:
-                for end in self._ends:
-                    os.close(end)
-                self._be_shim()
+                signal.set_wakeup_fd(-1)
+                os.close(self._ends)
+                os.close(self._end)
+                status = self._be_shim()
             except BaseException:
                 traceback.print_exc()  # for the engine's log; a forked child must not return
             finally:
-                os._exit(0)
-        os.close(held)
+                os._exit(status)
+        self._parked.add(pid)
+        self._alive.add(pid)
 
-    def _be_shim(self) -> None:
+    def _be_shim(self) -> int:
+        """Return the exit status: 0 when nothing is left behind."""
         os.setsid()
-        name = str(os.getpid())
-        engine, sock = socketpair()
-        shim = Shim(
-            self._hierarchy,
-            self._prefix + name,
-            f"{self._folder}/{PARKED}{name}",
-            socket.socket(fileno=sock.detach()),
-        )
+        pid = os.getpid()
         with socket.socket(fileno=self._engine) as spawner:
-            try:  # noqa: SIM105 - contextlib is a module more in every shim
-                send_packet(spawner, {}, (engine.fileno(),))
-            except BrokenPipeError:
-                pass  # the engine has just left: the shim sees that, and cleans up behind itself
+            try:
+                engine, sock = socketpair()
+                shim = Shim(
+                    self._hierarchy,
+                    f"{self._prefix}{pid}",
+                    f"{self._folder}/{PARKED}{pid}",
+                    socket.socket(fileno=sock.detach()),
+                )
+            except OSError as error:
+                # Whoever waits for it is told; the spawner removes what was made.
+                _tell(spawner, {"error": str(error)})
+                return 1
+            _tell(spawner, {"pid": pid, "cgroup": f"{self._prefix}{pid}"}, (engine.fileno(),))
         engine.close()
         shim.run()
+        return 0
+
+
+def _tell(engine: socket.socket, message: "Message", fds: tuple[int, ...] = ()) -> None:
+    try:  # noqa: SIM105 - contextlib is a module more in every shim
+        send_packet(engine, message, fds)
+    except BrokenPipeError:
+        pass  # the engine has just left: the shim sees that, and cleans up behind itself
 
 
 def main() -> None:
     """Serve the engine at the other end of the descriptor that the command line names."""
-    # Children that nobody waits for leave no zombies.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # Besides the engine's socket there is the descriptor by which we were executed.
     engine = os.dup2(int(sys.argv[2]), ENGINE, inheritable=False)
     close_range(ENGINE + 1, LAST)
     spawner = Spawner(sys.argv[1], engine, detect())
     gc.collect()
     gc.freeze()  # a collection would write to, and so copy, each page shared with the children
-    spawner.serve()
+    try:
+        spawner.serve()
+    except OSError as error:
+        sys.exit(f"ipycontainer: the spawner ends, since it can fork no shim: {error}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import Unavailable
 from ..launch import sealed
@@ -27,6 +28,14 @@ LEAVE_SECONDS = 5
 SPAWNER = Path(__file__).with_name("spawner.py")
 
 
+class Parked(NamedTuple):
+    """A shim that waits for a container, its cgroup, and our end of its socket."""
+
+    pid: int
+    cgroup: str
+    sock: socket.socket
+
+
 class Spawner:
     """The process that forks shims; one per engine, begun again when it dies.
 
@@ -38,57 +47,77 @@ class Spawner:
         self._shims = paths.run / "shims"
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
-        self._parked: deque[socket.socket] = deque()
-        self._waiting: deque[asyncio.Future[socket.socket]] = deque()
+        self._parked: deque[Parked] = deque()
+        self._waiting: deque[asyncio.Future[Parked]] = deque()
 
     async def start(self) -> None:
         """Begin the spawner; returns at once, and requests wait until it is warm."""
         self._shims.mkdir(parents=True, exist_ok=True)
-        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                self._process = self._execute(theirs.fileno())
+        except OSError:
+            ours.close()
+            raise
+        self._sock = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+
+    def _execute(self, engine: int) -> "subprocess.Popen[bytes]":
         # What the spawner forks has this executable until it executes a container's command.
         program = sealed(os.path.realpath(sys.executable))
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - a millisecond, once
-                [sys.executable, "-I", "-S", SPAWNER, self._run, str(theirs.fileno())],
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-I", "-S", SPAWNER, self._run, str(engine)],
                 executable=f"/proc/self/fd/{program}",
-                pass_fds=(theirs.fileno(), program),
+                pass_fds=(engine, program),
                 stdin=subprocess.DEVNULL,
                 cwd="/",
                 start_new_session=True,
             )
-        os.close(program)
-        asyncio.get_running_loop().add_reader(self._sock.fileno(), self._read)
+        finally:
+            os.close(program)
 
     async def shim(self, container_id: str, on_event: OnEvent) -> ShimConnection:
         """Return a connection to a fresh shim for this container. Raises Unavailable."""
+        refusal: Unavailable | None = None
         for _ in range(ATTEMPTS):
-            sock = await self._take()
-            if sock is not None and not _ended(sock):
-                return ShimConnection(sock, on_event, str(self._folder(container_id)))
-        raise Unavailable("no shim can be started: see the engine's log (ipycontainer engine logs)")
+            try:
+                parked = await self._take()
+            except Unavailable as error:
+                refusal = error
+                continue
+            if not _ended(parked.sock):
+                folder = str(self._folder(container_id))
+                return ShimConnection(parked.sock, on_event, folder, parked.cgroup)
+            parked.sock.close()
+        raise Unavailable(
+            f"no shim can be started: {refusal or 'each was killed'}; the engine's log may tell"
+            " more (ipycontainer engine logs)"
+        )
 
-    async def _take(self) -> socket.socket | None:
-        """Take the parked shim or wait for one; None when the spawner died meanwhile."""
+    async def _take(self) -> Parked:
+        """Take the parked shim or wait for one; Unavailable when none can be forked now."""
         if self._sock is None:
             await self.start()
-        if self._sock is None or not self._ask_for_one(self._sock):
-            return None
-        if self._parked:
-            return self._parked.popleft()
-        waiting: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+        while self._parked:
+            parked = self._parked.popleft()
+            if not _ended(parked.sock):
+                self._say(parked.pid)
+                return parked
+            parked.sock.close()  # it was killed, as the spawner sees too
+        waiting: asyncio.Future[Parked] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
-        try:
-            return await waiting
-        except Unavailable:
-            return None
+        self._say(0)
+        return await waiting
 
-    def _ask_for_one(self, sock: socket.socket) -> bool:
-        try:
-            sock.send(b"x")
-        except OSError:
-            self._lose()
-            return False
-        return True
+    def _say(self, pid: int) -> None:
+        """Tell the spawner which shim is taken; 0: that somebody waits for one."""
+        if self._sock is not None:
+            try:
+                self._sock.send(b"%d" % pid)
+            except OSError:
+                self._lose()
 
     def _read(self) -> None:
         packet = None
@@ -98,14 +127,21 @@ class Spawner:
         if packet is None:
             self._lose()
             return
-        for fd in packet[1]:
-            shim = socket.socket(fileno=fd)
-            while self._waiting and self._waiting[0].done():  # whoever waited was cancelled
-                self._waiting.popleft()
+        message, fds = packet
+        while self._waiting and self._waiting[0].done():  # whoever waited was cancelled
+            self._waiting.popleft()
+        if not fds:
             if self._waiting:
-                self._waiting.popleft().set_result(shim)
-            else:
-                self._parked.append(shim)
+                # The kernel drops a descriptor for which there is no place.
+                why = message.get("error") or "the engine has too many open files"
+                self._waiting.popleft().set_exception(Unavailable(why))
+            return
+        parked = Parked(message["pid"], message["cgroup"], socket.socket(fileno=fds[0]))
+        if self._waiting:
+            self._waiting.popleft().set_result(parked)
+            self._say(parked.pid)
+        else:
+            self._parked.append(parked)
 
     def _lose(self) -> None:
         """Forget a spawner that has died; the next request begins another."""
@@ -120,8 +156,8 @@ class Spawner:
             if not waiting.done():
                 waiting.set_exception(Unavailable("the spawner of shims has ended"))
         self._waiting.clear()
-        for shim in self._parked:
-            shim.close()
+        for parked in self._parked:
+            parked.sock.close()
         self._parked.clear()
 
     async def reconnect(self, container_id: str, on_event: OnEvent) -> ShimConnection | None:
@@ -159,7 +195,7 @@ class Spawner:
         sock, self._sock = self._sock, None
         if sock is not None:
             asyncio.get_running_loop().remove_reader(sock.fileno())
-            await asyncio.to_thread(_see_off, sock, list(self._parked))
+            await asyncio.to_thread(_see_off, sock, [parked.sock for parked in self._parked])
             self._parked.clear()
         self._lose()
         if process is not None:

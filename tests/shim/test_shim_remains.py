@@ -1,0 +1,71 @@
+"""What shims leave in the run folder and in cgroups when they are killed, or follow one another."""
+
+import asyncio
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+from shimbox import Engine, children, vanished
+
+from ipycontainer_runtime.errors import Unavailable
+from ipycontainer_runtime.linux.cgroup import detect
+from ipycontainer_runtime.shim.endpoint import Endpoint
+from ipycontainer_runtime.shim.loop import Loop
+from ipycontainer_runtime.shim.protocol import SOCKET_NAME
+
+pytestmark = pytest.mark.needs("root", "busybox")
+
+
+def endpoint(folder: Path) -> Endpoint:
+    return Endpoint(Loop(), str(folder), lambda message, fds, answer: None, lambda: None)
+
+
+def test_a_shim_that_leaves_late_lets_the_next_one_of_its_container_be(tmp_path: Path) -> None:
+    folder = tmp_path / "container"
+    first, second = endpoint(tmp_path / "parked-1"), endpoint(tmp_path / "parked-2")
+    first.move(str(folder))
+    second.move(str(folder))
+    first.close()
+    assert [path.name for path in folder.iterdir()] == [SOCKET_NAME]
+    second.close()
+    assert os.listdir(tmp_path) == []
+
+
+async def test_nothing_is_left_of_parked_shims_that_were_killed(engine: Engine) -> None:
+    await engine.run("true")
+    spawner = engine.spawner._process
+    assert spawner is not None
+    shims = children(spawner.pid)
+    for shim in shims:
+        os.kill(shim, signal.SIGKILL)
+    await vanished(shims)
+    assert (await engine.run("true")).code == 0
+    await engine.close()
+    left = os.listdir(engine.paths.run / "shims")
+    assert not [name for name in left if name.startswith("parked")]
+    names = {f"-{shim}" for shim in shims}
+    assert not [name for name in detect().stale("") if name.endswith(tuple(names))]
+
+
+async def test_whoever_waits_for_a_shim_is_told_why_there_is_none(engine: Engine) -> None:
+    await engine.run("true")
+    spawner = engine.spawner._process
+    assert spawner is not None
+    usual = resource.prlimit(spawner.pid, resource.RLIMIT_NOFILE)
+    used = len(os.listdir(f"/proc/{spawner.pid}/fd"))
+    # Enough for the spawner's own, and too few for a shim's.
+    resource.prlimit(spawner.pid, resource.RLIMIT_NOFILE, (used + 3, usual[1]))
+    refused = [await tried(engine) for _ in range(4)]  # some are parked
+    assert any("Too many open files" in words for words in refused)
+    resource.prlimit(spawner.pid, resource.RLIMIT_NOFILE, usual)
+    assert (await engine.run("true")).code == 0
+
+
+async def tried(engine: Engine) -> str:
+    try:
+        await asyncio.wait_for(engine.run("true"), 30)
+    except Unavailable as error:
+        return str(error)
+    return ""
