@@ -105,6 +105,12 @@ while True:
         assert group.remove(10)
 
 
+def test_a_cgroup_that_is_gone_can_be_killed_and_removed(group: Cgroup) -> None:
+    assert group.remove()
+    group.kill()
+    assert group.remove()
+
+
 def test_killing_an_empty_cgroup_does_nothing(group: Cgroup) -> None:
     group.kill()
 

@@ -243,9 +243,11 @@ class Lifecycle:
         async with container.lock:
             if container.shim is not shim or not container.state.running:
                 return
-            if self._containers.store.exit_record(container.id) is None:
-                await self._clear(container, container.cgroup)
-            self.end(container, self.unseen_exit(container, _LOST))
+            try:
+                if self._containers.store.exit_record(container.id) is None:
+                    await self._clear(container, container.cgroup)
+            finally:  # what cannot be cleared away must not keep anybody waiting for the exit
+                self.end(container, self.unseen_exit(container, _LOST))
 
     async def _clear(self, container: Container, cgroup: str) -> None:
         """Remove what a shim left that was killed."""

@@ -14,6 +14,7 @@ and little else. Resources are the `linux.resources` of the OCI runtime specific
 import os
 
 PARENT = "ipycontainer"
+GONE = (2, 19)  # ENOENT; ENODEV for a cgroup that went while its file was open
 SIGKILL = 9  # the `signal` module costs the spawner 6 ms
 
 TYPE_CHECKING = False  # `typing` costs it 8 ms, and only checkers need it
@@ -74,7 +75,10 @@ class Cgroup:
         raise NotImplementedError
 
     def kill(self) -> None:
-        """Send SIGKILL to every process in this cgroup, also to those that fork meanwhile."""
+        """Send SIGKILL to every process in this cgroup, also to those that fork meanwhile.
+
+        Harmless when the cgroup has gone, which somebody else may remove meanwhile.
+        """
         raise NotImplementedError
 
     def usage(self) -> dict[str, int]:
@@ -189,7 +193,7 @@ def read_pids(path: str) -> list[int]:
     try:
         return [int(line) for line in read(path).split()]
     except (FileNotFoundError, OSError) as error:
-        if error.errno in (2, 19):  # ENOENT; ENODEV when it went while we read
+        if error.errno in GONE:
             return []
         raise
 

@@ -17,6 +17,7 @@ import os
 import time
 
 from .base import (
+    GONE,
     PARENT,
     Cgroup,
     CgroupError,
@@ -183,6 +184,13 @@ class V1Cgroup(Cgroup):
 
     def kill(self) -> None:
         """Freeze, so that nothing forks and no pid is reused, then kill and thaw."""
+        try:
+            self._kill()
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+
+    def _kill(self) -> None:
         if not self.pids():
             return
         if "freezer" not in self._parents:

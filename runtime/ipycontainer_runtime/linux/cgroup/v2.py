@@ -19,6 +19,7 @@ import select
 import time
 
 from .base import (
+    GONE,
     PARENT,
     Cgroup,
     CgroupError,
@@ -105,6 +106,13 @@ class V2Cgroup(Cgroup):
     def kill(self) -> None:
         """Write cgroup.kill (Linux 5.14); before that, freeze, kill and thaw."""
         try:
+            self._kill()
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+
+    def _kill(self) -> None:
+        try:
             write(f"{self._folder}/cgroup.kill", 1)
         except FileNotFoundError:
             if os.path.isdir(self._folder):
@@ -128,12 +136,10 @@ class V2Cgroup(Cgroup):
             if not self._wait("populated", 0, timeout):
                 return False
             os.rmdir(self._folder)
-        except FileNotFoundError:
-            return True
         except OSError as error:
-            if error.errno != errno.EBUSY:
+            if error.errno not in (*GONE, errno.EBUSY):
                 raise
-            return False
+            return error.errno in GONE
         return True
 
     def _wait(self, key: str, value: int, timeout: float) -> bool:
