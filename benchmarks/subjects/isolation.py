@@ -1,0 +1,94 @@
+"""What isolation costs a warm run: filter and cgroups, and being an ordinary user's."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from measure import PAUSE, Contender, Result, Timed, by_turns
+from support.hosts import Host
+from support.users import ordinary_user
+from table import Goal, Row
+from world import World
+
+CHECKOUT = Path(__file__).parents[2]
+URL = "from ipycontainer_runtime import client; client.url()"
+STOP = "from ipycontainer_runtime import client; client.stop()"
+# Without its controllers in sight an engine makes no cgroup.
+NO_CGROUPS = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"')
+COST = Goal(0.003, words="≤ 3 ms")
+ROOTLESS = Goal(1.3, "rootful", "≤ 1.3 x root's")
+
+
+def rows(world: World, rounds: int) -> Iterator[Row]:
+    """Yield the cost of the parts, and the rootless engine beside the rootful one, in both rhythms.
+
+    All three engines are ours, and take turns.
+    """
+    user = ordinary_user()
+    as_user = (str(CHECKOUT / "scripts/as-user"), user.name)
+    with ExitStack() as stack:
+        bare = stack.enter_context(_engine([*NO_CGROUPS, "sh"], os.getuid()))
+        rootless = stack.enter_context(_engine(as_user, user.uid))
+        for host in (bare, rootless):
+            host.client.images.pull(world.busybox)
+        contenders = {
+            "ours": _runs(world.ours, world.busybox, memory="64m"),
+            "bare": _runs(bare, world.busybox, unconfined=True),
+            "rootless": _runs(rootless, world.busybox),
+        }
+        for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+            found = by_turns(contenders, rounds, pause)
+            cost = {"ours": _difference(found)}
+            yield Row(f"filter and cgroups' share of a `run`, {rhythm}", cost, (COST,))
+            both = {"ours": found["rootless"], "rootful": found["ours"]}
+            yield Row(f"`run --rm IMAGE true` by an ordinary user, {rhythm}", both, (ROOTLESS,))
+
+
+def _difference(found: Mapping[str, Result]) -> Result:
+    pairs = zip(found["ours"].figures, found["bare"].figures, strict=True)
+    return Result(tuple(whole - bare for whole, bare in pairs))
+
+
+@contextmanager
+def _engine(become: list[str] | tuple[str, ...], uid: int) -> Iterator[Host]:
+    """Yield an engine of ours that somebody else starts, or elsewhere."""
+    home = Path(tempfile.mkdtemp(prefix="ipyc-i", dir="/tmp"))
+    os.chown(home, uid, -1)
+    environment = [
+        *("env", f"IPYCONTAINER_ROOT={home}/root", f"IPYCONTAINER_RUN={home}/run"),
+        f"PYTHONPATH={CHECKOUT}/runtime",
+    ]
+    python = [*become, *environment, str(CHECKOUT / ".venv/bin/python"), "-c"]
+    subprocess.run([*python, URL], check=True, stdout=sys.stderr)
+    host = Host(home / "run/engine.sock", home)
+    try:
+        yield host
+    finally:
+        host.close()
+        subprocess.run([*python, STOP], check=True)
+        shutil.rmtree(home)
+
+
+def _runs(
+    host: Host, image: str, *, memory: str | None = None, unconfined: bool = False
+) -> Contender:
+    options = ["seccomp=unconfined"] if unconfined else []
+    client = host.client
+
+    def run(clock: Timed) -> None:
+        with clock():
+            client.containers.run(
+                image,
+                "true",
+                network_mode="none",
+                remove=True,
+                mem_limit=memory,
+                security_opt=options,
+            )
+
+    return run
