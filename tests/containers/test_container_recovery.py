@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from calls import begin, call, create, ended, logged, remove, start, state
+from calls import Connection, begin, call, create, ended, logged, remove, start, state
 
 from ipycontainer_runtime import client
 from support import leftovers
@@ -105,8 +106,7 @@ def test_a_container_whose_shim_is_killed_has_ended(engine: Engine, pulled: str)
     start(engine, container)
     pid = state(engine, container)["Pid"]
     _, waiting = begin(engine, "POST", f"/containers/{container}/wait")
-    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-    os.kill(int(parent), signal.SIGKILL)
+    os.kill(leftovers.parent(pid), signal.SIGKILL)
     assert json.loads(waiting.read())["StatusCode"] == 137
     assert not leftovers.outlived([pid])
     found = state(engine, container)
@@ -118,12 +118,50 @@ def test_a_container_that_a_power_cut_ended_has_exited_255(engine: Engine, pulle
     start(engine, container)
     pid = state(engine, container)["Pid"]
     client.stop(engine.paths)
-    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
-    os.kill(int(parent), signal.SIGKILL)
+    os.kill(leftovers.parent(pid), signal.SIGKILL)
     assert not leftovers.outlived([pid])
     engine.start()
     found = state(engine, container)
     assert (found["Status"], found["ExitCode"]) == ("exited", 255)
+
+
+def test_a_container_that_was_killed_with_its_engine_a_moment_after_its_start_has_exited_255(
+    engine: Engine, pulled: str
+) -> None:
+    container = create(engine, pulled, "sleep", "1000")
+    start(engine, container)
+    pid = state(engine, container)["Pid"]
+    engine.kill()
+    os.kill(leftovers.parent(pid), signal.SIGKILL)
+    assert not leftovers.outlived([pid])
+    # As when both were killed before the start was written down.
+    (folder(engine, container) / "state.json").unlink(missing_ok=True)
+    engine.start()
+    found = state(engine, container)
+    assert (found["Status"], found["ExitCode"]) == ("exited", 255)
+
+
+def test_a_restart_that_was_cut_short_is_finished_and_keeps_an_auto_removed_container(
+    engine: Engine, pulled: str
+) -> None:
+    stubborn = ("sh", "-c", "trap '' TERM; while :; do usleep 20000; done")
+    container = create(engine, pulled, *stubborn, HostConfig={"AutoRemove": True})
+    start(engine, container)
+    before = state(engine, container)
+    with closing(Connection(engine)) as connection:
+        connection.request("POST", f"/containers/{container}/restart?t=1000")
+        # It is asked for, and its container does not end by itself.
+        signalled = {"container": [container], "event": ["kill"]}
+        next(iter(engine.client.events(since=0, filters=signalled)))
+        engine.kill()
+        os.kill(before["Pid"], signal.SIGKILL)
+        assert not leftovers.outlived([before["Pid"]])
+        engine.start()
+    begun = {"container": [container], "event": ["restart"]}
+    next(iter(engine.client.events(since=0, filters=begun)))
+    after = state(engine, container)
+    assert after["Running"]
+    assert after["StartedAt"] > before["StartedAt"]
 
 
 def test_a_creation_that_was_cut_short_is_cleared_away(engine: Engine, pulled: str) -> None:

@@ -33,6 +33,14 @@ def read(pid: int, name: str) -> bytes:
         return b""
 
 
+def parent(pid: int) -> int:
+    """Return the parent of process `pid`; ProcessLookupError when it has gone."""
+    fields = read(pid, "stat").rpartition(b")")[2].split()
+    if not fields:
+        raise ProcessLookupError(pid)
+    return int(fields[1])
+
+
 def command(pid: int) -> str:
     """Return how process `pid` was started, for a message."""
     return f"{pid} {read(pid, 'cmdline').replace(bytes(1), b' ').decode(errors='replace')[:200]}"

@@ -131,6 +131,8 @@ class Engine:
         )
         self.lifecycle.attend(Deadlines(self.activity, self.stopping))
         self.recovery = Recovery(
+            stopping=self.stopping,
+            activity=self.activity,
             containers=self.containers,
             lifecycle=self.lifecycle,
             shims=self.shims,

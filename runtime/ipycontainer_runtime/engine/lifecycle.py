@@ -49,6 +49,9 @@ _log = logging.getLogger(__name__)
 _SAVE_DELAY = 0.1
 """Seconds after a change before it is written to state.json."""
 
+_RETRY_DELAY = 5.0
+"""Seconds after which a state is written again that could not be."""
+
 _LOST = 137
 """Exit code when nobody saw the exit: the shim was killed."""
 
@@ -319,7 +322,17 @@ class Lifecycle:
         unsaved, self._unsaved = self._unsaved, {}
         for container in unsaved.values():
             if not container.removing:
-                self._containers.store.save_state(container.id, container.state)
+                self.save_now(container)
+
+    def save_now(self, container: Container) -> None:
+        """Write a container's state; a disk that is full gets another chance."""
+        try:
+            self._containers.store.save_state(container.id, container.state)
+        except OSError as error:
+            _log.warning("the state of container %s is not written: %s", container.id, error)
+            if not self._unsaved:
+                asyncio.get_running_loop().call_later(_RETRY_DELAY, self.save)
+            self._unsaved[container.id] = container
 
     # -- wait
 

@@ -70,6 +70,10 @@ class Stopping:
         """Stop a container if it runs, and start it; one with `--rm` is not removed in between."""
         container = self._containers.get(reference)
         container.restart_requests += 1
+        if container.record.host_config.auto_remove:
+            # The next engine, if this one is killed meanwhile, would take its end for good.
+            container.state.restart_asked = True
+            self._lifecycle.save_now(container)
         try:
             await self.stop(container.id, timeout, signal)
         finally:

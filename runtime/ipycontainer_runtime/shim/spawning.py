@@ -160,6 +160,10 @@ class Spawner:
             parked.sock.close()
         self._parked.clear()
 
+    def left(self, container_id: str) -> bool:
+        """Tell whether a shim is, or was killed, that took this container."""
+        return self._folder(container_id).exists()
+
     async def reconnect(self, container_id: str, on_event: OnEvent) -> ShimConnection | None:
         """Return a connection to the shim that still keeps this container, or None."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -234,6 +234,8 @@ class State(msgspec.Struct, kw_only=True):
     oom_killed: bool = False
     manually_stopped: bool = False
     """True when the run was ended by hand: no restart policy undoes that."""
+    restart_asked: bool = False
+    """True from a request to restart it until its next start."""
     restart_count: int = 0
     """How often its restart policy has started it since somebody did."""
     fault: Fault | None = None
