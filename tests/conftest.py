@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the full-size forms as well")
+    parser.addoption("--seed", type=int, help="repeat the random choices of an earlier run")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

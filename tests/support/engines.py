@@ -79,27 +79,37 @@ class Engine(Host):
 @contextmanager
 def running_engine() -> Iterator[Engine]:
     """Yield a running engine on empty folders; afterwards nothing of it may be left."""
-    folder = Path(tempfile.mkdtemp(prefix="ipyc-e", dir="/tmp"))
-    engine = Engine(folder)
-    try:
-        engine.start()
-        yield engine
-    finally:
+    with engine_folder() as engine:
         try:
-            left = _leave(engine)
+            engine.start()
+            yield engine
         finally:
-            by_force(folder)
+            engine.remove_containers()
+            engine.close()
+            left = stop(engine)
     assert not left, "\n".join(["the engine left behind:", *left])
 
 
-def _leave(engine: Engine) -> list[str]:
-    """Remove all containers, stop the engine, and return what is left of it in words."""
-    engine.remove_containers()
-    engine.close()
+@contextmanager
+def engine_folder() -> Iterator[Engine]:
+    """Yield an engine that was not started yet; afterwards it is ended by force if it is there."""
+    folder = Path(tempfile.mkdtemp(prefix="ipyc-e", dir="/tmp"))
+    try:
+        yield Engine(folder)
+    finally:
+        by_force(folder)
+
+
+def stop(engine: Engine, disk: Path | None = None) -> list[str]:
+    """Stop an engine without containers, and return what is left of it in words.
+
+    `disk` is mounted by the test itself.
+    """
     client.stop(engine.paths)
     pids = leftovers.outlived(leftovers.processes(engine.home))
     words = [f"process {leftovers.command(pid)}" for pid in pids]
-    words += [f"mount {point}" for point in leftovers.mounts(engine.home)]
+    mounts = set(leftovers.mounts(engine.home)) - {str(disk)}
+    words += [f"mount {point}" for point in mounts]
     words += [f"cgroup {path}" for path in leftovers.cgroups(engine.paths.run)]
     words += [f"file {path}" for path in _files(engine.paths)]
     if words or "Traceback" in engine.log:
@@ -119,10 +129,15 @@ def _files(paths: Paths) -> Iterator[Path]:
 
 def by_force(folder: Path) -> None:
     """End every process that belongs to `folder` and remove it."""
-    pids = leftovers.processes(folder)
-    leftovers.kill(pids)
-    leftovers.outlived(pids)
+    end_processes(folder)
     # Overlay makes its `work` folder with no mode at all, which an ordinary user cannot list.
     for path in folder.glob("root/containers/*/work/work"):
         path.chmod(0o700)
     shutil.rmtree(folder)
+
+
+def end_processes(folder: Path) -> None:
+    """End every process that belongs to `folder`."""
+    pids = leftovers.processes(folder)
+    leftovers.kill(pids)
+    leftovers.outlived(pids)
