@@ -16,6 +16,7 @@ from ipycontainer_runtime.paths import Paths, paths
 if TYPE_CHECKING:
     from ipycontainer_runtime.api.server import Server
     from ipycontainer_runtime.engine.engine import Engine
+    from ipycontainer_runtime.linux.grade import Grade
     from ipycontainer_runtime.store.lock import RootLock
 
 IDLE_SECONDS = 60.0
@@ -75,24 +76,20 @@ def _serve(where: Paths, fd: int | None, idle: float) -> None:
     prepare_run_folder(where.run)
     where.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _own(where)  # before the namespace, whose pin an engine that is refused would leave
-    rootless = _become_root(where)
+    grade = _take_grade(where)
     listener = _listener(where, fd)
     loop = asyncio.new_event_loop()
     try:
-        loop.run_until_complete(_run(where, listener, idle, rootless=rootless))
+        loop.run_until_complete(_run(where, listener, idle, grade))
     finally:
         lock.release()
 
 
-def _become_root(where: Paths) -> bool:
-    """Enter the user namespace of an ordinary user's engine; True when we are in any."""
-    if os.geteuid() == 0:
-        from ipycontainer_runtime.layers.ownership import in_user_namespace
+def _take_grade(where: Paths) -> "Grade":
+    """Enter a user namespace, unless we are root that may mount."""
+    from ipycontainer_runtime.linux import grade
 
-        return in_user_namespace()
-    from ipycontainer_runtime.linux import userns
-
-    return userns.enter(where.run).rootless
+    return grade.take(where.run)
 
 
 def _own(where: Paths) -> "RootLock":
@@ -138,12 +135,12 @@ def _listener(where: Paths, fd: int | None) -> socket.socket:
     raise Conflict(f"an engine already serves {where.socket}; `ipycontainer engine stop` ends it")
 
 
-async def _run(where: Paths, listener: socket.socket, idle: float, *, rootless: bool) -> None:
+async def _run(where: Paths, listener: socket.socket, idle: float, grade: "Grade") -> None:
     from ipycontainer_runtime.api.app import application
     from ipycontainer_runtime.api.server import Server
     from ipycontainer_runtime.engine.engine import Engine
 
-    engine = Engine(where, rootless=rootless)
+    engine = Engine(where, grade)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.leave.set)
@@ -158,7 +155,7 @@ async def _run(where: Paths, listener: socket.socket, idle: float, *, rootless: 
     await _until_left(engine, server, idle)
     where.pid.unlink(missing_ok=True)
     await asyncio.wait_for(engine.close(), _CLOSING_SECONDS)
-    if rootless and not engine.runs_containers:
+    if grade.rootless and not engine.runs_containers:
         from ipycontainer_runtime.linux import userns
 
         userns.release(where.run)

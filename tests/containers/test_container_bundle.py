@@ -12,6 +12,7 @@ from ipycontainer_runtime.engine.hostfiles import write_host_files
 from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.security import security
 from ipycontainer_runtime.engine.spec import build_spec, environment
+from ipycontainer_runtime.linux.grade import RANGE, ROOT, Grade
 from ipycontainer_runtime.oci.runtime import Mount, Spec
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.records import Config, HostConfig, Record
@@ -46,7 +47,7 @@ def bundle(made: Record, *, rootless: bool = False) -> Spec:
         security=security(made.host_config),
         seccomp="/f.bpf",
         cgroups=Cgroups(),
-        rootless=rootless,
+        grade=Grade(RANGE if rootless else ROOT),
     )
 
 

@@ -224,3 +224,31 @@ def test_compiled_bytes_are_kept_by_their_capabilities(tmp_path: Path) -> None:
     assert seccomp.cached(tmp_path, capabilities.DEFAULT - {"CAP_KILL"}) == first
     assert seccomp.cached(tmp_path, capabilities.DEFAULT | {"CAP_SYS_TIME"}) != first
     assert sorted(os.listdir(tmp_path)) == sorted({p.name for p in tmp_path.glob("seccomp-*.bpf")})
+
+
+FAKED = {
+    "chown": (b"/no/such/file", 1, 1),
+    "fchown": (-1, 1, 1),
+    "fchownat": (-1, b"no", 1, 1, 0),
+    "lchown": (b"/no/such/file", 1, 1),
+    "setgroups": (-1, None),
+    "setresgid": (7, 7, 7),
+    "setresuid": (7, 7, 7),
+    "setuid": (7,),
+}
+
+
+@pytest.mark.parametrize("call", FAKED)
+@pytest.mark.parametrize("confined", [True, False], ids=["confined", "unconfined"])
+def test_with_one_id_a_change_of_owner_seems_to_succeed(call: str, confined: bool) -> None:
+    one = seccomp.default_filter(capabilities.DEFAULT, one_id=True)
+    content = one if confined else seccomp.faking_filter()
+    before = os.getresuid(), os.getresgid()
+
+    def question() -> tuple[int, bool]:
+        answered = syscall(NUMBERS[call], *FAKED[call])
+        return answered, (os.getresuid(), os.getresgid()) == before
+
+    assert in_child(question, content) == [0, True]
+    refused = in_child(lambda: syscall(NUMBERS["personality"], 0x40000), content)
+    assert refused == (errno.EPERM if confined else 0)

@@ -25,7 +25,7 @@ import json, os, sys
 sys.path.insert(0, {str(RUNTIME)!r})
 from pathlib import Path
 from ipycontainer_runtime.errors import ContainerError
-from ipycontainer_runtime.linux import subids, userns
+from ipycontainer_runtime.linux import idmaps, subids, userns
 run = Path(sys.argv[1])
 def attempt():
     try:
@@ -36,7 +36,8 @@ def attempt():
 FACTS = """
 ids = userns.enter(run)
 print(json.dumps({
-    "uids": ids.uids, "rootless": ids.rootless, "ids": os.getresuid() + os.getresgid(),
+    "uids": ids.uids, "rootless": ids.rootless, "one": ids.one,
+    "ids": os.getresuid() + os.getresgid(),
     "groups": os.getgroups(), "namespace": os.readlink("/proc/self/ns/user"),
     "mounts": os.readlink("/proc/self/ns/mnt"),
     "capabilities": open("/proc/self/status").read().split("CapEff:")[1].split()[0],
@@ -61,8 +62,8 @@ class Session:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def facts(self) -> dict[str, object]:
-        found = json.loads(self.python(FACTS))
+    def facts(self, before: str = "") -> dict[str, object]:
+        found = json.loads(self.python(f"{before}\n{FACTS}"))
         assert isinstance(found, dict)
         return found
 
@@ -167,16 +168,27 @@ def test_root_stays_where_it_is(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_without_newuidmap_the_package_is_named(session: Session) -> None:
-    said = session.attempt("os.environ['PATH'] = '/nowhere'")
-    assert said.startswith("newuidmap is not installed: `apt install uidmap`")
-    assert os.listdir(session.run) == []
+def test_without_newuidmap_there_is_one_id_and_the_package_is_named(session: Session) -> None:
+    lack = session.python("os.environ['PATH'] = '/nowhere'\nprint(idmaps.lack())")
+    assert lack.startswith("newuidmap is not installed: `apt install uidmap`")
+    facts = session.facts("os.environ['PATH'] = '/nowhere'")
+    assert facts["uids"] == [[0, session.user.uid, 1]]
+    assert facts["ids"] == [0] * 6
+    assert facts["one"] is True
 
 
-def test_without_a_range_the_file_and_the_command_are_named(session: Session) -> None:
-    said = session.attempt("subids.SUBUID = Path('/dev/null')")
-    assert said.startswith(f"/dev/null gives no ids to {session.user.name}: as root run `usermod")
-    assert "--add-subuids" in said
+def test_without_a_range_there_is_one_id_and_the_command_is_named(session: Session) -> None:
+    nothing = "subids.SUBUID = Path('/dev/null')"
+    lack = session.python(f"{nothing}\nprint(idmaps.lack())")
+    assert lack.startswith(f"/dev/null gives no ids to {session.user.name}: as root run `usermod")
+    assert "--add-subuids" in lack
+    assert session.facts(nothing)["uids"] == [[0, session.user.uid, 1]]
+
+
+def test_where_nobody_may_gain_privileges_there_is_one_id(session: Session) -> None:
+    nothing = "import ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)"
+    assert "no_new_privs" in session.python(f"{nothing}\nprint(idmaps.lack())")
+    assert session.facts(nothing)["one"] is True
 
 
 def test_a_range_that_is_not_the_users_is_refused_by_newuidmap(session: Session) -> None:

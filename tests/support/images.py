@@ -49,6 +49,12 @@ def debian_python_layout() -> Path:
     return layout(_debian_name(), config, _write_debian)
 
 
+def debian_apt_layout() -> Path:
+    """Return the layout of a Debian with apt and, in its cache, packages to be installed."""
+    config = {"Cmd": ["bash"], "Env": [f"PATH={PATH}", "LANG=C.UTF-8"]}
+    return layout(f"apt-{_codename()}", config, _write_debian_apt)
+
+
 def kept_debian_python() -> bool:
     """Tell whether that layout was made before, so that nothing is needed to make it."""
     return _place(_debian_name()).exists()
@@ -172,11 +178,29 @@ def _add(
     tar.addfile(entry, io.BytesIO(content))
 
 
+# Their scripts add users, give files away and set modes with a group's id.
+TO_INSTALL = ("cron", "dbus")
+
+
 def _write_debian(out: BinaryIO) -> None:
-    command = ["mmdebstrap", "--quiet", "--variant=essential", "--include=python3"]
-    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
+    _debootstrap(out, "--variant=essential", "--include=python3")
+
+
+def _write_debian_apt(out: BinaryIO) -> None:
+    download = "apt-get -q install -y --download-only --no-install-recommends"
+    _debootstrap(
+        out,
+        *("--variant=apt", "--include=adduser", "--skip=cleanup/apt"),
+        f'--customize-hook=chroot "$1" {download} {" ".join(TO_INSTALL)} >&2',
+        '--customize-hook=rm -rf "$1"/var/lib/apt/lists "$1"/var/cache/apt/*.bin',
+    )
+
+
+def _debootstrap(out: BinaryIO, *options: str) -> None:
+    excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
     # A name of "-" writes the archive to standard output.
-    done = subprocess.run([*command, "--format=tar", _codename(), "-"], capture_output=True)
+    command = ["mmdebstrap", "--quiet", *options, *excluded, "--format=tar", _codename(), "-"]
+    done = subprocess.run(command, capture_output=True)
     if done.returncode:
         raise RuntimeError(f"mmdebstrap failed: {done.stderr.decode()[-1000:]}")
     out.write(done.stdout)

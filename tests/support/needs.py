@@ -100,6 +100,7 @@ CAPABILITIES = {
     "docker": _command("docker", "docker.io"),
     "docker-registry": _command("docker-registry", "docker-registry"),
     "dockerd": Capability(_dockerd, root_only=True),
+    "dpkg-deb": _command("dpkg-deb", "dpkg"),
     "kernel headers": Capability(_headers),
     "libseccomp": Capability(_libseccomp),
     "limits": Capability(_limits, of_the_kernel=True),

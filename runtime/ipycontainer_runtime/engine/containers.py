@@ -31,6 +31,7 @@ from ipycontainer_runtime.errors import InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.containers import ContainerStore
@@ -64,8 +65,11 @@ class Containers:
         events: Events,
         activity: Activity,
         paths: Paths,
+        grade: Grade,
     ) -> None:
         self.store = store
+        self._grade = grade
+        self._untold = grade.warnings()
         self._images = image_store
         self._layers = layers
         self._snapshotter = snapshotter
@@ -102,6 +106,7 @@ class Containers:
 
         Raises InvalidParameter, Conflict, NotFound and NotImplementedHere in Docker's words.
         """
+        self._grade.check_containers()
         name = checked_name(name) if name else random_name(self.store.has_name)
         self.store.claim(name)
         image = self._image(body.image, platform)
@@ -124,7 +129,9 @@ class Containers:
             host_config=host,
         )
         self._make(record)
-        return Created(container_id, [*unbound, *creation_warnings(config, host)])
+        # What is so for every container is told with the first.
+        told, self._untold = self._untold, []
+        return Created(container_id, [*unbound, *creation_warnings(config, host), *told])
 
     def _unbound(self, host: HostConfig) -> "builtins.list[str]":
         """Return what to say of limits that this machine cannot set; an error where they must."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.archives import Archives
+from ipycontainer_runtime.engine.backends import choose_ownership
 from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
@@ -27,8 +28,8 @@ from ipycontainer_runtime.engine.security import Filters
 from ipycontainer_runtime.engine.stats import Stats
 from ipycontainer_runtime.engine.stopping import Stopping
 from ipycontainer_runtime.engine.system import Counts, System
-from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
+from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.spawning import Spawner
 from ipycontainer_runtime.store.blobs import BlobStore
@@ -46,9 +47,9 @@ EMPTYING_SECONDS = 0.5
 class Engine:
     """What the API serves. Made by `__main__` under the data root's lock, in a running loop."""
 
-    def __init__(self, paths: Paths, *, rootless: bool = False) -> None:
+    def __init__(self, paths: Paths, grade: Grade) -> None:
         self.paths = paths
-        self.rootless = rootless
+        self.grade = grade
         self.activity = Activity()
         self.leave = asyncio.Event()
         """Set when the engine is to stop."""
@@ -63,7 +64,7 @@ class Engine:
             activity=self.activity,
             count=self._count,
             subscribers=self.events.subscribers,
-            rootless=rootless,
+            rootless=grade.rootless,
         )
 
     def _open_stores(self) -> None:
@@ -73,9 +74,9 @@ class Engine:
         self.image_store = ImageStore(root, self.blobs)
         self._loop = asyncio.get_running_loop()
         self._settling: asyncio.TimerHandle | None = None
-        self.layers = LayerStore(root, added=self._layer_added)
+        self.layers = LayerStore(root, added=self._layer_added, one_id=self.grade.one_id)
         self.container_store = ContainerStore(root, self.layers.trash)
-        self.ownership = Mapped(rootless=self.rootless)
+        self.ownership = choose_ownership(self.grade, root)
         self.snapshotter = OverlaySnapshotter(self.layers, self.ownership)
         self.shims = Spawner(self.paths)
 
@@ -92,6 +93,7 @@ class Engine:
             events=self.events,
             activity=self.activity,
             paths=self.paths,
+            grade=self.grade,
         )
         self.logs = Logs(containers=self.containers)
         self.stats = Stats(containers=self.containers, cgroups=self.cgroups)
@@ -99,8 +101,10 @@ class Engine:
 
     def _make_lives(self) -> None:
         """Make what starts containers, ends them, and goes along with them."""
-        filters = Filters(self.paths.run)
-        self.execs = Execs(containers=self.containers, rootless=self.rootless, seccomp=filters.path)
+        filters = Filters(self.paths.run, one_id=self.grade.one_id)
+        self.execs = Execs(
+            containers=self.containers, rootless=self.grade.rootless, seccomp=filters.path
+        )
         self.pausing = Pausing(containers=self.containers, cgroups=self.cgroups)
         restarts = Restarts(self.activity)
         self.lifecycle = Lifecycle(
@@ -113,7 +117,7 @@ class Engine:
             seccomp=filters.path,
             cgroups=self.cgroups,
             paths=self.paths,
-            rootless=self.rootless,
+            grade=self.grade,
         )
         self.stopping = Stopping(
             containers=self.containers,
@@ -198,7 +202,8 @@ class Engine:
 
     async def start(self) -> None:
         """Adopt what earlier engines left; called once, before the first request is read."""
-        await self.shims.start()
+        if not self.grade.runs_nothing:
+            await self.shims.start()
         # Left by a pull or a commit that was killed; later, one in progress could count on them.
         for digest in self.image_store.unreferenced():
             self.blobs.delete(digest)

@@ -30,6 +30,7 @@ from ipycontainer_runtime.engine.spec import build_spec
 from ipycontainer_runtime.engine.times import parse_rfc3339, rfc3339
 from ipycontainer_runtime.errors import Conflict, ContainerError, NotFound, StartFailed, Unavailable
 from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.shim.messages import (
@@ -71,7 +72,7 @@ class Lifecycle:
         seccomp: FilterPath,
         cgroups: Cgroups,
         paths: Paths,
-        rootless: bool,
+        grade: Grade,
     ) -> None:
         self._containers = containers
         self._snapshotter = snapshotter
@@ -80,7 +81,7 @@ class Lifecycle:
         self._seccomp = seccomp
         self._cgroups = cgroups
         self._paths = paths
-        self._rootless = rootless
+        self._grade = grade
         self._execs = execs
         self._restarts = restarts
         self._attendants: list[Attendant] = [restarts]
@@ -175,7 +176,7 @@ class Lifecycle:
             security=allowed,
             seccomp=self._seccomp(allowed),
             cgroups=self._cgroups,
-            rootless=self._rootless,
+            grade=self._grade,
         )
         config, log = record.config, record.host_config.log_config
         return StartRequest(

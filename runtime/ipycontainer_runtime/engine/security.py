@@ -105,9 +105,18 @@ def _throttles() -> list[str]:
 class Filters:
     """The compiled seccomp filters, each made once and kept in the run folder."""
 
-    def __init__(self, run: Path) -> None:
-        self._cached = functools.lru_cache(maxsize=64)(functools.partial(seccomp.cached, run))
+    def __init__(self, run: Path, *, one_id: bool = False) -> None:
+        compiled = functools.partial(seccomp.cached, run, one_id=one_id)
+        self._cached = functools.lru_cache(maxsize=64)(compiled)
+        self._run, self._one_id = run, one_id
 
     def path(self, allowed: Security) -> str | None:
-        """Return the path of a container's filter, None for seccomp=unconfined."""
-        return str(self._cached(allowed.capabilities)) if allowed.confined else None
+        """Return the path of a container's filter, None for seccomp=unconfined.
+
+        With one id that is a filter too, which only fakes what one id cannot do.
+        """
+        if allowed.confined:
+            return str(self._cached(allowed.capabilities))
+        if self._one_id:
+            return str(seccomp.kept(self._run, "faking alone", seccomp.faking_filter))
+        return None

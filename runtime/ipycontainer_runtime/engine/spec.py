@@ -15,6 +15,7 @@ from ipycontainer_runtime.engine.mounts import Placed
 from ipycontainer_runtime.engine.namespaces import own_kinds
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.security import Security
+from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.oci.runtime import Capabilities, Linux, Mount, Process, Rlimit, Spec
 from ipycontainer_runtime.store.records import HostConfig, Record
 
@@ -28,12 +29,10 @@ _DEV = Mount(
     "tmpfs", "tmpfs", "/dev", ("nosuid", "nodev", "strictatime", "mode=755", "size=65536k")
 )
 # No nodev here: its terminals are devices, and the kernel lets nobody add others to it.
-_PTS = Mount(
-    "devpts",
-    "devpts",
-    "/dev/pts",
-    ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
-)
+_PTS_OPTIONS = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
+# The group tty, which no user namespace with one id has.
+_PTS = Mount("devpts", "devpts", "/dev/pts", (*_PTS_OPTIONS, "gid=5"))
+_PTS_OF_ONE = Mount("devpts", "devpts", "/dev/pts", _PTS_OPTIONS)
 _SYS = Mount("sysfs", "sysfs", "/sys", (*_QUIET, "ro"))
 _PROC_OF_HOST = Mount("bind", "/proc", "/proc", ("rbind", "rprivate", *_QUIET))
 _SYS_OF_HOST = Mount("bind", "/sys", "/sys", ("rbind", "rprivate", *_QUIET, "ro"))
@@ -49,7 +48,7 @@ def build_spec(
     security: Security,
     seccomp: str | None,
     cgroups: Cgroups,
-    rootless: bool,
+    grade: Grade,
 ) -> Spec:
     """Return the bundle of a container.
 
@@ -57,13 +56,13 @@ def build_spec(
     `placed` is what a person mounts; `seccomp` is the path of the compiled filter, None for none.
     """
     config, host = record.config, record.host_config
-    mounts = _system_mounts(host, cgroups, rootless=rootless)
+    mounts = _system_mounts(host, cgroups, grade)
     mounts += file_mounts(folder, host)
     mounts += placed.mounts
     root = f"{folder}/rootfs"
     return {
         "ociVersion": "1.2.0",
-        "process": build_process(record, security, rootless=rootless),
+        "process": build_process(record, security, rootless=grade.rootless),
         "root": {"path": root, "readonly": host.readonly_rootfs},
         "hostname": "" if host.uts_mode == "host" else config.hostname,
         "domainname": config.domainname,
@@ -128,12 +127,15 @@ def environment(record: Record, *, tty: bool, extra: Sequence[str] = ()) -> list
     return [entry for entry in values.values() if entry is not None]
 
 
-def _system_mounts(host: HostConfig, cgroups: Cgroups, *, rootless: bool) -> list[Mount]:
+def _system_mounts(host: HostConfig, cgroups: Cgroups, grade: Grade) -> list[Mount]:
     # A proc belongs to its pid namespace's owner, and a sysfs to its network namespace's, which a
-    # rootless engine is not for the host's.
-    proc = _PROC_OF_HOST if rootless and host.pid_mode == "host" else _PROC
-    sysfs = _SYS_OF_HOST if rootless and host.network_mode == "host" else _SYS
-    mounts = [proc, _DEV, _PTS, sysfs, *cgroups.mounts, _MQUEUE]
+    # rootless engine is not for the host's; nor may it show what somebody else's container masks.
+    shown = grade.rootless and host.pid_mode == "host"
+    proc = _PROC_OF_HOST if shown or grade.masked else _PROC
+    shown = grade.rootless and host.network_mode == "host"
+    sysfs = _SYS_OF_HOST if shown or grade.masked else _SYS
+    pts = _PTS_OF_ONE if grade.one_id else _PTS
+    mounts = [proc, _DEV, pts, sysfs, *cgroups.mounts, _MQUEUE]
     if host.privileged:
         mounts = [_writable(mount) for mount in mounts]
     if host.ipc_mode == "host":

@@ -122,6 +122,9 @@ class Child:
         self.extras = extras
         self.terminal = bool(process.get("terminal"))
         self.init_fd = -1
+        # Asked while /proc is the host's. A user who mapped one id himself keeps his groups.
+        with open("/proc/self/setgroups") as file:
+            self.keeps_groups = file.read().strip() == "deny"
         self.program: bytes | None = None
         if path := extras.get("seccomp"):
             with open(path, "rb") as file:
@@ -203,7 +206,7 @@ class Child:
         self.step = "enter the working directory"
         enter_folder(self.process.get("cwd") or "/")
         self.step = "give up privileges"
-        become(self.process, user, self.program)
+        become(self.process, user, self.program, self.keeps_groups)
         # Without its shim nobody would read its output or hear of its end; what gave up
         # privileges has lost an earlier wish of this kind.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -82,7 +82,7 @@ def set_limits(process: dict[str, Any]) -> None:
             file.write(str(adjustment))
 
 
-def become(process: dict[str, Any], user: User, program: bytes | None) -> None:
+def become(process: dict[str, Any], user: User, program: bytes | None, keeps_groups: bool) -> None:
     """Give up every privilege that the process is not to have, in the order the kernel allows."""
     capabilities = process.get("capabilities", {})
     _drop_bounding(_mask(capabilities.get("bounding", [])))
@@ -90,9 +90,7 @@ def become(process: dict[str, Any], user: User, program: bytes | None) -> None:
     if program and not no_new_privileges:
         set_seccomp_filter(program)  # later it would need the capability that is about to go
     prctl(PR_SET_KEEPCAPS, 1)
-    os.setgroups(user.groups)
-    os.setresgid(user.gid, user.gid, user.gid)
-    os.setresuid(user.uid, user.uid, user.uid)
+    _set_ids(user, keeps_groups)
     prctl(PR_SET_KEEPCAPS, 0)
     ambient = _mask(capabilities.get("ambient", []))
     # Docker gives an ordinary user's process no capability; the bounding set stays for setuid ones.
@@ -107,6 +105,21 @@ def become(process: dict[str, Any], user: User, program: bytes | None) -> None:
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         if program:
             set_seccomp_filter(program)
+
+
+def _set_ids(user: User, keeps_groups: bool) -> None:
+    try:
+        if not keeps_groups:
+            os.setgroups(user.groups)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise LaunchError(
+            f"the engine's user namespace has no ids for {user.uid}:{user.gid}: run it as root with"
+            " `--user 0`, or see `ipycontainer doctor` for how to get more ids"
+        ) from error
 
 
 def _mask(names: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ipycontainer_runtime.errors import Corrupt
 from ipycontainer_runtime.layers.beneath import open_folder
 from ipycontainer_runtime.layers.compression import inflate
-from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.layers.ownership import RECORD, Ownership
 from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
 from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, Limits
 from ipycontainer_runtime.layers.untar import Unpacked, is_whiteout, untar
@@ -87,9 +87,7 @@ def fix_implicit(diff: Path, implicit: Iterable[str], lowers: Sequence[Path]) ->
         roots = [stack.enter_context(_opened(folder)) for folder in (diff, *lowers)]
         for path in sorted(map(os.fsencode, implicit)):
             for lower in roots[1:]:
-                status = _folder_status(lower, path)
-                if status is not None:
-                    _copy_status(status, roots[0], path)
+                if _copy_status(lower, roots[0], path):
                     break
                 if _hides(lower, path):
                     break
@@ -100,19 +98,6 @@ def _opened(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _folder_status(root: int, path: bytes) -> os.stat_result | None:
-    if not path:
-        return os.fstat(root)
-    try:
-        descriptor = open_folder(root, path)
-    except OSError:
-        return None
-    try:
-        return os.fstat(descriptor)
     finally:
         os.close(descriptor)
 
@@ -132,14 +117,26 @@ def _hides(root: int, path: bytes) -> bool:
         os.close(folder)
 
 
-def _copy_status(status: os.stat_result, root: int, path: bytes) -> None:
-    descriptor = open_folder(root, path or b".")
+def _copy_status(lower: int, upper: int, path: bytes) -> bool:
+    """Give the folder `path` of one layer what it has in another; False when it is none there."""
     try:
-        os.chown(descriptor, status.st_uid, status.st_gid)
-        os.chmod(descriptor, status.st_mode & 0o7777)
-        os.utime(descriptor, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        source = open_folder(lower, path or b".")
+    except OSError:
+        return False
+    try:
+        status = os.fstat(source)
+        target = open_folder(upper, path or b".")
+        try:
+            os.chown(target, status.st_uid, status.st_gid)
+            with contextlib.suppress(OSError):  # most have none
+                os.setxattr(target, RECORD, os.getxattr(source, RECORD))
+            os.chmod(target, status.st_mode & 0o7777)
+            os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        finally:
+            os.close(target)
     finally:
-        os.close(descriptor)
+        os.close(source)
+    return True
 
 
 class _Compressed:

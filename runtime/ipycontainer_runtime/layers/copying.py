@@ -136,12 +136,11 @@ class _LiveFiles(NamedTuple):
     """A container's files, which somebody else may change meanwhile; see `untar.Ground`."""
 
     base: bytes
-    ownership: Ownership
     asked: CopyIn
     is_layer: bool = False
 
     def owner(self, entry: Entry) -> tuple[int, int]:
-        return self.ownership.to_disk(*(self.asked.owner or (entry.uid, entry.gid)))
+        return self.asked.owner or (entry.uid, entry.gid)
 
     def check_replaced(self, entry: Entry) -> None:
         if self.asked.keep_kinds:
@@ -182,4 +181,4 @@ def read_archive(
         base = os.fsencode(view.name(folder).strip("/"))
     finally:
         os.close(folder)
-    unpack(chunks, view.fd, ownership, _LiveFiles(base, ownership, asked), DEFAULT_LIMITS)
+    unpack(chunks, view.fd, ownership, _LiveFiles(base, asked), DEFAULT_LIMITS)

@@ -14,7 +14,7 @@ from ipycontainer_runtime.layers.tarread import (
     FIFO,
     FOLDER,
     HARD_LINK,
-    OVERLAY_XATTRS,
+    PRIVATE_XATTRS,
     REGULAR,
     SYMLINK,
     Entry,
@@ -55,7 +55,8 @@ class Packing:
             self._special(node)
 
     def _entry(self, node: Node, status: os.stat_result, target: int | bytes) -> Entry:
-        uid, gid = self._ownership.from_disk(status.st_uid, status.st_gid)
+        file = target if isinstance(target, int) else node.parent
+        uid, gid = self._ownership.from_disk(status.st_uid, status.st_gid, file)
         return Entry(
             node.path,
             _TYPES[stat.S_IFMT(status.st_mode)],
@@ -81,7 +82,7 @@ class Packing:
             return  # gone, or swapped for a link, since its folder was listed
         try:
             status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode) or self._is_link(node, status):
+            if not stat.S_ISREG(status.st_mode) or self._is_link(node, status, file):
                 return
             entry = self._entry(node, status, file)
             entry.size = status.st_size
@@ -99,15 +100,15 @@ class Packing:
         finally:
             os.close(file)
 
-    def _is_link(self, node: Node, status: os.stat_result) -> bool:
+    def _is_link(self, node: Node, status: os.stat_result, file: int) -> bool:
         """Write a hard link to a name that this file had already; False if it had none."""
         if status.st_nlink == 1:
             return False
         first = self._linked.setdefault((status.st_dev, status.st_ino), node.path)
         if first == node.path:
             return False
-        entry = self._entry(node, status, b"")
-        entry.type, entry.link = HARD_LINK, first
+        entry = self._entry(node, status, file)
+        entry.type, entry.link, entry.xattrs = HARD_LINK, first, None  # its first name has them
         self._tar.entry(entry)
         return True
 
@@ -135,8 +136,6 @@ class Packing:
 
 
 def _xattrs(target: int | bytes) -> dict[bytes, bytes] | None:
-    if target == b"":
-        return None  # a hard link's are those of its first name
     follow = isinstance(target, int)
     try:
         names = os.listxattr(target, follow_symlinks=follow)
@@ -147,7 +146,7 @@ def _xattrs(target: int | bytes) -> dict[bytes, bytes] | None:
     xattrs = {}
     for name in map(os.fsencode, names):
         # A label is the host's business (Docker leaves SELinux's out too).
-        if not name.startswith(OVERLAY_XATTRS) and name != b"security.selinux":
+        if not name.startswith(PRIVATE_XATTRS) and name != b"security.selinux":
             try:
                 xattrs[name] = os.getxattr(target, name, follow_symlinks=follow)
             except OSError:

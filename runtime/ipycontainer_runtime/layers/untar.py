@@ -26,7 +26,7 @@ from ipycontainer_runtime.layers.tarread import (
     FIFO,
     FOLDER,
     HARD_LINK,
-    OVERLAY_XATTRS,
+    PRIVATE_XATTRS,
     REGULAR,
     SYMLINK,
     Entry,
@@ -71,7 +71,7 @@ class Ground(Protocol):
         ...
 
     def owner(self, entry: Entry) -> tuple[int, int]:
-        """Return the ids on disk that an entry gets."""
+        """Return the ids that an entry gets, as its container sees them."""
         ...
 
     def check_replaced(self, entry: Entry) -> None:
@@ -86,14 +86,13 @@ class Ground(Protocol):
 class NewLayer(NamedTuple):
     """The empty folder of a layer."""
 
-    ownership: Ownership
     trash: Trash
     base: bytes = b""
     is_layer: bool = True
 
     def owner(self, entry: Entry) -> tuple[int, int]:
-        """Return the archive's ids as they are on disk."""
-        return self.ownership.to_disk(entry.uid, entry.gid)
+        """Return the archive's ids."""
+        return entry.uid, entry.gid
 
     def check_replaced(self, entry: Entry) -> None:
         """Allow it: the later entry of an archive counts."""
@@ -119,7 +118,7 @@ def untar(
     """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return unpack(chunks, descriptor, ownership, NewLayer(ownership, trash), limits)
+        return unpack(chunks, descriptor, ownership, NewLayer(trash), limits)
     finally:
         os.close(descriptor)
 
@@ -145,6 +144,7 @@ class _Unpacking:
     def __init__(self, reader: TarReader, root: int, ownership: Ownership, ground: Ground) -> None:
         self._reader = reader
         self._ownership = ownership
+        self._reach = ownership.reach
         self._ground = ground
         self._opaque = ownership.overlay_prefix + b"overlay.opaque"
         # What is made has these ids, unless it inherits from a folder that was there.
@@ -196,11 +196,12 @@ class _Unpacking:
 
     def _file(self, entry: Entry, path: bytes, parent: int, leaf: bytes) -> None:
         mode = entry.mode
+        at_first = mode & 0o777 | self._reach
         try:
-            file = os.open(leaf, _CREATE, mode & 0o777, dir_fd=parent)
+            file = os.open(leaf, _CREATE, at_first, dir_fd=parent)
         except FileExistsError:
             parent = self._clear(entry, path, parent, leaf)
-            file = os.open(leaf, _CREATE, mode & 0o777, dir_fd=parent)
+            file = os.open(leaf, _CREATE, at_first, dir_fd=parent)
         try:
             if entry.holes is not None:
                 self._sparse(entry, file)
@@ -208,16 +209,21 @@ class _Unpacking:
                 for piece in self._reader.content():
                     _write(file, piece)
             self._result.size += entry.size
-            owner = self._ground.owner(entry)
-            if owner != self._ids:
-                os.chown(file, *owner)
+            self._own(entry, file)
             if entry.xattrs:
                 self._set_xattrs(entry.xattrs, file)
-            if mode & _SET_ID:
+            if mode & _SET_ID or self._reach & ~mode:
                 os.chmod(file, mode)
             os.utime(file, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(file)
+
+    def _own(self, entry: Entry, file: int) -> None:
+        ids = self._ground.owner(entry)
+        owner = self._ownership.to_disk(*ids)
+        if owner != self._ids:
+            os.chown(file, *owner)
+        self._ownership.record(file, *ids)
 
     def _sparse(self, entry: Entry, file: int) -> None:
         for offset, length in entry.holes or ():
@@ -228,11 +234,11 @@ class _Unpacking:
 
     def _folder(self, entry: Entry, path: bytes, parent: int, leaf: bytes) -> None:
         try:
-            os.mkdir(leaf, entry.mode & 0o777, dir_fd=parent)
+            os.mkdir(leaf, entry.mode & 0o777 | self._reach, dir_fd=parent)
         except FileExistsError:
             self._folder_over(entry, path, parent, leaf)
         else:
-            if entry.xattrs or self._ground.owner(entry) != self._ids:
+            if entry.xattrs or self._ids is None or self._ground.owner(entry) != (0, 0):
                 self._attributes_of_folder(entry, path, self._folders.get(path))
         self._late[path] = (entry.mode, entry.mtime)
 
@@ -242,7 +248,7 @@ class _Unpacking:
         if not stat.S_ISDIR(status.st_mode):
             self._ground.check_replaced(entry)
             parent = self._clear(entry, path, parent, leaf)
-            os.mkdir(leaf, entry.mode & 0o777, dir_fd=parent)
+            os.mkdir(leaf, entry.mode & 0o777 | self._reach, dir_fd=parent)
         descriptor = self._folders.get(path)
         if self._ground.is_layer and is_whiteout(status):
             # The archive took a folder away and made a new one: nothing of the old shows through.
@@ -251,8 +257,10 @@ class _Unpacking:
 
     def _attributes_of_folder(self, entry: Entry, path: bytes, descriptor: int) -> None:
         self._result.implicit.discard(path)
-        os.chown(descriptor, *self._ground.owner(entry))
-        os.chmod(descriptor, entry.mode & 0o777)
+        ids = self._ground.owner(entry)
+        os.chown(descriptor, *self._ownership.to_disk(*ids))  # it may have been another entry's
+        self._ownership.record(descriptor, *ids)
+        os.chmod(descriptor, entry.mode & 0o777 | self._reach)
         if entry.xattrs:
             self._set_xattrs(entry.xattrs, descriptor)
         self._late[path] = (entry.mode, entry.mtime)
@@ -299,7 +307,7 @@ class _Unpacking:
 
     def _attributes_by_name(self, entry: Entry, parent: int, leaf: bytes) -> None:
         """Set what a symlink, fifo or device has; none can be opened without side effects."""
-        owner = self._ground.owner(entry)
+        owner = self._ownership.to_disk(*self._ground.owner(entry))
         if owner != self._ids:
             os.chown(leaf, *owner, dir_fd=parent, follow_symlinks=False)
         if entry.xattrs:
@@ -309,7 +317,7 @@ class _Unpacking:
     def _set_xattrs(self, xattrs: dict[bytes, bytes], target: int | bytes) -> None:
         follow = isinstance(target, int)
         for name, value in xattrs.items():
-            if name.startswith(OVERLAY_XATTRS):
+            if name.startswith(PRIVATE_XATTRS):
                 continue
             try:
                 os.setxattr(target, name, value, follow_symlinks=follow)
@@ -358,14 +366,15 @@ class _Unpacking:
         return self._folders.get(path.rpartition(b"/")[0])
 
     def _finish_folders(self) -> None:
-        for path, (mode, mtime) in self._late.items():
+        # What is below comes first: the last mode of a folder may be one that lets nobody in.
+        for path, (mode, mtime) in reversed(self._late.items()):
             try:
                 descriptor = self._folders.existing(path)
             except OSError:
                 if self._ground.is_layer:
                     raise
                 continue  # a container has taken it away meanwhile
-            if mode & _SET_ID or not self._ground.is_layer:
+            if mode & _SET_ID or self._reach & ~mode or not self._ground.is_layer:
                 os.chmod(descriptor, mode)
             os.utime(descriptor, ns=(mtime, mtime))
 

@@ -2,13 +2,12 @@
 
 import functools
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from . import calls, cgroup, seccomp, subids, userns
+from . import calls, cgroup, idmaps, seccomp, subids, userns
 
 
 class Probe(NamedTuple):
@@ -62,18 +61,39 @@ def _userns() -> Probe:
     return Probe("userns", False, userns.refusal(number, "unshare"), userns.cure(number))
 
 
+def masks() -> list[str]:
+    """Return which of /proc and /sys the kernel refuses anew in this user namespace.
+
+    It does where something is mounted over a part of those that are here, as container engines do:
+    a new one would show what they hide (mount_too_revealing, fs/namespace.c).
+    """
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    if not any(line.split()[4].startswith(("/proc/", "/sys/")) for line in lines):
+        return []
+    kinds = {"proc": "/proc", "sysfs": "/sys"}
+    return [p for kind, p in kinds.items() if in_child(functools.partial(_mount_new, kind))]
+
+
+def _mount_new(kind: str) -> None:
+    """Make a file system of this kind for new namespaces, and mount it nowhere."""
+    calls.unshare(calls.CLONE_NEWNS | calls.CLONE_NEWPID | calls.CLONE_NEWNET)
+    # Only a child is in the new pid namespace, whose /proc it is.
+    if (error := in_child(lambda: _make_new(kind))) is not None:
+        raise error
+
+
+def _make_new(kind: str) -> None:
+    fs = calls.fsopen(kind, calls.FSOPEN_CLOEXEC)
+    calls.fsconfig(fs, calls.FSCONFIG_CMD_CREATE, None, None, 0)
+    os.close(calls.fsmount(fs, calls.FSMOUNT_CLOEXEC, calls.MOUNT_ATTR_RDONLY))
+
+
 def _newuidmap() -> Probe:
-    uid = os.geteuid()
-    if uid == 0:
+    if not userns.must_enter():
         return Probe("newuidmap", True, "not needed by root")
-    for program in ("newuidmap", "newgidmap"):
-        if shutil.which(program) is None:
-            return Probe("newuidmap", False, f"{program} is not installed", "apt install uidmap")
-    for file, kind in ((subids.SUBUID, "uid"), (subids.SUBGID, "gid")):
-        if not subids.granted(file, uid):
-            name = subids.user_name(uid)
-            cure = f"as root run `usermod --add-sub{kind}s 100000-165535 {name}`"
-            return Probe("newuidmap", False, f"{file} gives no ids to {name}", cure)
+    if lack := idmaps.lack():
+        what, _, cure = lack.partition(": ")
+        return Probe("newuidmap", False, what, cure)
     return Probe("newuidmap", True, "newuidmap and a range of ids are there")
 
 

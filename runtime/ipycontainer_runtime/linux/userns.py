@@ -10,12 +10,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..errors import Unavailable
-from . import calls, subids
+from . import calls, idmaps, subids
 from .subids import IdRange
 
 __all__ = ["IdMap", "IdRange", "enter", "must_enter", "release"]
@@ -38,6 +37,11 @@ class IdMap(NamedTuple):
     rootless: bool
     """True when root here is not the machine's root."""
 
+    @property
+    def one(self) -> bool:
+        """Whether there is a single id."""
+        return 1 in (sum(part.size for part in ids) for ids in (self.uids, self.gids))
+
 
 class Pin(NamedTuple):
     """The process that keeps the namespace: a number alone might be another's by now."""
@@ -47,18 +51,18 @@ class Pin(NamedTuple):
 
 
 def must_enter() -> bool:
-    """Tell whether this process needs `enter` to have more than one id."""
-    return os.geteuid() != 0
+    """Tell whether this process may mount only in a user namespace, as root of a container too."""
+    return os.geteuid() != 0 or not idmaps.holds("CAP_SYS_ADMIN")
 
 
 def enter(run: Path) -> IdMap:
     """Make sure that this process is 0:0 with a range of ids, and return how they map.
 
     Called by the engine before it starts a thread, imports much or opens the store, and after it
-    has asked for its `paths()`, which go by the user id. Root stays where it is. An ordinary
-    user's process enters the user and mount namespace pinned under `run`, or makes and pins one
-    with newuidmap and newgidmap; its working directory is then /, and it has no groups but 0.
-    Raises Unavailable, with the cure, where that is not allowed.
+    has asked for its `paths()`, which go by the user id. Root that may mount stays where it is. Any
+    other process enters the user and mount namespace pinned under `run`, or makes and pins one,
+    with as many ids as `idmaps` can get; its working directory is then /, and it has no groups but
+    0, if it may give up the others. Raises Unavailable, with the cure, where that is not allowed.
     """
     if must_enter():
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,7 +72,12 @@ def enter(run: Path) -> IdMap:
             _join(pidfd)
         finally:
             os.close(pidfd)
-    uids, gids = subids.read_map("/proc/self/uid_map"), subids.read_map("/proc/self/gid_map")
+    return present()
+
+
+def present() -> IdMap:
+    """Return how ids map in the namespace that this process is in."""
+    uids, gids = (subids.read_map(idmaps.own(kind)) for kind in ("uid", "gid"))
     return IdMap(uids, gids, rootless=uids != WHOLE)
 
 
@@ -107,8 +116,6 @@ def _open_pin(run: Path) -> int | None:
 
 def _make(run: Path) -> int:
     """Fork the pin into new namespaces, map its ids, record it and return its pidfd."""
-    uids = _ranges(subids.SUBUID, os.getuid(), "uid")
-    gids = _ranges(subids.SUBGID, os.getuid(), "gid")
     ours, its = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -118,8 +125,7 @@ def _make(run: Path) -> int:
     try:
         with os.fdopen(ours[0], "rb", buffering=0) as said, os.fdopen(its[1], "wb") as go:
             _expect(said.read(64), b"unshared")
-            _write_map("newuidmap", pid, subids.mapping(os.getuid(), uids))
-            _write_map("newgidmap", pid, subids.mapping(os.getgid(), gids))
+            idmaps.write(pid)
             go.write(b"go")
             go.close()
             _expect(said.read(64), b"")  # the end of file: it has executed, and closed its end
@@ -177,33 +183,14 @@ def _join(pidfd: int) -> None:
 
 def _become_root() -> None:
     os.setresgid(0, 0, 0)
-    os.setgroups([0])
+    if may_set_groups():
+        os.setgroups([0])
     os.setresuid(0, 0, 0)
 
 
-def _ranges(file: Path, uid: int, kind: str) -> list[tuple[int, int]]:
-    found = subids.granted(file, uid)
-    if not found:
-        name = subids.user_name(uid)
-        raise Unavailable(
-            f"{file} gives no ids to {name}: as root run `usermod --add-sub{kind}s 100000-165535"
-            f" {name}` (choose a range that no other line has), or use a remote engine"
-        )
-    return found
-
-
-def _write_map(program: str, pid: int, ranges: list[IdRange]) -> None:
-    """Have the set-uid helper write the map: a range of ids is not a user's own to map."""
-    if (path := shutil.which(program)) is None:
-        raise Unavailable(f"{program} is not installed: `apt install uidmap`, or start as root")
-    numbers = [str(number) for one in ranges for number in one]
-    done = subprocess.run([path, str(pid), *numbers], capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise Unavailable(
-            f"{program} refused {' '.join(numbers)}: {said}; see that {path} is set-uid root"
-            " (`apt install --reinstall uidmap`) and that /etc/subuid and /etc/subgid agree"
-        )
+def may_set_groups() -> bool:
+    """Tell whether this user namespace lets a process change its groups; not with one id."""
+    return Path("/proc/self/setgroups").read_text().strip() != "deny"
 
 
 def refusal(number: int, what: str) -> str:

@@ -16,7 +16,7 @@ from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.store import atomic
 from ipycontainer_runtime.store.trash import Trash
 
-INIT = "init"
+INIT, INIT_OF_ONE_ID = "init", "init-one-id"
 # Laid over every image, so that the launcher has something to mount on. As Docker's init layer.
 _INIT_FOLDERS = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 _INIT_FILES = (".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf")
@@ -40,10 +40,14 @@ class LayerStore:
     """The layers under the data root `root`. A layer that is present is whole.
 
     `added` is called, on the adding thread, for each new layer: `settle` is then due some time.
+    `one_id` says that containers have a single id, for which apt needs a word in the layer `init`.
     """
 
-    def __init__(self, root: Path, added: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, root: Path, added: Callable[[], None] = lambda: None, *, one_id: bool = False
+    ) -> None:
         self._added = added
+        self._init = INIT_OF_ONE_ID if one_id else INIT
         self.folder = root / "layers"
         self.trash = Trash(root)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,10 +122,12 @@ class LayerStore:
 
     def init(self) -> Path:
         """Return the layer of mount points, made on first use."""
-        folder = self.folder / INIT
+        folder = self.folder / self._init
         if not folder.exists():
             temporary = self.folder / f".staging-init-{secrets.token_hex(4)}"
             _make_init(temporary / "diff")
+            if self._init == INIT_OF_ONE_ID:
+                _spare_apt(temporary / "diff")
             with contextlib.suppress(FileExistsError):
                 temporary.rename(folder)
         return folder / "diff"
@@ -198,6 +204,18 @@ def _make_init(diff: Path) -> None:
         (diff / name).touch()
         (diff / name).chmod(0o755 if name == ".dockerenv" or name == "dev/console" else 0o644)
     (diff / "etc/mtab").symlink_to("/proc/mounts")
+
+
+def _spare_apt(diff: Path) -> None:
+    """Tell apt not to become another user for its downloads: it makes sure that it did."""
+    folder = diff / "etc/apt/apt.conf.d"
+    folder.mkdir(parents=True)
+    for made in (folder, folder.parent):
+        made.chmod(0o755)
+    (folder / "00ipycontainer").write_text(
+        '// There is one user id in this container.\nAPT::Sandbox::User "root";\n'
+    )
+    (folder / "00ipycontainer").chmod(0o644)
 
 
 def _spread(folder: Path) -> None:

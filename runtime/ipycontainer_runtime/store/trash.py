@@ -39,10 +39,17 @@ class Trash:
         if os.path.islink(path) or not os.path.isdir(path):
             os.unlink(path)
             return
+        self._open_up(path)
         with os.scandir(path) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
+                    self._open_up(entry.path)
                     os.rename(entry.path, self.place(""))
                 else:
                     os.unlink(entry.path)
         os.rmdir(path)
+
+    def _open_up(self, folder: str) -> None:
+        # An engine that is not even root of a namespace needs the permissions of what it deletes.
+        if os.geteuid() != 0:
+            os.chmod(folder, 0o700)

@@ -13,9 +13,20 @@ from pathlib import Path
 
 from ...errors import Unavailable
 from . import bpf
-from .profile import ALLOW, ENOSYS, EPERM, GRANTED, Refuse, Verdict, verdicts
+from .profile import (
+    ALLOW,
+    ENOSYS,
+    EPERM,
+    FAKED,
+    FAKED_CALLS,
+    GRANTED,
+    Refuse,
+    Verdict,
+    faking,
+    verdicts,
+)
 
-__all__ = ["assemble", "cached", "default_filter", "dispatch", "kept", "table"]
+__all__ = ["assemble", "cached", "default_filter", "dispatch", "faking_filter", "kept", "table"]
 
 # Actions, sorted: include/uapi/linux/seccomp.h.
 SECCOMP_RET_ALLOW = 0x7FFF0000
@@ -29,13 +40,18 @@ ARCHITECTURES = {
 }
 
 
-def default_filter(capabilities: frozenset[str], machine: str = os.uname().machine) -> bytes:
+def default_filter(
+    capabilities: frozenset[str], machine: str = os.uname().machine, *, one_id: bool = False
+) -> bytes:
     """Return the default filter as an array of `struct sock_filter`, for prctl or seccomp(2).
 
-    Some calls are allowed only to containers that have a capability (`CAP_` names). `machine` is
-    `x86_64` or `aarch64`; raises Unavailable for others: a filter is never silently absent.
+    Some calls are allowed only to containers that have a capability (`CAP_` names); with `one_id`
+    those that change owners are faked. `machine` is `x86_64` or `aarch64`; raises Unavailable for
+    others: a filter is never silently absent.
     """
     allowed = verdicts(capabilities)
+    if one_id:
+        allowed = faking(allowed)
     return assemble(lambda architecture: _calls(table(architecture), allowed), machine)
 
 
@@ -54,14 +70,26 @@ def assemble(calls: Callable[[str], bpf.Piece], machine: str) -> bytes:
     return bpf.pack(bpf.load(bpf.ARCHITECTURE, program))
 
 
-def cached(run: Path, capabilities: frozenset[str]) -> Path:
+def faking_filter(machine: str = os.uname().machine) -> bytes:
+    """Return a filter that fakes what one id cannot do and allows all else: it confines nothing."""
+
+    def calls(architecture: str) -> bpf.Piece:
+        numbers = table(architecture)
+        known = {numbers[name]: _code(FAKED) for name in FAKED_CALLS if name in numbers}
+        return dispatch(known, _code(ALLOW))
+
+    return assemble(calls, machine)
+
+
+def cached(run: Path, capabilities: frozenset[str], *, one_id: bool = False) -> Path:
     """Return `<run>/seccomp-<hash>.bpf` with the default filter, compiling it when absent.
 
     The name is a hash of the profile's sources and of those capabilities it asks about: a later
     version of the profile never meets an older file.
     """
     asked = " ".join(sorted(capabilities & GRANTED.keys()))
-    return kept(run, asked, lambda: default_filter(capabilities))
+    what = f"one id {asked}" if one_id else asked
+    return kept(run, what, lambda: default_filter(capabilities, one_id=one_id))
 
 
 def kept(run: Path, what: str, compiled: Callable[[], bytes]) -> Path:

@@ -42,6 +42,8 @@ Verdict = Allow | Refuse
 ALLOW = Allow()
 EPERM = Refuse(errno.EPERM)
 ENOSYS = Refuse(errno.ENOSYS)
+FAKED = Refuse(0)
+"""Answer that it was done, and do nothing: errno 0 is success."""
 
 
 def _names(*groups: str) -> frozenset[str]:
@@ -174,3 +176,24 @@ def verdicts(capabilities: frozenset[str]) -> dict[str, Verdict]:
     """Return the verdict by name for a container with these capabilities; EPERM for the others."""
     granted = {name for capability in capabilities for name in GRANTED.get(capability, ())}
     return {**CONDITIONAL, **dict.fromkeys(ALLOWED | granted, ALLOW)}
+
+
+# What cannot be done with a single id, and what programs that expect to be root take for certain:
+# - Owners of files. dpkg, tar, install and cp give away what they unpack. Every file has the one
+#   id; as said when the container is created, its owner is recorded as 0:0.
+# - Ids of processes. Daemons and `su` give up root by these, and setgroups is forbidden where a
+#   user mapped himself. A process that goes on as the container's root has no more power: it is
+#   the same user outside.
+# What works for real is not here (capset, setxattr), nor what fails for a range of ids too (mknod
+# of devices). A program that looks whether it became another finds that it did not: apt does, so
+# the mount points' layer holds a file that spares it the change.
+FAKED_CALLS = _names(
+    "chown chown32 fchown fchown32 fchownat lchown lchown32",
+    """setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setregid
+    setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32""",
+)
+
+
+def faking(allowed: dict[str, Verdict]) -> dict[str, Verdict]:
+    """Return the verdicts of a container with one id, whose other calls have these."""
+    return {**allowed, **dict.fromkeys(FAKED_CALLS, FAKED)}

@@ -1,0 +1,47 @@
+"""Which ownership and which snapshotter fit this machine and this data root."""
+
+import os
+from pathlib import Path
+
+from ipycontainer_runtime.errors import Conflict
+from ipycontainer_runtime.layers.ownership import Mapped, Ownership, Single
+from ipycontainer_runtime.linux.grade import NONE, Grade
+from ipycontainer_runtime.store import atomic
+
+_FILE = "ownership"
+
+
+def choose_ownership(grade: Grade, root: Path) -> Ownership:
+    """Return how ids are kept in this data root; the first engine there writes it down.
+
+    Conflict when its files have owners of the other kind: they would all be wrong.
+    """
+    ownership = _fitting(grade)
+    file = root / _FILE
+    try:
+        found = file.read_text().strip()
+    except FileNotFoundError:
+        # Data roots without the file were filled before there was a second kind.
+        found = Mapped.name if any((root / "layers").glob("[0-9a-f]*")) else ""
+    if found and found != ownership.name:
+        raise Conflict(
+            f"the files in {root} have {found} owners, and this engine ({grade.name}) would give"
+            f" them {ownership.name} ones{_told(grade)}: choose another data root with"
+            " IPYCONTAINER_ROOT, or remove this one"
+        )
+    if not found:
+        durable = ownership.name != Mapped.name  # which is what a data root without it has
+        atomic.write(file, f"{ownership.name}\n".encode(), durable=durable)
+    return ownership
+
+
+def _fitting(grade: Grade) -> Ownership:
+    if grade.one_id:
+        return Single()
+    if grade.name == NONE and os.geteuid() != 0:
+        return Single(rooted=False)
+    return Mapped(rootless=grade.rootless)
+
+
+def _told(grade: Grade) -> str:
+    return f" ({grade.reason})" if grade.reason else ""
