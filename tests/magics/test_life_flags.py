@@ -37,6 +37,21 @@ def test_a_start_that_fails_names_its_step(box: Box, shell: Shell) -> None:
         assert str(ran.error).endswith("(the start failed at: find the user)")
 
 
+def test_an_update_changes_limits(box: Box, shell: Shell) -> None:
+    shell.run("%container create --net none --name web -m 20m busybox sleep 600")
+    ran = shell.run("%container update -m 30m --memory-swap 60m --cpus 0.5 --restart always web")
+    assert (ran.error, ran.out) == (None, "web\n")
+    found = box.client.api.inspect_container("web")["HostConfig"]
+    assert (found["Memory"], found["MemorySwap"]) == (30 << 20, 60 << 20)
+    assert (found["NanoCpus"], found["RestartPolicy"]["Name"]) == (500_000_000, "always")
+
+
+def test_an_update_of_nothing_says_what_to_give(shell: Shell) -> None:
+    ran = shell.run("%container update web")
+    assert isinstance(ran.error, Usage)
+    assert "give one or more flags" in str(ran.error)
+
+
 def test_flags_of_health_checks_reach_the_engine(box: Box, shell: Shell) -> None:
     shell.run(
         "%container create --net none --name web --health-cmd 'true && true' "

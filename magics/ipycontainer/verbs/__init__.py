@@ -5,7 +5,20 @@ A verb is a click command: its flags, help, completion and handler stand togethe
 with `@main.command()` in one of the modules imported here.
 """
 
-from . import containers, copy, doctor, engine, execs, images, looking, run, stats, streams, system  # noqa: F401 - each adds its verbs to `main`
+from . import (  # noqa: F401 - each adds its verbs to `main`
+    containers,
+    copy,
+    doctor,
+    engine,
+    execs,
+    images,
+    looking,
+    run,
+    stats,
+    streams,
+    system,
+    updating,
+)
 from .aliases import add_aliases
 from .base import complete, invoke, main
 

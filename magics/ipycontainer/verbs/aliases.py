@@ -25,6 +25,7 @@ _CONTAINER = [
     "stop",
     "top",
     "unpause",
+    "update",
     "wait",
 ]
 _IMAGE = ["history", "inspect", "pull", "push", "tag"]

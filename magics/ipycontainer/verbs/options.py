@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -29,6 +29,21 @@ def _network_modes(
     return [CompletionItem(mode) for mode in modes if mode.startswith(incomplete)]
 
 
+_LIMITS = (
+    _text("-m", "--memory", help="Limit memory: 64m, 1g.", metavar="SIZE"),
+    _text("--memory-swap", help="Limit memory and swap together; -1 is no limit.", metavar="SIZE"),
+    _text("--memory-reservation", help="Set the soft limit of memory.", metavar="SIZE"),
+    click.option("--cpus", type=float, metavar="NUMBER", help="Limit to this many CPUs."),
+    click.option("-c", "--cpu-shares", type=int, metavar="WEIGHT", help="Weigh CPU time (1024)."),
+    click.option("--cpu-period", type=int, metavar="MICROSECONDS", help="Set the CFS period."),
+    click.option("--cpu-quota", type=int, metavar="MICROSECONDS", help="Set the CFS quota."),
+    _text("--cpuset-cpus", help="Use only these CPUs: 0-2,4.", metavar="LIST"),
+    _text("--cpuset-mems", help="Use only memory of these nodes: 0,1.", metavar="LIST"),
+    click.option("--pids-limit", type=int, metavar="NUMBER", help="Limit processes; -1: do not."),
+    click.option("--blkio-weight", type=int, metavar="WEIGHT", help="Weigh disk time, 10 to 1000."),
+)
+_RESTART = _text("--restart", help="no, on-failure[:N], always, unless-stopped.", metavar="POLICY")
+
 # In the order that --help shows them.
 _OPTIONS = (
     flag("-i", "--interactive", help="Send standard input: a cell's body, or what is piped in."),
@@ -42,15 +57,7 @@ _OPTIONS = (
     _text("--entrypoint", help="Run this instead of the image's entrypoint.", metavar="PROGRAM"),
     _text("-h", "--hostname", help="Name the machine that the container sees.", metavar="NAME"),
     _text("--domainname", help="Give it a domain.", metavar="NAME"),
-    _text("-m", "--memory", help="Limit memory: 64m, 1g.", metavar="SIZE"),
-    _text("--memory-swap", help="Limit memory and swap together; -1 is no limit.", metavar="SIZE"),
-    _text("--memory-reservation", help="Set the soft limit of memory.", metavar="SIZE"),
-    click.option("--cpus", type=float, metavar="NUMBER", help="Limit to this many CPUs."),
-    click.option("-c", "--cpu-shares", type=int, metavar="WEIGHT", help="Weigh CPU time (1024)."),
-    click.option("--cpu-period", type=int, metavar="MICROSECONDS", help="Set the CFS period."),
-    click.option("--cpu-quota", type=int, metavar="MICROSECONDS", help="Set the CFS quota."),
-    _text("--cpuset-cpus", help="Use only these CPUs: 0-2,4.", metavar="LIST"),
-    click.option("--pids-limit", type=int, metavar="NUMBER", help="Limit processes."),
+    *_LIMITS,
     click.option(
         *("--network", "--net", "network"),
         metavar="NAME",
@@ -81,7 +88,7 @@ _OPTIONS = (
     _text("--cgroupns", help="Share a cgroup namespace: host.", metavar="MODE"),
     flag("--init", help="Run an init that passes signals on and reaps."),
     flag("--oom-kill-disable", help="Never kill it for memory."),
-    _text("--restart", help="no, on-failure[:N], always, unless-stopped.", metavar="POLICY"),
+    _RESTART,
     _text("--stop-signal", help="The signal that stops it.", metavar="SIGNAL"),
     click.option("--stop-timeout", type=int, metavar="SECONDS", help="Kill it this long after."),
     _many("-l", "--label", metavar="NAME=VALUE", help="Label the container."),
@@ -116,6 +123,15 @@ _OPTIONS = (
 
 def container_options(function: F) -> F:
     """Declare the flags that `run` and `create` share."""
-    for option in reversed(_OPTIONS):
+    return _declared(_OPTIONS, function)
+
+
+def update_options(function: F) -> F:
+    """Declare the flags of what can be changed later."""
+    return _declared((*_LIMITS, _RESTART), function)
+
+
+def _declared(options: Sequence[Callable[[F], F]], function: F) -> F:
+    for option in reversed(options):
         function = option(function)
     return function

@@ -16,7 +16,8 @@ OWN_FLAGS = {"--timeout": "timeout", "--require-limits": "require_limits"}
 """What Docker's API has no field for; our engine takes it as annotations."""
 
 _SAME_NAME = (
-    *("cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "pids_limit"),
+    *("cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems"),
+    *("pids_limit", "blkio_weight"),
     *("read_only", "privileged", "oom_kill_disable"),
 )
 _SAME_NAME_LISTS = ("cap_add", "cap_drop", "group_add", "dns")
@@ -54,10 +55,10 @@ def host_config_of(flags: Flags) -> Flags:
     given = {
         "auto_remove": flags["auto_remove"],
         "mem_limit": _size(flags, "memory"),
-        "memswap_limit": -1 if flags["memory_swap"] == "-1" else _size(flags, "memory_swap"),
+        "memswap_limit": _swap(flags),
         "mem_reservation": _size(flags, "memory_reservation"),
         "shm_size": _size(flags, "shm_size"),
-        "nano_cpus": None if flags["cpus"] is None else round(flags["cpus"] * 1e9),
+        "nano_cpus": _nano_cpus(flags),
         "network_mode": flags["network"],
         "port_bindings": _port_bindings(flags["publish"]),
         "publish_all_ports": flags["publish_all"],
@@ -116,6 +117,33 @@ def _healthcheck(flags: Flags) -> Any:
     # docker-py has no word for the start interval.
     check.update({name: round(parse_duration(text) * 1e9) for name, text in given.items()})
     return check
+
+
+def update_of(flags: Flags) -> Flags:
+    """Return the body of an update for these flags, in the API's words: docker-py lacks some."""
+    given = {
+        "Memory": _size(flags, "memory"),
+        "MemorySwap": _swap(flags),
+        "MemoryReservation": _size(flags, "memory_reservation"),
+        "NanoCpus": _nano_cpus(flags),
+        "CpuShares": flags["cpu_shares"],
+        "CpuPeriod": flags["cpu_period"],
+        "CpuQuota": flags["cpu_quota"],
+        "CpusetCpus": flags["cpuset_cpus"],
+        "CpusetMems": flags["cpuset_mems"],
+        "PidsLimit": flags["pids_limit"],
+        "BlkioWeight": flags["blkio_weight"],
+        "RestartPolicy": _restart(flags["restart"]),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _swap(flags: Flags) -> int | None:
+    return -1 if flags["memory_swap"] == "-1" else _size(flags, "memory_swap")
+
+
+def _nano_cpus(flags: Flags) -> int | None:
+    return None if flags["cpus"] is None else round(flags["cpus"] * 1e9)
 
 
 def _size(flags: Flags, name: str) -> int | None:

@@ -19,6 +19,7 @@ from ipycontainer_runtime.api import (
     pruning,
     stats,
     system,
+    updating,
 )
 from ipycontainer_runtime.api.base import EngineHandler
 
@@ -40,6 +41,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *pausing.ROUTES,
     *processes.ROUTES,
     *stats.ROUTES,
+    *updating.ROUTES,
     *capture.ROUTES,
     *extensions.ROUTES,
 ]

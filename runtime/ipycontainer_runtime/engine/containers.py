@@ -113,7 +113,7 @@ class Containers:
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
         check_host(host, self._paths)
-        unbound = self._unbound(host)
+        unbound = self.unbound(host)
         container_id = secrets.token_hex(32)
         complete(config, host, container_id)
         now = time.time_ns()
@@ -133,9 +133,12 @@ class Containers:
         told, self._untold = self._untold, []
         return Created(container_id, [*unbound, *creation_warnings(config, host), *told])
 
-    def _unbound(self, host: HostConfig) -> "builtins.list[str]":
-        """Return what to say of limits that this machine cannot set; an error where they must."""
-        unbound = self._cgroups.missing(limits(host))
+    def unbound(self, host: HostConfig, asked: HostConfig | None = None) -> "builtins.list[str]":
+        """Return what to say of limits that this machine cannot set; an error where they must.
+
+        `asked` are those to look at, when not all that the container has.
+        """
+        unbound = self._cgroups.missing(limits(asked or host))
         if unbound and requires_limits(host):
             raise InvalidParameter(
                 f"{'; '.join(unbound)}: leave the limit out, or do not require limits"

@@ -6,7 +6,7 @@ Nothing here touches the disk, but for the missing source of a bind.
 import ipaddress
 import os
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -25,7 +25,7 @@ from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.logwriter import parse_size
-from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, words
+from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, api_name, words
 
 DEFAULT_SHM = 64 << 20
 LOG_DRIVERS = ("json-file", "local", "none")
@@ -48,9 +48,6 @@ _LATER_WORDS = (
 _LATER = _LATER_WORDS.split()
 """Fields of HostConfig that are refused when they ask for anything."""
 
-_WRITTEN = {
-    field.name: field.encode_name for field in msgspec.structs.fields(HostConfig)
-}  # in the API's spelling
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
 _EXTRA_HOST = re.compile(r"[^\s:]+[:=]\[?[0-9A-Fa-f.:]+\]?")
 
@@ -62,16 +59,21 @@ class CreateBody(Config, kw_only=True, rename="pascal"):
     networking_config: dict[str, Any] | None = None
 
 
-_decode = msgspec.json.Decoder(CreateBody).decode
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 def parse_body(raw: bytes) -> CreateBody:
     """Decode a creation request; null means "not given" for any field, as in Docker's Go."""
+    return decoded(raw, CreateBody)
+
+
+def decoded(raw: bytes, kind: type[Body]) -> Body:
+    """Decode a request's body, null as "not given"; InvalidParameter where it does not fit."""
     try:
-        return _decode(raw)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:
         try:
-            return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), CreateBody)
+            return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
         except msgspec.MsgspecError as error:
             raise InvalidParameter(f"invalid JSON: {error}") from error
     except msgspec.DecodeError as error:
@@ -173,11 +175,7 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
 
 def check_host(host: HostConfig, paths: Paths) -> None:
     """Refuse what this engine cannot do, naming the field; never ignore it."""
-    for name in _LATER:
-        if getattr(host, name):
-            raise NotImplementedHere(
-                f"HostConfig.{_WRITTEN[name]} is not supported yet: leave it out"
-            )
+    refuse_unsupported(host)
     check_restart_policy(host)
     check_annotations(host)
     _one_of("LogConfig", host.log_config.type, ("", *LOG_DRIVERS))
@@ -193,6 +191,15 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     _check_addresses(host)
     check_security(host)
     place(host, paths)
+
+
+def refuse_unsupported(host: HostConfig) -> None:
+    """Refuse the fields that this engine does not have, when they ask for anything."""
+    for name in _LATER:
+        if getattr(host, name):
+            raise NotImplementedHere(
+                f"HostConfig.{api_name(name)} is not supported yet: leave it out"
+            )
 
 
 def _check_addresses(host: HostConfig) -> None:

@@ -28,6 +28,7 @@ from ipycontainer_runtime.engine.security import Filters
 from ipycontainer_runtime.engine.stats import Stats
 from ipycontainer_runtime.engine.stopping import Stopping
 from ipycontainer_runtime.engine.system import Counts, System
+from ipycontainer_runtime.engine.updating import Updating
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
@@ -118,6 +119,9 @@ class Engine:
             cgroups=self.cgroups,
             paths=self.paths,
             grade=self.grade,
+        )
+        self.updating = Updating(
+            containers=self.containers, cgroups=self.cgroups, restarts=restarts
         )
         self.stopping = Stopping(
             containers=self.containers,

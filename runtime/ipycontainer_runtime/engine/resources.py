@@ -35,8 +35,13 @@ def _refuse_if(wrong: bool, message: str) -> None:
 
 def check_limits(host: HostConfig) -> None:
     """Refuse limits that contradict each other or the machine, and fill in what follows."""
-    _check_memory(host)
-    _check_cpu(host)
+    check_values(host)
+    _refuse_if(
+        host.memory == 0 and host.memory_swap > 0,
+        "You should always set the Memory limit when using Memoryswap limit, see usage",
+    )
+    if host.memory > 0 and host.memory_swap == 0:
+        host.memory_swap = 2 * host.memory
     _refuse_if(
         not -1000 <= host.oom_score_adj <= 1000,
         f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]",
@@ -46,6 +51,12 @@ def check_limits(host: HostConfig) -> None:
         host.pids_limit = None
     for ulimit in host.ulimits or ():
         _check_ulimit(ulimit)
+
+
+def check_values(host: HostConfig) -> None:
+    """Refuse limits that cannot be, whatever else the container has."""
+    _check_memory(host)
+    _check_cpu(host)
 
 
 def _check_ulimit(ulimit: Ulimit) -> None:
@@ -67,10 +78,6 @@ def _check_memory(host: HostConfig) -> None:
         memory > 0 and 0 < swap < memory,
         "Minimum memoryswap limit should be larger than memory limit, see usage",
     )
-    _refuse_if(
-        memory == 0 and swap > 0,
-        "You should always set the Memory limit when using Memoryswap limit, see usage",
-    )
     _refuse_if(0 < reserved < MIN_MEMORY, "Minimum memory reservation allowed is 6MB")
     _refuse_if(
         0 < memory < reserved,
@@ -84,8 +91,6 @@ def _check_memory(host: HostConfig) -> None:
             not 0 <= swappiness <= 100,
             f"Invalid value: {swappiness}, valid memory swappiness range is 0-100",
         )
-    if memory > 0 and swap == 0:
-        host.memory_swap = 2 * memory
 
 
 def _check_cpu(host: HostConfig) -> None:
@@ -103,6 +108,10 @@ def _check_cpu(host: HostConfig) -> None:
         "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
     )
     _refuse_if(0 < host.cpu_quota < 1000, "CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    _refuse_if(
+        host.cpu_shares != 0 and not 2 <= host.cpu_shares <= 262144,
+        f"Invalid value {host.cpu_shares} for CPU shares: they are 2 to 262144",
+    )
     _check_set(host.cpuset_cpus, "cpuset cpus", "CPUs", "/sys/devices/system/cpu/online")
     _check_set(host.cpuset_mems, "cpuset mems", "memory nodes", "/sys/devices/system/node/online")
 

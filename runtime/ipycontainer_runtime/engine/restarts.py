@@ -65,6 +65,13 @@ class Restarts:
         if not container.state.restarting:
             self._activity.release(_why(container))
 
+    def changed(self, container: Container) -> None:
+        """Take a policy that was updated: it holds from the next end of the container on."""
+        if container.state.active:
+            self.began(container)
+            if not restarts(container.record.host_config.restart_policy):
+                self.ended(container)
+
     def wants(self, container: Container, code: int) -> bool:
         """Tell whether a container that ended with this code is to be started again.
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.cgroups import NURSERY, Cgroups
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.times import rfc3339
@@ -74,7 +74,7 @@ class Stats:
 
     def _pids(self, usage: dict[str, int]) -> dict[str, int]:
         # On v1 the shim's nursery is one of them, and the limit is one more than was asked for.
-        ours = int(self._cgroups.hierarchy.mode == "v1")
+        ours = NURSERY if self._cgroups.hierarchy.mode == "v1" else 0
         named = (("current", "pids"), ("limit", "pids_limit"))
         return {name: usage[key] - ours for name, key in named if key in usage}
 

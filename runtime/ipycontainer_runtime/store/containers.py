@@ -103,6 +103,10 @@ class ContainerStore:
         del self._names[record.name]
         record.name = name
         self._names[name] = record.id
+        self.save(record)
+
+    def save(self, record: Record) -> None:
+        """Write a record that has changed."""
         self._write(self.path(record.id), "config.json", _encode(record))
 
     def state(self, container_id: str) -> State:

@@ -161,8 +161,16 @@ class HostConfig(msgspec.Struct, rename="pascal", kw_only=True):
     init: bool | UnsetType | None = UNSET
 
 
+_API_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(HostConfig)}
+
+
+def api_name(field: str) -> str:
+    """Return a field of HostConfig in the API's spelling."""
+    return _API_NAMES[field]
+
+
 class Record(msgspec.Struct, kw_only=True):
-    """What was asked for: `config.json`, written once (and again when the name changes)."""
+    """What was asked for: `config.json`, written again when the name or a limit changes."""
 
     id: str
     name: str

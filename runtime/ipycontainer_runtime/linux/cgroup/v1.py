@@ -147,11 +147,19 @@ class V1Cgroup(Cgroup):
     def _join(self, controller: str) -> str:
         """Join one more hierarchy, with every thread that is in this cgroup already."""
         folder = f"{self._parents[controller]}/{self.name}"
-        members = read_pids(f"{self._folders[0]}/tasks")
         _mkdir(folder)
-        for thread in members:
-            write(f"{folder}/tasks", thread)
+        # What a container that runs forks meanwhile may still be born outside.
+        while missing := set(self._threads(self._folders[0])) - set(self._threads(folder)):
+            for thread in missing:
+                try:
+                    write(f"{folder}/tasks", thread)
+                except ProcessLookupError:
+                    continue
         return folder
+
+    @staticmethod
+    def _threads(folder: str) -> list[int]:
+        return read_pids(f"{folder}/tasks")
 
     def oom_kills(self) -> int:
         """Read `oom_kill` of memory.oom_control."""
