@@ -5,11 +5,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from measure import PAUSE, Contender, Result, Timed, by_turns
+from support.engines import running_engine
 from support.hosts import Host
 from support.users import ordinary_user
 from table import Goal, Row
@@ -19,7 +20,11 @@ CHECKOUT = Path(__file__).parents[2]
 URL = "from ipycontainer_runtime import client; client.url()"
 STOP = "from ipycontainer_runtime import client; client.stop()"
 # Without its controllers in sight an engine makes no cgroup.
-NO_CGROUPS = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"')
+NO_CGROUPS = (
+    *("unshare", "--mount", "sh", "-c"),
+    'mount -t tmpfs none /sys/fs/cgroup && exec "$@"',
+    "sh",
+)
 COST = Goal(0.003, words="≤ 3 ms")
 ROOTLESS = Goal(1.3, "rootful", "≤ 1.3 x root's")
 
@@ -32,8 +37,8 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
     user = ordinary_user()
     as_user = (str(CHECKOUT / "scripts/as-user"), user.name)
     with ExitStack() as stack:
-        bare = stack.enter_context(_engine([*NO_CGROUPS, "sh"], os.getuid()))
-        rootless = stack.enter_context(_engine(as_user, user.uid))
+        bare = stack.enter_context(running_engine(NO_CGROUPS))
+        rootless = stack.enter_context(_rootless(as_user, user.uid))
         for host in (bare, rootless):
             host.client.images.pull(world.busybox)
         contenders = {
@@ -55,8 +60,8 @@ def _difference(found: Mapping[str, Result]) -> Result:
 
 
 @contextmanager
-def _engine(become: list[str] | tuple[str, ...], uid: int) -> Iterator[Host]:
-    """Yield an engine of ours that somebody else starts, or elsewhere."""
+def _rootless(become: Sequence[str], uid: int) -> Iterator[Host]:
+    """Yield the engine of an ordinary user."""
     home = Path(tempfile.mkdtemp(prefix="ipyc-i", dir="/tmp"))
     os.chown(home, uid, -1)
     environment = [

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -77,10 +77,17 @@ class Engine(Host):
 
 
 @contextmanager
-def running_engine() -> Iterator[Engine]:
-    """Yield a running engine on empty folders; afterwards nothing of it may be left."""
+def running_engine(become: Sequence[str] = ()) -> Iterator[Engine]:
+    """Yield a running engine on empty folders; afterwards nothing of it may be left.
+
+    `become` is a command that executes the one that follows it, in another world.
+    """
     with engine_folder() as engine:
         try:
+            if become:
+                url = "from ipycontainer_runtime import client; client.url()"
+                command = [*become, sys.executable, "-c", url]
+                subprocess.run(command, env=engine.variables, check=True)
             engine.start()
             yield engine
         finally:

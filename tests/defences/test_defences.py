@@ -1,0 +1,56 @@
+"""Every attack of SECURITY.md has a test that fails once its one defence is taken out."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from defences import DEFENCES, Defence
+
+CHECKOUT = Path(__file__).parents[2]
+PARTS = ("runtime", "magics", "tests", "scripts", "pyproject.toml", "README.md", "docs")
+SECONDS = 300
+
+
+def path(defence: Defence) -> Path:
+    """Return where a defence is, from the checkout's top."""
+    if defence.file.startswith("magics/"):
+        return Path("magics/ipycontainer", defence.file.removeprefix("magics/"))
+    return Path("runtime/ipycontainer_runtime", defence.file)
+
+
+@pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: defence.what)
+def test_a_defence_is_where_the_list_says_and_its_tests_are_there(defence: Defence) -> None:
+    assert (CHECKOUT / path(defence)).read_text().count(defence.sound) == 1
+    for test in defence.tests:
+        file, _, name = test.partition("::")
+        found = CHECKOUT / "tests" / file
+        assert found.exists()
+        assert not name or re.search(rf"^(async )?def {name}\(", found.read_text(), re.MULTILINE)
+
+
+@pytest.mark.long
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: defence.what)
+def test_without_the_defence_its_test_fails(defence: Defence, tmp_path: Path) -> None:
+    for part in PARTS:
+        copy = shutil.copytree if (CHECKOUT / part).is_dir() else shutil.copy
+        copy(CHECKOUT / part, tmp_path / part)
+    os.symlink(CHECKOUT / ".venv", tmp_path / ".venv")
+    file = tmp_path / path(defence)
+    file.write_text(file.read_text().replace(defence.sound, defence.unsound))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+        + [f"tests/{test}" for test in defence.tests],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}/runtime:{tmp_path}/magics"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
