@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from defence import Defence
+from of_containers import DEFENCES as OF_CONTAINERS
+from of_images import DEFENCES as OF_IMAGES
 
-from defences import DEFENCES, Defence
-
+DEFENCES = (*OF_CONTAINERS, *OF_IMAGES)
 CHECKOUT = Path(__file__).parents[2]
 PARTS = ("runtime", "magics", "tests", "scripts", "pyproject.toml", "README.md", "docs")
 SECONDS = 300

@@ -1,0 +1,21 @@
+"""An attack that is expected, the defence that stops it, and the tests that try it."""
+
+from typing import NamedTuple
+
+
+class Defence(NamedTuple):
+    """One defence, and how it is taken out.
+
+    `sound` is the defence as it stands in `file`, once; with `unsound` in its place one of the
+    tests must fail.
+    """
+
+    line: str
+    """The attack's number in SECURITY.md."""
+    what: str
+    file: str
+    """Below the package of the runtime, or of the magics where it begins with `magics/`."""
+    sound: str
+    unsound: str
+    tests: tuple[str, ...]
+    """Node ids below tests/; one that names no parameter stands for all of them."""

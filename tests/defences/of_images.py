@@ -1,0 +1,255 @@
+"""Defences against layers, archives and registries."""
+
+from defence import Defence
+
+UNTAR = "layers/test_untar_attacks.py::"
+TOKENS = "registry/test_authentication.py::"
+COPY = "attacks/test_copy_attacks.py::"
+PULL = "engine_images/test_pull.py::"
+
+DEFENCES = (
+    # -- 13 to 16: layers and archives
+    Defence(
+        "13",
+        "a path climbs out of the layer",
+        "layers/untar.py",
+        'if b".." in parts or b"\\0" in name:',
+        'if b"\\0" in name:',
+        (UNTAR + "test_a_path_that_climbs_is_refused",),
+    ),
+    Defence(
+        "13",
+        "a file is written through a symlink",
+        "layers/beneath.py",
+        "how = _OpenHow(_FOLDER, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)",
+        "how = _OpenHow(_FOLDER, 0, 0)",
+        (UNTAR + "test_writing_through_a_symlink_stays_under_the_root",),
+    ),
+    Defence(
+        "13",
+        "a folder is made behind a link to nowhere",
+        "layers/beneath.py",
+        '            raise Corrupt(\n                f"the archive writes through',
+        "            os.mkdir(os.readlink(leaf, dir_fd=parent))\n"
+        '            raise Corrupt(\n                f"the archive writes through',
+        (UNTAR + "test_writing_through_a_symlink_to_nowhere_is_refused",),
+    ),
+    Defence(
+        "13",
+        "a folder that became a symlink is written through",
+        "layers/untar.py",
+        "            self._folders.forget()\n        return self._folders.get(path.rpartition",
+        "        return self._folders.get(path.rpartition",
+        (UNTAR + "test_a_folder_that_becomes_a_symlink_is_left_behind",),
+    ),
+    Defence(
+        "13",
+        "a hard link follows a symlink",
+        "layers/untar.py",
+        "                os.link(name, leaf, src_dir_fd=source, dst_dir_fd=parent, "
+        "follow_symlinks=False)\n            except FileExistsError:",
+        "                os.link(name, leaf, src_dir_fd=source, dst_dir_fd=parent, "
+        "follow_symlinks=True)\n            except FileExistsError:",
+        (UNTAR + "test_a_hard_link_to_a_symlink_is_a_symlink",),
+    ),
+    Defence(
+        "13",
+        "a hard link leads outside",
+        "layers/untar.py",
+        "target = below(self._ground.base, _clean(_checked(entry.link, entry)))",
+        "target = entry.link",
+        (UNTAR + "test_a_hard_link_to_outside_is_refused",),
+    ),
+    Defence(
+        "14",
+        "a whiteout hides the folder that it is in, or the one above",
+        "layers/untar.py",
+        'if hidden in (b"", b".", b".."):',
+        "if False:",
+        (UNTAR + "test_a_whiteout_of_no_name_is_refused",),
+    ),
+    Defence(
+        "14",
+        "an archive sets overlay's own marks",
+        "layers/untar.py",
+        "            if name.startswith(PRIVATE_XATTRS):\n                continue\n",
+        "",
+        (UNTAR + "test_overlays_own_xattrs_are_dropped",),
+    ),
+    Defence(
+        "14",
+        "a rootless layer has device nodes",
+        "layers/untar.py",
+        "if entry.type != FIFO and not self._ownership.devices:",
+        "if False:",
+        (UNTAR + "test_no_device_is_made_when_rootless",),
+    ),
+    Defence(
+        "15",
+        "a megabyte inflates to gigabytes",
+        "layers/apply.py",
+        "            if size > allowed:\n",
+        "            if False:\n",
+        (UNTAR + "test_gzip_that_grows_a_thousandfold_is_stopped",),
+    ),
+    Defence(
+        "15",
+        "zstd asks for a window of gigabytes",
+        "layers/compression.py",
+        "MAX_WINDOW_LOG = 27",
+        "MAX_WINDOW_LOG = 31",
+        (UNTAR + "test_a_zstd_window_of_two_gigabytes_is_refused",),
+    ),
+    Defence(
+        "15",
+        "xz asks for gigabytes of memory",
+        "layers/compression.py",
+        "return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)",
+        "return lzma.LZMADecompressor(lzma.FORMAT_XZ)",
+        (
+            "attacks/test_layers_documents.py::"
+            "test_an_xz_layer_that_wants_gigabytes_to_decompress_is_refused",
+        ),
+    ),
+    Defence(
+        "15",
+        "an archive has millions of entries",
+        "layers/tarread.py",
+        "if self._count > self._limits.entries:",
+        "if False:",
+        (UNTAR + "test_too_many_entries_are_refused",),
+    ),
+    Defence(
+        "15",
+        "a header of a gigabyte is read",
+        "layers/tarread.py",
+        "if size > self._limits.header:",
+        "if False:",
+        (UNTAR + "test_a_huge_pax_header_is_refused_before_it_is_read",),
+    ),
+    Defence(
+        "15",
+        "a sparse file has eight exabytes",
+        "layers/tarread.py",
+        "if entry.size > self._limits.file:",
+        "if False:",
+        (UNTAR + "test_a_sparse_file_of_eight_exabytes_is_refused",),
+    ),
+    Defence(
+        "15",
+        "a manifest of 200 MB is read",
+        "registry/client.py",
+        "            if len(body) > limit:\n",
+        "            if False:\n",
+        ("registry/test_manifests.py::test_a_huge_manifest_is_refused_unread",),
+    ),
+    Defence(
+        "15",
+        "an image has ten thousand layers",
+        "oci/model.py",
+        "if len(manifest.layers) > MAX_LAYERS:",
+        "if False:",
+        ("attacks/test_layers_documents.py::test_an_image_of_ten_thousand_layers_is_refused",),
+    ),
+    Defence(
+        "16",
+        "a layer has another digest than its manifest says",
+        "store/blobs.py",
+        "if self._expected is not None and digest != self._expected:",
+        "if False:",
+        (PULL + "test_a_layer_with_another_digest_is_refused_and_nothing_stays",),
+    ),
+    Defence(
+        "16",
+        "a layer is longer than its manifest says",
+        "store/blobs.py",
+        "if self._expected_size is not None and self.size > self._expected_size:",
+        "if False:",
+        ("store",),
+    ),
+    Defence(
+        "16",
+        "a layer unpacks to something else than its config says",
+        "layers/apply.py",
+        "if diff_id is not None and plain.digest != diff_id:",
+        "if False:",
+        (PULL + "test_a_diff_id_that_lies_is_refused_and_nothing_stays",),
+    ),
+    Defence(
+        "16",
+        "a tag answers another platform",
+        "engine/lookup.py",
+        "if was_chosen and not platforms.matches(sought, config.platform):",
+        "if False:",
+        (PULL + "test_an_image_for_another_platform_than_was_chosen_is_refused",),
+    ),
+    # -- 20: copies
+    Defence(
+        "20",
+        "a copy follows a container's link to the host (CVE-2018-15664)",
+        "launch/syscalls.py",
+        "resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS",
+        "resolve: int = 0",
+        (COPY + "test_a_link_to_the_host_leads_into_the_container",),
+    ),
+    Defence(
+        "20",
+        "an archive that is copied in climbs",
+        "layers/untar.py",
+        'if b".." in parts or b"\\0" in name:',
+        'if b"\\0" in name:',
+        (COPY + "test_an_archive_that_climbs_is_refused",),
+    ),
+    # -- 21 to 23: registries and credentials
+    Defence(
+        "21",
+        "a token service is on this machine, or its link",
+        "registry/hosts.py",
+        '    if is_private_address(hostname):\n        return f"{hostname} is an address',
+        '    if False:\n        return f"{hostname} is an address',
+        (TOKENS + "test_a_remote_registry_cannot_name_such_a_realm",),
+    ),
+    Defence(
+        "21",
+        "credentials go to another host's token service (CVE-2020-15157)",
+        "registry/auth.py",
+        "if self._login and not is_kin(self._endpoint, host):",
+        "if False:",
+        (TOKENS + "test_credentials_do_not_go_to_a_realm_of_another_domain",),
+    ),
+    Defence(
+        "21",
+        "a redirect to another host carries the credentials",
+        "registry/client.py",
+        "authorization if ours else None",
+        "authorization",
+        (TOKENS + "test_a_redirect_to_another_host_carries_no_authorization",),
+    ),
+    Defence(
+        "21",
+        "a redirect leaves https",
+        "registry/hosts.py",
+        '    if parts.scheme != "https":\n',
+        "    if False:\n",
+        ("registry/test_hosts.py::test_a_remote_registry_may_not_send_us_there",),
+    ),
+    Defence(
+        "22",
+        "a login shows its password",
+        "registry/credentials.py",
+        "class Login",
+        "class Login",
+        ("registry/test_credentials.py::test_a_login_does_not_show_its_secrets",),
+    ),
+    Defence(
+        "23",
+        "a registry elsewhere is spoken to without TLS",
+        "registry/hosts.py",
+        "plain = is_loopback(named) and not certified",
+        "plain = not certified",
+        (
+            "registry/test_hosts.py::"
+            "test_only_a_registry_on_this_machine_is_spoken_to_in_plain_http",
+        ),
+    ),
+)
