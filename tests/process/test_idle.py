@@ -14,6 +14,7 @@ import raw
 
 from ipycontainer_runtime import activation, client
 from ipycontainer_runtime.engine.engine import Engine
+from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 
 QUICK = 0.03
@@ -148,7 +149,7 @@ def test_a_client_that_holds_the_lock_holds_the_engine(quick: Paths) -> None:
 def test_an_engine_leaves_though_its_trash_takes_longer(folders: Paths) -> None:
     # Another thread that empties it stands for the millions of files that would take as long.
     async def close() -> None:
-        engine = Engine(folders)
+        engine = Engine(folders, Grade())
         with engine.layers.trash._emptying:
             await asyncio.wait_for(engine.close(), 60)
 

@@ -85,6 +85,13 @@ def _cgroup1() -> str:
     return "" if memory.is_dir() else "the machine has no cgroup v1 memory hierarchy"
 
 
+def _user_session() -> str:
+    if os.getuid() == 0:
+        return "root has no need of one"
+    bus = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere", "bus")
+    return "" if bus.exists() else f"no session of systemd's: {bus} is not there"
+
+
 def _limits() -> str:
     from ipycontainer_runtime.linux import cgroup
 
@@ -113,6 +120,7 @@ CAPABILITIES = {
     "root": Capability(_root, root_only=True),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),
+    "user_session": Capability(_user_session, of_the_kernel=True),
     "user_namespaces": Capability(_user_namespaces, of_the_kernel=True),
     "x86_64": Capability(_x86_64, of_the_kernel=True),
 }

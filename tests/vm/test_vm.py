@@ -18,11 +18,13 @@ from support.needs import require
 pytestmark = pytest.mark.timeout(900)
 
 SECONDS = 300
-PYTEST = (
-    "env IPYCONTAINER_MUST_WORK=all,cgroup2,limits,user_namespaces"
-    " python -m pytest -q -p no:cacheprovider --timeout=120"
-)
-SEAM = f"{PYTEST} tests/linux/test_cgroup.py"
+MUST_WORK = "IPYCONTAINER_MUST_WORK=all,cgroup2,limits,user_namespaces"
+PYTEST = "python -m pytest -q -p no:cacheprovider --timeout=300"
+MARKED = {
+    "root": f"env {MUST_WORK} {PYTEST} -m cgroup2",
+    "user": f"env {MUST_WORK},user_session {PYTEST} -m cgroup2",
+}
+SEAM = f"env {MUST_WORK} {PYTEST} tests/linux/test_cgroup.py"
 # In a container all processes are in the one folder that its cgroup namespace shows.
 PLACES = {
     "at the top of the tree": ("root", SEAM),
@@ -48,10 +50,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def runs(machine: Machine) -> Iterator[dict[str, Future[Said]]]:
-    command = f"{PYTEST} -m cgroup2 {' '.join(_marked())}"
+    files = " ".join(_marked())
     with ThreadPoolExecutor() as pool:
-        people = [("root", machine.root)]
-        yield {name: pool.submit(shell.run, command, SECONDS) for name, shell in people}
+        yield {
+            who: pool.submit(getattr(machine, who).run, f"{command} {files}", SECONDS)
+            for who, command in MARKED.items()
+        }
 
 
 def _marked() -> Iterator[str]:
@@ -67,7 +71,7 @@ def _passed(said: Said) -> None:
     assert " passed" in said.text
 
 
-@pytest.mark.parametrize("who", ["root"])
+@pytest.mark.parametrize("who", Machine._fields)
 def test_what_is_marked_passes_on_cgroup_v2(runs: dict[str, Future[Said]], who: str) -> None:
     _passed(runs[who].result())
 

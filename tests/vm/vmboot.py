@@ -43,7 +43,8 @@ class Shell:
         self._read = b""
 
     def run(self, command: str, seconds: float) -> Said:
-        """Run a shell command to its end; raises TimeoutError after `seconds` without a word."""
+        """Run one line of shell to its end; raises TimeoutError after `seconds` without a word."""
+        assert "\n" not in command, command
         settings = " ".join(f'export {name}="{value}";' for name, value in VARIABLES.items())
         self._port.sendall(f"{settings} {command}\n".encode())
         end = self._read_until(rb"\nended:(\d+)\.\n", seconds)
@@ -101,7 +102,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _command(folder: Path, ports: list[int]) -> list[str]:
     kernel, initrd, root = disk()
-    command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
+    # Tests that are killed leave no machine behind.
+    command = ["setpriv", "--pdeathsig=KILL"]
+    command += ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
     command += [
         "-no-reboot",
         "-accel",

@@ -19,7 +19,8 @@ class Doctor(EngineHandler):
 
     async def get(self) -> None:
         """Answer with a list of {Name, State, Detail, Cost, Cure}."""
-        checks = await asyncio.to_thread(doctor.examine, self.engine.paths.root)
+        undelegated = self.engine.grade.undelegated
+        checks = await asyncio.to_thread(doctor.examine, self.engine.paths.root, undelegated)
         self.reply([{k.title(): v for k, v in check._asdict().items()} for check in checks])
 
 

@@ -6,8 +6,11 @@ interpreter, with the caller's namespaces and cgroup.
 
 import json
 import os
+import pwd
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +28,13 @@ _COSTS = {
 }
 
 
+_MANAGER = re.compile(r"user@(\d+)\.service")
+
+
+def _lingers(uid: int) -> bool:
+    return Path("/var/lib/systemd/linger", pwd.getpwuid(uid).pw_name).exists()
+
+
 class Check(NamedTuple):
     """One line: `state` is `ok`, `limited` or `missing`; `cost` and `cure` are empty when ok."""
 
@@ -35,15 +45,16 @@ class Check(NamedTuple):
     cure: str = ""
 
 
-def examine(root: Path) -> list[Check]:
+def examine(root: Path, undelegated: str = "") -> list[Check]:
     """Return what an engine with this data root has here; takes a quarter of a second.
 
-    Raises Unavailable when the trials themselves end in an error.
+    `undelegated` is why systemd gave the engine no cgroup, where it was asked for one. Raises
+    Unavailable when the trials themselves end in an error.
     """
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
         f"from {__name__} import main\n"
-        f"main({os.fspath(root)!r})"
+        f"main({os.fspath(root)!r}, {undelegated!r})"
     )
     command = [sys.executable, "-I", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
@@ -53,14 +64,14 @@ def examine(root: Path) -> list[Check]:
     return [Check(*line) for line in json.loads(done.stdout)]
 
 
-def main(root: str) -> None:
+def main(root: str, undelegated: str) -> None:
     """Print the checks as JSON; `examine` calls it in a process of its own."""
     folder = Path(root)
     checks = [
         _probed(probes.probe("userns")),
         ids(subids.read_map("/proc/self/uid_map")),
         _probed(probes.overlay(folder)),
-        _probed(probes.probe("cgroup")),
+        cgroups(probes.probe("cgroup"), undelegated),
         _probed(probes.probe("seccomp")),
         survival(Path("/proc/self/cgroup").read_text()),
         disk(folder),
@@ -77,6 +88,14 @@ def _probed(probe: probes.Probe) -> Check:
     return Check(probe.name, state, probe.detail, _COSTS[probe.name], probe.cure)
 
 
+def cgroups(probe: probes.Probe, undelegated: str) -> Check:
+    """Tell where cgroups are made and which limits bind, and why systemd gave none."""
+    check = _probed(probe)
+    if probe.ok or not undelegated:
+        return check
+    return check._replace(detail=f"{check.detail}; {undelegated}")
+
+
 def ids(uids: tuple[subids.IdRange, ...]) -> Check:
     """Tell how many ids the engine's user namespace maps."""
     if uids == userns.WHOLE:
@@ -89,20 +108,37 @@ def ids(uids: tuple[subids.IdRange, ...]) -> Check:
     return Check("ids", "limited", f"{count} ids are mapped", cost, cure)
 
 
-def survival(cgroups: str) -> Check:
-    """Tell from a /proc/PID/cgroup whether systemd ends the engine with what started it."""
+def survival(cgroups: str, lingers: Callable[[int], bool] = _lingers) -> Check:
+    """Tell from a /proc/PID/cgroup whether systemd ends the engine with what started it.
+
+    `lingers` says whether systemd keeps what runs for a user id when he has logged out.
+    """
     for line in cgroups.splitlines():
         _, controllers, path = line.split(":", 2)
-        unit = path.rsplit("/", 1)[-1]
-        if controllers in ("", "name=systemd") and unit.endswith(".service"):
+        units = [part for part in path.split("/") if part.endswith((".service", ".scope"))]
+        if controllers not in ("", "name=systemd") or not units:
+            continue
+        if units[-1].endswith(".service"):
+            return _ends_with(units[-1])
+        if (manager := _MANAGER.fullmatch(units[0])) and not lingers(int(manager[1])):
             return Check(
                 "survival",
                 "limited",
-                f"the engine is in systemd's unit {unit}",
-                "when that unit stops, systemd ends the engine and its containers",
-                f"set KillMode=process in {unit}, or start `ipycontainer engine serve` elsewhere",
+                f"the engine is in {units[-1]} of the systemd of user {manager[1]}",
+                "when that user has logged out, systemd ends the engine and its containers",
+                f"as root run `loginctl enable-linger {manager[1]}`",
             )
     return Check("survival", "ok", "no systemd service ends the engine with its notebook")
+
+
+def _ends_with(unit: str) -> Check:
+    return Check(
+        "survival",
+        "limited",
+        f"the engine is in systemd's unit {unit}",
+        "when that unit stops, systemd ends the engine and its containers",
+        f"set KillMode=process in {unit}, or start `ipycontainer engine serve` elsewhere",
+    )
 
 
 def disk(folder: Path) -> Check:

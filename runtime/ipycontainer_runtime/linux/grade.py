@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import Unavailable
-from . import idmaps, userns
+from . import delegation, idmaps, userns
 
 _HAD_ONE = "Stop its containers and the engine, and start it again, to have a range of ids"
 ROOT, RANGE, ONE_ID, NONE = "root", "range", "one id", "none"
@@ -23,6 +23,8 @@ class Grade(NamedTuple):
     """Why it is no better, with the cure."""
     masked: bool = False
     """Whether a new /proc or /sys is refused, so that containers get those around the engine."""
+    undelegated: str = ""
+    """Why an ordinary user's engine has no cgroup of systemd's."""
 
     @property
     def rootless(self) -> bool:
@@ -70,6 +72,11 @@ def take(run: Path) -> Grade:
 
     Called once by the engine, under the conditions of `userns.enter`.
     """
+    undelegated = delegation.claim(run)  # while the bus still knows us by our user id
+    return _enter(run)._replace(undelegated=undelegated)
+
+
+def _enter(run: Path) -> Grade:
     lack = idmaps.lack() if userns.must_enter() else ""
     try:
         ids = userns.enter(run)

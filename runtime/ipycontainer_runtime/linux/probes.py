@@ -105,7 +105,8 @@ def _cgroup() -> Probe:
     found = cgroup.detect()
     if found.mode == "none":
         return Probe("cgroup", False, found.reason.removesuffix(cgroup.CURE), cgroup.CURE)
-    return Probe("cgroup", True, f"{found.mode}: {' '.join(sorted(found.controllers))}")
+    bound = " ".join(sorted(found.controllers))
+    return Probe("cgroup", True, f"{found.mode}, bound by {bound}, in {found.place}")
 
 
 def _seccomp() -> Probe:

@@ -5,8 +5,8 @@ from .base import Cgroup, CgroupError, Hierarchy
 __all__ = ["Cgroup", "CgroupError", "Hierarchy", "detect"]
 
 CURE = (
-    "start the engine as root, or as a systemd service with Delegate=yes (`systemd-run --user"
-    " --scope -p Delegate=yes ipycontainer engine serve`)"
+    "start the engine as root or, on cgroup v2, have a session of systemd's (as root run `loginctl"
+    " enable-linger USER`)"
 )
 
 

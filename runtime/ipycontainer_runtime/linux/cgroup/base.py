@@ -103,6 +103,8 @@ class Hierarchy:
     """`v1` (also on hybrid machines), `v2` or `none`."""
     reason: str = ""
     """Why there are no cgroups, and the cure; empty where there are some."""
+    place: str = ""
+    """The folder in which ours are made; on v1 that of the memory controller."""
     controllers: frozenset[str] = frozenset()
     """What can bind: memory, swap, cpu, cpuset, pids, io, freezer."""
 

@@ -254,6 +254,7 @@ class V1(Hierarchy):
 
     def __init__(self, parents: dict[str, str]) -> None:
         self._parents = parents
+        self.place = parents.get("memory", "")
         names = {"blkio": "io"}
         found = {names.get(controller, controller) for controller in parents}
         memory = parents.get("memory")

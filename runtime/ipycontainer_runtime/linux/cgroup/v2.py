@@ -7,8 +7,10 @@ root may). So our parent stands beside processes, never above them:
 - root on the machine: at the top of the tree, as Docker's does with its cgroupfs driver;
 - root in somebody's container: our top is a folder that holds everything; its processes move to
   a leaf `init` beside our parent, as Docker in Docker does;
-- an ordinary user: the highest folder above us that is ours to write. systemd gives a user
-  manager one such subtree (user@UID.service); a login session by itself has none.
+- in the leaf of such a folder already: in that folder. So it is in the scope that systemd
+  delegates to an ordinary user's engine (`linux/delegation.py`);
+- any other ordinary user: the highest folder above us that is ours to write. A login session by
+  itself has none.
 
 Source: Documentation/admin-guide/cgroup-v2.rst of the kernel, https://systemd.io/CGROUP_DELEGATION.
 """
@@ -165,26 +167,26 @@ class V2(Hierarchy):
     mode = "v2"
 
     def __init__(self, parent: str, controllers: frozenset[str]) -> None:
-        self._parent = parent
+        self.place = parent
         self._handed_down = controllers
         swap = {"swap"} if "memory" in controllers and _has_swap(parent) else set()
         self.controllers = controllers | {"freezer"} | swap
 
     def create(self, name: str) -> Cgroup:
         """Make one folder."""
-        cgroup = V2Cgroup(name, self._parent, self._handed_down)
+        cgroup = V2Cgroup(name, self.place, self._handed_down)
         cgroup.make()
         return cgroup
 
     def open(self, name: str) -> Cgroup:
         """Name a folder that is there, or was."""
-        return V2Cgroup(name, self._parent, self._handed_down)
+        return V2Cgroup(name, self.place, self._handed_down)
 
     def stale(self, prefix: str) -> list[str]:
         """Look for folders that hold no process."""
-        with os.scandir(self._parent) as entries:
+        with os.scandir(self.place) as entries:
             names = [e.name for e in entries if e.is_dir() and e.name.startswith(prefix)]
-        return [name for name in names if not read_pids(f"{self._parent}/{name}/cgroup.procs")]
+        return [name for name in names if not read_pids(f"{self.place}/{name}/cgroup.procs")]
 
 
 def plan(resources: "Resources") -> "Iterator[tuple[str, str, object, str]]":
@@ -245,7 +247,7 @@ def detect_v2() -> "V2 | str":
 
 
 def _candidates(root: str, point: str) -> list[str]:
-    """Return the folders from the top down to our own that we may make folders in.
+    """Return the folders that we may make folders in: that of our leaf, then from the top down.
 
     To move a process, cgroup.procs of the folder above both places must be ours to write, too.
     """
@@ -257,6 +259,8 @@ def _candidates(root: str, point: str) -> list[str]:
             break
         folder = f"{folder}/{part}"
         folders.append(folder)
+    if len(folders) > 1 and inner.endswith(f"/{LEAF}"):
+        folders.insert(0, folders[-2])
     return [f for f in folders if os.access(f, os.W_OK) and os.access(f"{f}/cgroup.procs", os.W_OK)]
 
 
