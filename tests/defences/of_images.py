@@ -237,8 +237,8 @@ DEFENCES = (
         "22",
         "a login shows its password",
         "registry/credentials.py",
-        "class Login",
-        "class Login",
+        'password: str = field(default="", repr=False)',
+        'password: str = ""',
         ("registry/test_credentials.py::test_a_login_does_not_show_its_secrets",),
     ),
     Defence(

@@ -14,7 +14,16 @@ from of_images import DEFENCES as OF_IMAGES
 
 DEFENCES = (*OF_CONTAINERS, *OF_IMAGES)
 CHECKOUT = Path(__file__).parents[2]
-PARTS = ("runtime", "magics", "tests", "scripts", "pyproject.toml", "README.md", "docs")
+PARTS = (
+    "SECURITY.md",
+    "runtime",
+    "magics",
+    "tests",
+    "scripts",
+    "pyproject.toml",
+    "README.md",
+    "docs",
+)
 SECONDS = 300
 
 
@@ -33,6 +42,12 @@ def test_a_defence_is_where_the_list_says_and_its_tests_are_there(defence: Defen
         found = CHECKOUT / "tests" / file
         assert found.exists()
         assert not name or re.search(rf"^(async )?def {name}\(", found.read_text(), re.MULTILINE)
+
+
+def test_every_attack_that_is_told_has_a_defence_and_the_reverse() -> None:
+    table = (CHECKOUT / "SECURITY.md").read_text().partition("## What the tests attack")[2]
+    told = re.findall(r"^\| (defaults|\d+) \|", table, re.MULTILINE)
+    assert set(told) == {defence.line for defence in DEFENCES}
 
 
 @pytest.mark.long
