@@ -1,16 +1,11 @@
 """What the attacks on containers share with the tests of containers."""
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent.parent / "containers"))
-
-import calls
-
+from support import calls
 from support.engines import Engine
 
 Make = Callable[..., str]

@@ -5,19 +5,15 @@ Each comment names the line without which its test fails.
 
 import lzma
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support import calls
+from support.copies import archive, folder, get, hard_link, member, opened, put, symlink
 from support.engines import Engine
-
-sys.path.append(str(Path(__file__).parent.parent / "containers"))
-
-import calls
-from copies import archive, folder, get, hard_link, member, opened, put, symlink
 
 pytestmark = pytest.mark.ordinary_user
 

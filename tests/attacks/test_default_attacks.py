@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import calls
 import pytest
 
+from support import calls
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]

@@ -6,7 +6,6 @@ tests/layers.
 
 import json
 import lzma
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,9 @@ from pathlib import Path
 import pytest
 
 from ipycontainer_runtime.errors import ContainerError, Corrupt
+from support.imageroom import Room
 from support.made import INDEX, Image, digest, image, index, put_manifest, tar
 from support.scripted import Answer, Scripted, scripted_registry
-
-sys.path.append(str(Path(__file__).parent.parent / "engine_images"))
-
-from imageroom import Room
 
 pytestmark = pytest.mark.needs("root")
 

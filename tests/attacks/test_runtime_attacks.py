@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import calls
 import pytest
 
 import ipycontainer_runtime
 from ipycontainer_runtime.engine.annotations import REQUIRE_LIMITS
 from ipycontainer_runtime.launch.root import Device, LaunchError, Root
+from support import calls
 from support.engines import Engine, running_engine
 
 Said = Callable[..., str]

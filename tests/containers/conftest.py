@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import calls
 import pytest
 
+from support import calls
 from support.engines import Engine
 from support.needs import lack
 

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from calls import Reply, call, create, ended, logged, remove, start, state
 
 from ipycontainer_runtime.engine.instructions import apply
 from ipycontainer_runtime.errors import InvalidParameter
+from support.calls import Reply, call, create, ended, logged, remove, start, state
 from support.engines import Engine
 
 Make = Callable[..., str]

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import calls
-import copies
 import pytest
 from backports import zstd
-from copies import archive, folder, get, hard_link, member, opened, put, symlink
 
+from support import calls, copies
+from support.copies import archive, folder, get, hard_link, member, opened, put, symlink
 from support.engines import Engine
 from support.hosts import Host
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from calls import call
 
+from support.calls import call
 from support.engines import Engine
 
 Make = Callable[..., str]

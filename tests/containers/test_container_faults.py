@@ -5,10 +5,10 @@ import os
 import time
 
 import pytest
-from calls import call, create, ended, logged, remove, start, state
 
 from conftest import Make
 from ipycontainer_runtime.engine.annotations import REQUIRE_LIMITS, TIMEOUT
+from support.calls import call, create, ended, logged, remove, start, state
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]

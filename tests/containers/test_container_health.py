@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from calls import begin, call, create, start, state
 
 from conftest import Make
+from support.calls import begin, call, create, start, state
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]

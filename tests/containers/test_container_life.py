@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
-from calls import begin, call, create, ended, remove, start, state
 
+from support.calls import begin, call, create, ended, remove, start, state
 from support.engines import Engine
 
 Make = Callable[..., str]

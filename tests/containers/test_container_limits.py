@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 import pytest
-from calls import begin, call, ended, logged, state
 
+from support.calls import begin, call, ended, logged, state
 from support.engines import Engine
 
 Make = Callable[..., str]

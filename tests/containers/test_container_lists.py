@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from calls import call, create, ended, remove, start
 
 from ipycontainer_runtime.engine.describe import command_text
 from ipycontainer_runtime.engine.times import human_duration, parse_instant, rfc3339
 from ipycontainer_runtime.errors import InvalidParameter
+from support.calls import call, create, ended, remove, start
 from support.engines import Engine
 from support.hosts import Host
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from calls import call, ended, logged
 
+from support.calls import call, ended, logged
 from support.engines import Engine
 
 Make = Callable[..., str]

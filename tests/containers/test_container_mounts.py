@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from calls import call, ended, logged, start, state
 
+from support.calls import call, ended, logged, start, state
 from support.engines import Engine
 
 Make = Callable[..., str]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from calls import begin, call, ended, logged, start, state
 
+from support.calls import begin, call, ended, logged, start, state
 from support.engines import Engine
 
 Make = Callable[..., str]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from calls import Reply, call, create, ended, start
 
+from support.calls import Reply, call, create, ended, start
 from support.engines import Engine, running_engine
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]

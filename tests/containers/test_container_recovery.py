@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from calls import Connection, begin, call, create, ended, logged, remove, start, state
 
 from ipycontainer_runtime import client
 from support import leftovers
+from support.calls import Connection, begin, call, create, ended, logged, remove, start, state
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from calls import begin, call
 
+from support.calls import begin, call
 from support.engines import Engine
 
 Make = Callable[..., str]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from calls import begin, call, ended, logged, start
 
+from support.calls import begin, call, ended, logged, start
 from support.engines import Engine
 
 Make = Callable[..., str]

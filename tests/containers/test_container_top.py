@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from calls import call, state
 
+from support.calls import call, state
 from support.engines import Engine
 
 Make = Callable[..., str]

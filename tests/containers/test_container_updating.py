@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from calls import Reply, call, start
 
+from support.calls import Reply, call, start
 from support.engines import Engine
 
 Make = Callable[..., str]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from imageroom import Room
 
+from support.imageroom import Room
 from support.scripted import Scripted, scripted_registry
 
 

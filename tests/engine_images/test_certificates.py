@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from imageroom import Room
 
 from ipycontainer_runtime.errors import ContainerError
 from ipycontainer_runtime.registry.client import Call
 from ipycontainer_runtime.registry.client import Registry as Client
+from support.imageroom import Room
 from support.registry import Registry, running_registry
 from support.scripted import Answer, scripted_registry
 from support.tls import Authority

@@ -3,12 +3,12 @@
 import time
 
 import pytest
-from imageroom import Room
 
 from ipycontainer_runtime.engine import imagelist
 from ipycontainer_runtime.engine.images import Use
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
 from ipycontainer_runtime.oci.reference import Reference
+from support.imageroom import Room
 from support.made import image, tar
 from support.scripted import Scripted
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imageroom import Room
 
 from ipycontainer_runtime.errors import ContainerError, Corrupt, InvalidParameter, NotFound
 from ipycontainer_runtime.registry import retry
 from support import made
+from support.imageroom import Room
 from support.made import ARCHITECTURE, OTHER, image, index, tar
 from support.registry import Registry
 from support.scripted import Answer, Scripted, Seen

@@ -6,9 +6,9 @@ import subprocess
 from typing import Any
 
 import pytest
-from imageroom import Room
 
 from ipycontainer_runtime.errors import ContainerError, InvalidParameter, NotFound
+from support.imageroom import Room
 from support.made import image, tar
 from support.registry import Registry
 from support.scripted import Answer, Scripted, Seen

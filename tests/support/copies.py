@@ -7,8 +7,7 @@ import tarfile
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import calls
-
+from support import calls
 from support.hosts import Host
 
 STAT = "x-docker-container-path-stat"
