@@ -4,6 +4,18 @@ Every message is one line that names the value and the cure. Code below a seam r
 these `from` whatever the kernel, a registry or a library raised.
 """
 
+import errno
+
+_SPACE = "free space or set IPYCONTAINER_ROOT to another disk"
+SHORTAGES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EMFILE: "wait until the engine does less, or raise its limit (ulimit -n) and restart it",
+    errno.ENFILE: "wait until less is open on this machine, or raise its `sysctl fs.file-max`",
+    errno.ENOMEM: "wait until less runs on this machine, or give it more memory",
+}
+"""What may run out below anything the engine does, and what helps then."""
+
 
 class ContainerError(Exception):
     """Anything this project refuses or fails to do; `status` is the Engine API's HTTP status."""
@@ -75,3 +87,12 @@ class StartFailed(ContainerError):
         self.exit_code = exit_code
         self.step = step
         self.status = 500 if exit_code == 125 else 400
+
+
+def shortage(error: OSError, doing: str) -> Unavailable | None:
+    """Return what it means to a person that something has run out; None for any other error."""
+    cure = SHORTAGES.get(error.errno or 0)
+    if cure is None:
+        return None
+    name = f" {error.filename!s}" if error.filename else ""
+    return Unavailable(f"{doing}:{name} {error.strerror}; {cure}")

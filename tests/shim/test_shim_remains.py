@@ -1,18 +1,20 @@
 """What shims leave in the run folder and in cgroups when they are killed, or follow one another."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
 from pathlib import Path
 
 import pytest
-from shimbox import Engine, children, vanished
+from shimbox import Engine, children, process, shim_of, vanished
 
-from ipycontainer_runtime.errors import Unavailable
+from ipycontainer_runtime.errors import StartFailed, Unavailable
 from ipycontainer_runtime.linux.cgroup import detect
 from ipycontainer_runtime.shim.endpoint import Endpoint
 from ipycontainer_runtime.shim.loop import Loop
+from ipycontainer_runtime.shim.messages import ExecRequest
 from ipycontainer_runtime.shim.protocol import SOCKET_NAME
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -69,3 +71,35 @@ async def tried(engine: Engine) -> str:
     except Unavailable as error:
         return str(error)
     return ""
+
+
+async def test_a_shim_that_may_open_too_little_refuses_and_leaves_nothing(engine: Engine) -> None:
+    container = await engine.container("true")
+    await container.connection.status()
+    folder = engine.paths.run / "shims" / container.id[:16]
+    shim = int(container.connection.cgroup.rpartition("-")[2])
+    used = len(os.listdir(f"/proc/{shim}/fd"))
+    resource.prlimit(shim, resource.RLIMIT_NOFILE, (used + 1, 4096))
+    with pytest.raises(StartFailed, match="Too many open files"):
+        await container.start()
+    await vanished({shim})
+    assert not folder.exists()
+    assert detect().open(container.connection.cgroup).pids() == []
+
+
+async def test_an_exec_that_may_open_too_little_is_refused_and_costs_no_descriptor(
+    engine: Engine,
+) -> None:
+    container = await engine.container("sleep", "100")
+    shim = shim_of((await container.start()).pid)
+    await container.connection.exec(ExecRequest("first", process("true")))
+    usual = resource.prlimit(shim, resource.RLIMIT_NOFILE)
+    used = len(os.listdir(f"/proc/{shim}/fd"))
+    for more in range(8):
+        resource.prlimit(shim, resource.RLIMIT_NOFILE, (used + more, usual[1]))
+        with contextlib.suppress(StartFailed):
+            await container.connection.exec(ExecRequest(f"e{more}", process("sleep", "0")))
+    resource.prlimit(shim, resource.RLIMIT_NOFILE, usual)
+    while any(code is None for code in (await container.connection.status()).execs.values()):
+        pass  # they are about to end
+    assert len(os.listdir(f"/proc/{shim}/fd")) <= used

@@ -16,7 +16,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from ipycontainer_runtime import __version__
 from ipycontainer_runtime.api import hijack
-from ipycontainer_runtime.errors import ContainerError, Forbidden, InvalidParameter
+from ipycontainer_runtime.errors import ContainerError, Forbidden, InvalidParameter, shortage
 
 if TYPE_CHECKING:
     from ipycontainer_runtime.engine.engine import Engine
@@ -178,7 +178,7 @@ class EngineHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send Docker's error body; the one place where errors become HTTP."""
-        error = kwargs.get("exc_info", (None, None, None))[1]
+        error = _told(kwargs.get("exc_info", (None, None, None))[1])
         if isinstance(error, ContainerError):
             fault = {"Fault": error.fault} if error.fault else {}
             self.reply({"message": str(error), **fault}, error.status)
@@ -196,7 +196,7 @@ class EngineHandler(RequestHandler):
         tb: TracebackType | None,
     ) -> None:
         """Keep the engine's log for what nobody expected."""
-        if not isinstance(value, ContainerError | HTTPError | StreamClosedError):
+        if not isinstance(_told(value), ContainerError | HTTPError | StreamClosedError):
             super().log_exception(typ, value, tb)
 
     def on_connection_close(self) -> None:
@@ -252,6 +252,7 @@ class Stream:
         trace: TracebackType | None,
     ) -> bool:
         self._handler._streaming = None
+        error = _told(error)
         if isinstance(error, asyncio.CancelledError) and self._handler._gone:
             _uncancel()
             return True
@@ -262,6 +263,12 @@ class Stream:
             await self.json({"errorDetail": {"message": message}, "error": message})
             return True
         return False
+
+
+def _told(error: BaseException | None) -> BaseException | None:
+    """Return an error as clients are told of it; that something runs out is foreseen."""
+    known = shortage(error, "the engine cannot do this now") if isinstance(error, OSError) else None
+    return known or error
 
 
 def _uncancel() -> None:

@@ -1,7 +1,9 @@
 """The engine's side of its socket: connections, what they hold up, and leaving without loss."""
 
 import asyncio
+import errno
 import fcntl
+import logging
 import os
 import socket
 import termios
@@ -20,11 +22,15 @@ from ipycontainer_runtime.activation import activation_lock
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.paths import Paths
 
+_log = logging.getLogger(__name__)
+
 # A registry's credentials travel in a header; nothing larger does.
 _MAX_HEADER = 256 << 10
 # JSON alone. Handlers that take archives stream them.
 _MAX_BODY = 16 << 20
 _AT_ONCE = 64
+# What ends a lack of descriptors is the end of something else, which tells nobody.
+_REST_SECONDS = 0.2
 _ZERO = b"\0" * 4
 
 
@@ -64,6 +70,11 @@ class Server(httputil.HTTPServerConnectionDelegate):
                 connection, _address = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return count
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    raise
+                self._rest_from_accepting(error)
+                return count
             connection.setblocking(False)
             stream = IOStream(connection)
             served = HTTP1ServerConnection(stream, self._params)
@@ -71,6 +82,17 @@ class Server(httputil.HTTPServerConnectionDelegate):
             self._activity.touch()
             served.start_serving(self)
         return _AT_ONCE
+
+    def _rest_from_accepting(self, error: OSError) -> None:
+        """Leave clients in the backlog for a while: it stays readable, and nobody would get on."""
+        _log.warning("clients wait, since no connection can be accepted: %s", error.strerror)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        loop.call_later(_REST_SECONDS, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self._listener.fileno() >= 0:
+            self.start()
 
     # -- called by tornado
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.engine import progress
 from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.garbage import Garbage, Made
 from ipycontainer_runtime.engine.progress import Pace, Progress, Say
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.errors import InvalidParameter
@@ -39,6 +40,7 @@ class Captures:
         blobs: BlobStore,
         image_store: ImageStore,
         layers: LayerStore,
+        garbage: Garbage,
         ownership: Ownership,
         events: Events,
         python: str = sys.executable,
@@ -46,6 +48,7 @@ class Captures:
         self._blobs = blobs
         self._image_store = image_store
         self._layers = layers
+        self._garbage = garbage
         self._ownership = ownership
         self._events = events
         self._python = python
@@ -74,21 +77,28 @@ class Captures:
             message = progress.layer("Capturing", "host", done, total)
             loop.call_soon_threadsafe(say, message)
 
-        work = asyncio.ensure_future(asyncio.to_thread(self._make, python, tell, stop.is_set))
-        try:
-            manifest = await asyncio.shield(work)
-        except asyncio.CancelledError:
-            stop.set()
-            await asyncio.wait([work])
-            raise
-        record = self._image_store.add(manifest, [reference])
+        with self._garbage.making() as made:
+            work = asyncio.ensure_future(
+                asyncio.to_thread(self._make, python, tell, stop.is_set, made)
+            )
+            try:
+                manifest = await asyncio.shield(work)
+            except asyncio.CancelledError:
+                stop.set()
+                await asyncio.wait([work])
+                raise
+            record = self._image_store.add(manifest, [reference])
         say(progress.layer("Capture complete", "host"))
         say(progress.status(f"Digest: {manifest.digest}"))
         say(progress.status(f"Status: Captured {record.id[:19]} as {reference.familiar}"))
         self._events.publish("image", "capture", record.id, {"name": reference.familiar})
 
     def _make(
-        self, python: str, tell: Callable[[int, int], None], stopped: Callable[[], bool]
+        self,
+        python: str,
+        tell: Callable[[int, int], None],
+        stopped: Callable[[], bool],
+        made: Made,
     ) -> model.Descriptor:
         # Imported here: the reader of ELF files would cost every start of the engine 30 ms.
         from ipycontainer_runtime.capture import archive, interpreter, libraries, system
@@ -103,14 +113,18 @@ class Captures:
         try:
             with self._blobs.writer() as blob, self._layers.staging() as staging:
                 applied = applying.apply(chunks, staging, ownership=self._ownership, blob=blob)
+                assert applied.blob is not None
+                made.blobs.add(applied.blob.digest)
                 (chain_id,) = model.chain_ids([applied.diff_id])
+                made.layers.add(chain_id)
                 applying.finish(staging, applied, chain_id, [])
         finally:
             self._layers.trash.empty()  # of what failed, or was captured before
-        assert applied.blob is not None
-        return self._describe(asked, applied.blob, applied.diff_id)
+        return self._describe(asked, applied.blob, applied.diff_id, made)
 
-    def _describe(self, python: "Interpreter", layer: Stored, diff_id: str) -> model.Descriptor:
+    def _describe(
+        self, python: "Interpreter", layer: Stored, diff_id: str, made: Made
+    ) -> model.Descriptor:
         host, created = platforms.host(), rfc3339(time.time_ns())
         story = f"ipycontainer capture {python.executable}"
         config = model.ImageConfig(
@@ -130,12 +144,14 @@ class Captures:
             history=(model.History(created=created, created_by=story),),
         )
         content = self._blobs.put(model.encode(config))
+        made.blobs.add(content.digest)
         manifest = model.Manifest(
             media_type=model.OCI_MANIFEST,
             config=model.Descriptor(model.OCI_CONFIG, content.digest, content.size),
             layers=(model.Descriptor(model.OCI_LAYER_GZIP, layer.digest, layer.size),),
         )
         stored = self._blobs.put(model.encode(manifest))
+        made.blobs.add(stored.digest)
         return model.Descriptor(model.OCI_MANIFEST, stored.digest, stored.size)
 
 

@@ -13,6 +13,7 @@ from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.create import CreateBody, merged
 from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.garbage import Garbage, Made
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.errors import Conflict
 from ipycontainer_runtime.layers.diff import Packed, changes, write_layer
@@ -20,7 +21,7 @@ from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.oci import model
 from ipycontainer_runtime.oci.reference import Reference
-from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.blobs import BlobStore, disk_error
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerInfo, LayerStore
 
@@ -51,6 +52,7 @@ class Commits:
         blobs: BlobStore,
         image_store: ImageStore,
         layers: LayerStore,
+        garbage: Garbage,
         events: Events,
     ) -> None:
         self._containers = containers
@@ -60,6 +62,7 @@ class Commits:
         self._blobs = blobs
         self._image_store = image_store
         self._layers = layers
+        self._garbage = garbage
         self._events = events
 
     async def commit(self, request: CommitRequest) -> str:
@@ -70,22 +73,27 @@ class Commits:
         Conflict when the container is removed meanwhile.
         """
         container = self._containers.get(request.container)
-        base = self._image_store.resolve(container.record.image)
-        config = self._config(container, request)
-        async with self._still(container, request.pause):
-            try:
-                packed = await asyncio.to_thread(self._pack, container, base)
-            except OSError:
-                _refuse_removed(container)  # its files went away while they were read
-                raise
-        manifest = self._describe(container, base, config, packed, request)
-        references = [request.reference] if request.reference else []
-        record = self._image_store.add(manifest, references, parent=base.id)
+        with self._garbage.making() as made:
+            record = await self._make(container, request, made)
         self._containers.publish(container, "commit", comment=request.comment, imageID=record.id)
         if request.reference:
             name = request.reference.canonical.familiar
             self._events.publish("image", "tag", record.id, {"name": name})
         return record.id
+
+    async def _make(self, container: Container, request: CommitRequest, made: Made) -> ImageRecord:
+        base = self._image_store.resolve(container.record.image)
+        config = self._config(container, request)
+        async with self._still(container, request.pause):
+            try:
+                packed = await asyncio.to_thread(self._pack, container, base, made)
+            except OSError as error:
+                _refuse_removed(container)  # its files went away while they were read
+                raise disk_error(error, f"cannot commit container {container.id}") from error
+        base = self._image_store.resolve(base.id)  # somebody may have removed it meanwhile
+        manifest = self._describe(container, base, config, packed, request, made)
+        references = [request.reference] if request.reference else []
+        return self._image_store.add(manifest, references, parent=base.id)
 
     def _config(self, container: Container, request: CommitRequest) -> model.ContainerConfig:
         own = instructions.image_config(container.record.config)
@@ -101,7 +109,7 @@ class Commits:
         with self._cgroups.frozen(container.cgroup):
             yield
 
-    def _pack(self, container: Container, base: ImageRecord) -> Packed | None:
+    def _pack(self, container: Container, base: ImageRecord, made: Made) -> Packed | None:
         """Write the layer and unpack it for those who run the image; None where nothing changed."""
         upper = self._snapshotter.upper(Path(container.folder))
         lowers = self._snapshotter.lowers(container.record.chain)
@@ -110,9 +118,10 @@ class Commits:
         try:
             with self._blobs.writer() as blob, self._layers.staging() as staging:
                 packed = write_layer(upper, blob=blob, staging=staging, ownership=self._ownership)
-                # The blob stays until the next start: another commit may have made the same one.
+                made.blobs.add(packed.blob.digest)
                 _refuse_removed(container)
                 chain = model.chain_ids([*base.config.rootfs.diff_ids, packed.diff_id])
+                made.layers.add(chain[-1])
                 staging.commit(chain[-1], LayerInfo(packed.diff_id, packed.size))
         finally:
             self._layers.trash.empty()  # of what failed, or was committed before
@@ -125,6 +134,7 @@ class Commits:
         config: model.ContainerConfig,
         packed: Packed | None,
         request: CommitRequest,
+        made: Made,
     ) -> model.Descriptor:
         created = rfc3339(time.time_ns())
         step = model.History(
@@ -152,12 +162,14 @@ class Commits:
         docker = base.manifest.media_type == model.DOCKER_MANIFEST
         kind = model.DOCKER_CONFIG if docker else model.OCI_CONFIG
         content = self._blobs.put(model.encode(image))
+        made.blobs.add(content.digest)
         manifest = model.Manifest(
             media_type=model.DOCKER_MANIFEST if docker else model.OCI_MANIFEST,
             config=model.Descriptor(kind, content.digest, content.size),
             layers=layers,
         )
         stored = self._blobs.put(model.encode(manifest))
+        made.blobs.add(stored.digest)
         return model.Descriptor(manifest.media_type, stored.digest, stored.size)
 
 

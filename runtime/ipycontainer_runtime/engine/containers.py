@@ -5,7 +5,7 @@ import builtins
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +80,8 @@ class Containers:
         self._paths = paths
         self._sweeping = False
         self._removals = 0
+        self.removed: Callable[[Sequence[str]], None] = _nothing
+        """Called with the layers of a removed container whose image was removed before it."""
         self._all = {
             record.id: Container(record, store.state(record.id), store.path(record.id))
             for record in store.records()
@@ -258,6 +260,8 @@ class Containers:
         container.drop_waiting()
         self.store.discard(container.id)
         del self._all[container.id]
+        if all(image.id != container.record.image for image in self._images.list()):
+            self.removed(container.record.chain)
         self.publish(container, "destroy")
         ended = Ended(container.state.exit_code, fault=container.state.fault)
         container.exits.wake(ended)
@@ -276,3 +280,7 @@ class Containers:
                 break
         self._sweeping = False
         await asyncio.to_thread(self.store.empty_trash)
+
+
+def _nothing(chain: Sequence[str]) -> None:
+    """Let the layers be until somebody says what becomes of them."""

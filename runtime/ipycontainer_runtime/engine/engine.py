@@ -13,6 +13,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.deadlines import Deadlines
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.execs import Execs
+from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.health import HealthChecks
 from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
@@ -149,6 +150,14 @@ class Engine:
 
     def _make_commits(self) -> None:
         """Make what reads and writes the files of containers."""
+        self.garbage = Garbage(
+            blobs=self.blobs,
+            layers=self.layers,
+            image_store=self.image_store,
+            pulled=lambda: self.pulls.blobs,
+            held=self._held,
+        )
+        self.containers.removed = self.garbage.let_go
         self.commits = Commits(
             containers=self.containers,
             snapshotter=self.snapshotter,
@@ -157,6 +166,7 @@ class Engine:
             blobs=self.blobs,
             image_store=self.image_store,
             layers=self.layers,
+            garbage=self.garbage,
             events=self.events,
         )
         self.archives = Archives(
@@ -172,6 +182,7 @@ class Engine:
             blobs=self.blobs,
             image_store=self.image_store,
             layers=self.layers,
+            garbage=self.garbage,
             ownership=self.ownership,
             events=self.events,
         )
@@ -208,10 +219,8 @@ class Engine:
         """Adopt what earlier engines left; called once, before the first request is read."""
         if not self.grade.runs_nothing:
             await self.shims.start()
-        # Left by a pull or a commit that was killed; later, one in progress could count on them.
-        for digest in self.image_store.unreferenced():
-            self.blobs.delete(digest)
         await self.recovery.recover()
+        self.garbage.sweep()
         self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
 
     def _layer_added(self) -> None:

@@ -56,6 +56,11 @@ class Pulls:
         """The chain ids that pulls in progress count on: not to be deleted now."""
         return {layer.chain_id for found in self._active.values() for layer in found.layers}
 
+    @property
+    def blobs(self) -> set[str]:
+        """The digests that pulls in progress count on."""
+        return {digest for found in self._active.values() for digest in found.blobs}
+
     def pull(
         self, reference: str, platform: str | None = None, auth: str | None = None
     ) -> AsyncGenerator[Progress, None]:

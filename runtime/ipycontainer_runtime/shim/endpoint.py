@@ -34,6 +34,7 @@ class Endpoint:
         os.mkdir(folder, 0o700)
         # Kept, since the path may soon be that of the container's next shim.
         self._fd = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        self._spare = os.dup(self._fd)
         # The path itself may be longer than the 108 bytes of an address.
         self._listener.bind(f"/proc/self/fd/{self._fd}/{SOCKET_NAME}")
         self._listener.listen()
@@ -49,7 +50,14 @@ class Endpoint:
         self._folder = folder
 
     def _accept(self, events: int) -> None:
-        sock, _ = self._listener.accept()
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            # This process may open nothing more: who connects is told by the end of it.
+            os.close(self._spare)
+            self._listener.accept()[0].close()
+            self._spare = os.dup(self._fd)
+            return
         self.connect(sock)
 
     def connect(self, sock: socket.socket) -> None:

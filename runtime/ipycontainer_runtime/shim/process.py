@@ -50,8 +50,13 @@ class Process:
 
     def take(self, pid: int, status: SocketType) -> None:
         """Take the process that was cloned, and the socket of its launcher."""
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)  # nobody would know of it
+            status.close()
+            raise
         self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
         self._status = status
 
     def begin(self, stdio: "Message", silent: bool = False) -> list[int]:
@@ -64,14 +69,16 @@ class Process:
         self.streams.stdin_once = stdio["stdin_once"]
         if stdio["tty"]:
             return []
-        stdin, ours = os.pipe() if stdio["stdin"] else (_null(), -1)
-        if silent:
-            self.streams.begin(ours, [])
-            return [stdin, _null(), _null()]
-        out, stdout = os.pipe()
-        err, stderr = os.pipe()
-        self.streams.begin(ours, [out, err])
-        return [stdin, stdout, stderr]
+        with _Opened() as opened:
+            stdin, ours = opened.pipe() if stdio["stdin"] else (opened.null(), -1)
+            if silent:
+                outputs, theirs = [], [stdin, opened.null(), opened.null()]
+            else:
+                out, stdout = opened.pipe()
+                err, stderr = opened.pipe()
+                outputs, theirs = [out, err], [stdin, stdout, stderr]
+        self.streams.begin(ours, outputs)
+        return theirs
 
     def follow(self, answer: "Answer") -> None:
         """Wait for the outcome of the launch."""
@@ -130,5 +137,26 @@ class Process:
         signal.pidfd_send_signal(self.pidfd, number)
 
 
-def _null() -> int:
-    return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+class _Opened:
+    """Descriptors that are closed again when not all of them can be had."""
+
+    def __init__(self) -> None:
+        self._fds: list[int] = []
+
+    def pipe(self) -> tuple[int, int]:
+        reading, writing = os.pipe()
+        self._fds += (reading, writing)
+        return reading, writing
+
+    def null(self) -> int:
+        fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self._fds.append(fd)
+        return fd
+
+    def __enter__(self) -> "_Opened":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is not None:
+            for fd in self._fds:
+                os.close(fd)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .connection import Answer
     from .protocol import Message
 
+EAGAIN = 11  # what clone says at the limit of processes; `errno` is a module more in every shim
 KILL_SECONDS = 1
 KEPT_EXITS = 64  # codes of ended execs that a later engine can still ask for
 
@@ -102,8 +103,9 @@ class Shim:
             # Its orphans would go to the host's first process, and their exits be nobody's.
             prctl(PR_SET_CHILD_SUBREAPER, 1)
         init, self._state_dir = self._init, message["state_dir"]
-        streams = init.begin(message["stdio"])
+        streams: list[int] = []
         try:
+            streams = init.begin(message["stdio"])
             if message["resources"]:
                 self._cgroup.limit(self._with_nursery(message["resources"]))
             log = message["log"]
@@ -148,12 +150,14 @@ class Shim:
             self._finish(streams)
             return
         process = Process(streams, lambda ended: self._exec_ended(name, ended))
-        theirs = process.begin(message["stdio"], silent=not message["attach"])
+        theirs: list[int] = []
         try:
+            theirs = process.begin(message["stdio"], silent=not message["attach"])
             self._enter()
             process.take(*clone_exec(self._nursery, message["process"], self._init.pidfd, theirs))
         except OSError as error:
-            why = f"cannot clone a process: {error.strerror}; is the pids limit too low?"
+            cure = "is the pids limit too low?" if error.errno == EAGAIN else "try again later"
+            why = f"cannot clone a process: {error.strerror}; {cure}"
             launched({"error": why, "step": "clone", "exit": 126})
             streams.drain()
             self._finish(streams)

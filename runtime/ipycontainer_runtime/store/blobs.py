@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
-from ipycontainer_runtime.errors import Corrupt, NotFound, Unavailable
+from ipycontainer_runtime.errors import Corrupt, NotFound, Unavailable, shortage
 from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.store import atomic
 
@@ -176,10 +176,10 @@ class BlobWriter:
 
 def disk_error(error: OSError, doing: str) -> Unavailable:
     """Return what a failed write on the data root's disk means to a person."""
+    if (short := shortage(error, doing)) is not None:
+        return short
     name = f" {error.filename!s}" if error.filename else ""
-    return Unavailable(
-        f"{doing}:{name} {error.strerror}; free space or set IPYCONTAINER_ROOT to another disk"
-    )
+    return Unavailable(f"{doing}:{name} {error.strerror}; set IPYCONTAINER_ROOT to another disk")
 
 
 def _missing(digest: str) -> NotFound:

@@ -1,0 +1,78 @@
+"""Blobs and layers that belong to nothing: of images that were not finished, or are gone."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.images import ImageStore
+from ipycontainer_runtime.store.layers import LayerStore
+
+
+class Made(NamedTuple):
+    """What was written for an image so far: the digests of blobs, the chain ids of layers."""
+
+    blobs: set[str]
+    layers: set[str]
+
+
+class Garbage:
+    """Deletes what nothing needs; used on the event loop.
+
+    `pulled` answers which blobs pulls in progress count on, `held` on which layers containers and
+    pulls stand.
+    """
+
+    def __init__(
+        self,
+        *,
+        blobs: BlobStore,
+        layers: LayerStore,
+        image_store: ImageStore,
+        pulled: Callable[[], Iterable[str]],
+        held: Callable[[], Iterable[str]],
+    ) -> None:
+        self._blobs = blobs
+        self._layers = layers
+        self._image_store = image_store
+        self._pulled = pulled
+        self._held = held
+        self._makers = 0
+        self._left = Made(set(), set())
+
+    @contextmanager
+    def making(self) -> Iterator[Made]:
+        """Give the record of what is written for an image that is named within the block.
+
+        What is in it then and belongs to no image is deleted once nobody makes one: two that are
+        made at once may have made the same.
+        """
+        made = Made(set(), set())
+        self._makers += 1
+        try:
+            yield made
+        finally:
+            self._makers -= 1
+            self._left.blobs.update(made.blobs)
+            self._left.layers.update(made.layers)
+            if not self._makers:
+                self._delete(self._left)
+                self._left = Made(set(), set())
+
+    def sweep(self) -> None:
+        """Delete all that belongs to nothing; at the start, when nobody makes an image."""
+        self._delete(Made(set(self._blobs.all()), set(self._layers.all())))
+
+    def let_go(self, chain: Iterable[str]) -> None:
+        """Delete the layers of a container that was removed after its image."""
+        self._delete(Made(set(), set(chain)))
+
+    def _delete(self, made: Made) -> None:
+        images = self._image_store.list()
+        blobs = made.blobs.difference(self._pulled(), *(image.blobs for image in images))
+        layers = made.layers.difference(self._held(), *(image.chain_ids for image in images))
+        if blobs:
+            for digest in blobs & self._image_store.unreferenced():
+                self._blobs.delete(digest)
+        for chain_id in layers:
+            self._layers.remove(chain_id)
