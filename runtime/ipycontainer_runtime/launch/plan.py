@@ -23,8 +23,10 @@ from ipycontainer_runtime.launch.root import (
 from ipycontainer_runtime.launch.syscalls import (
     MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NODIRATIME,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW,
     MOUNT_ATTR_RDONLY,
     MOUNT_ATTR_STRICTATIME,
     MS_PRIVATE,
@@ -38,6 +40,8 @@ MOUNT_ATTRIBUTES = {
     "nodev": MOUNT_ATTR_NODEV,
     "noexec": MOUNT_ATTR_NOEXEC,
     "noatime": MOUNT_ATTR_NOATIME,
+    "nodiratime": MOUNT_ATTR_NODIRATIME,
+    "nosymfollow": MOUNT_ATTR_NOSYMFOLLOW,
     "strictatime": MOUNT_ATTR_STRICTATIME,
 }
 PROPAGATION = {
@@ -49,7 +53,11 @@ PROPAGATION = {
     "shared": MS_SHARED,
 }
 # What `mount` accepts and the kernel does by default.
-WORDLESS = {"rw", "suid", "dev", "exec", "relatime", "atime", "bind", "rbind"}
+WORDLESS = {
+    *("rw", "suid", "dev", "exec", "bind", "rbind", "async", "loud"),
+    *("atime", "diratime", "relatime", "norelatime", "nostrictatime", "symfollow"),
+    *("nodirsync", "nolazytime", "nomand"),
+}
 
 
 def plan(spec: dict[str, Any]) -> list[Operation]:
@@ -57,7 +65,7 @@ def plan(spec: dict[str, Any]) -> list[Operation]:
     ours, linux = spec["ipycontainer"], spec.get("linux", {})
     operations: list[Operation] = [_overlay(ours["rootfs"])]
     for mount in spec.get("mounts", []):
-        operations.append(_mount_operation(mount))
+        operations.append(mount_operation(mount))
         if mount["destination"] == "/dev" and ours.get("devices", True):
             operations += [Device(path, path, *number) for path, number in DEVICES.items()]
             operations += [_device(device) for device in ours.get("host_devices", ())]
@@ -89,7 +97,11 @@ def _device(device: dict[str, Any]) -> Device:
     return Device(device["source"], device["path"], *number, device["type"] == "b")
 
 
-def _mount_operation(mount: dict[str, Any]) -> Operation:
+def mount_operation(mount: dict[str, Any], bound: int = MOUNT_ATTR_NODEV) -> Operation:
+    """Return the operation of an OCI mount; `bound` are attributes that every bind mount gets.
+
+    A bind shows a file system that others can write; by nodev device nodes in it stay closed too.
+    """
     attributes = propagation = 0
     data: list[str] = []
     options = mount.get("options", [])
@@ -99,8 +111,8 @@ def _mount_operation(mount: dict[str, Any]) -> Operation:
         if option not in MOUNT_ATTRIBUTES and option not in PROPAGATION and option not in WORDLESS:
             data.append(option)
     if mount.get("type", "bind") == "bind" or "bind" in options or "rbind" in options:
-        # A bind shows a file system that others can write; device nodes in it stay closed too.
         recursive = "rbind" in options
-        attributes |= MOUNT_ATTR_NODEV
+        attributes |= bound
         return Bind(mount["source"], mount["destination"], recursive, attributes, propagation)
-    return Filesystem(mount["type"], mount["destination"], tuple(data), attributes)
+    source = mount.get("source", "")
+    return Filesystem(mount["type"], mount["destination"], tuple(data), attributes, source)

@@ -167,12 +167,13 @@ class Filesystem(NamedTuple):
     target: str
     options: tuple[str, ...]
     attributes: int
+    source: str = ""
 
     def do(self, root: Root) -> None:
         """Make, configure and attach it; open a terminal in a devpts that the process will use."""
         target = root.target(self.target, True)
         fs = fsopen(self.kind)
-        fsconfig(fs, FSCONFIG_SET_STRING, "source", self.kind)
+        fsconfig(fs, FSCONFIG_SET_STRING, "source", self.source or self.kind)
         for option in self.options:
             key, equals, value = option.partition("=")
             command = FSCONFIG_SET_STRING if equals else FSCONFIG_SET_FLAG

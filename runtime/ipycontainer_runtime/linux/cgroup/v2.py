@@ -269,15 +269,15 @@ def _below(folder: str) -> V2:
     parent = f"{folder}/{PARENT}"
     if not os.path.isdir(parent):
         os.mkdir(parent)
-    handed = _hand_down(folder)
+    handed = hand_down(folder)
     if not handed & {"memory", "pids"}:
         os.rmdir(parent)
         offered = read(f"{folder}/cgroup.controllers").split()
         raise OSError(errno.ENOTSUP, f"offers {' '.join(offered) or 'no controllers'}")
-    return V2(parent, handed & _hand_down(parent))
+    return V2(parent, handed & hand_down(parent))
 
 
-def _hand_down(folder: str) -> frozenset[str]:
+def hand_down(folder: str) -> frozenset[str]:
     """Enable what we want of what `folder` has; return what its children have now."""
     file = f"{folder}/cgroup.subtree_control"
     have = set(read(file).split())
