@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .failures import Usage
 from .signals import Signals
-from .surface import STDERR, STDOUT
+from .surface import STDERR, STDOUT, agreed
 
 if TYPE_CHECKING:
     from .listing import Listing
@@ -110,6 +110,15 @@ class Cell:
         """Print a line about what goes on."""
         self._flush(final=False)
         print(text, file=sys.stderr, flush=True)
+
+    def ask(self, question: str) -> bool:
+        """Ask in the box that the front end shows under the cell, where it has one."""
+        from IPython.core.error import StdinNotImplementedError
+
+        try:
+            return agreed(input(f"{question} [y/N] "))
+        except (EOFError, OSError, StdinNotImplementedError):
+            raise Usage(f"{question.splitlines()[0]} Add -f: nobody can be asked here") from None
 
     def write(self, stream: int, data: memoryview) -> None:
         """Take bytes of a container's stream; they are decoded before this returns."""

@@ -72,6 +72,23 @@ class Table(Listing[T]):
         return html_table(self._caption, list(self._columns), self._cells())
 
 
+class Tables(Listing[Table[Any]]):
+    """Several tables, each under what it tells of."""
+
+    def __init__(self, tables: Mapping[str, Table[Any]]) -> None:
+        super().__init__(tables.values())
+        self._headings = list(tables)
+
+    def text(self) -> str:
+        """Return the tables one after the other, as `docker system df -v` does."""
+        parts = zip(self._headings, self, strict=True)
+        return "\n\n".join(f"{name} space usage:\n\n{table.text()}" for name, table in parts)
+
+    def html(self) -> str:
+        """Return the tables one after the other."""
+        return "".join(table.html() for table in self)
+
+
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Return columns padded to their widest cell and three spaces; the last is not padded."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]

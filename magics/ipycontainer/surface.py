@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 STDOUT, STDERR = 1, 2
 
 
+def agreed(answer: str) -> bool:
+    """Tell whether an answer is yes, as the `docker` command reads it."""
+    return answer.strip().lower() == "y"
+
+
 class Source(Protocol):
     """A container's standard input, as it comes to be had."""
 
@@ -74,6 +79,10 @@ class Surface(Protocol):
 
     def note(self, text: str) -> None:
         """Write one line about what goes on, to standard error."""
+
+    def ask(self, question: str) -> bool:
+        """Ask for a yes; raises `Usage`, which names `-f`, where nobody can answer."""
+        ...
 
     def write(self, stream: int, data: memoryview) -> None:
         """Take bytes of a container's standard output (1) or error (2)."""

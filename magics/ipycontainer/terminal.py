@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .failures import Failure, Usage
 from .signals import Signals
-from .surface import STDOUT
+from .surface import STDOUT, agreed
 
 if TYPE_CHECKING:
     from .listing import Listing
@@ -58,6 +58,13 @@ class Terminal:
     def note(self, text: str) -> None:
         """Print a line about what goes on."""
         print(text, file=sys.stderr, flush=True)
+
+    def ask(self, question: str) -> bool:
+        """Ask on the terminal, or whatever standard input is."""
+        try:
+            return agreed(input(f"{question} [y/N] "))
+        except EOFError:
+            raise Usage("nobody answered: add -f to go on without a question") from None
 
     def write(self, stream: int, data: memoryview) -> None:
         """Write bytes as they are."""

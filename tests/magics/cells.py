@@ -107,7 +107,8 @@ class Kernel:
 
     def run(self, code: str, on: Callable[[Message], None] | None = None) -> list[Message]:
         """Run a cell; `on` is called with each message when it comes."""
-        asked = self._client.execute(code)
+        # As where nobody sits at the notebook: a question could never be answered here.
+        asked = self._client.execute(code, allow_stdin=False)
         found: list[Message] = []
         while True:
             raw = self._client.get_iopub_msg(timeout=SECONDS)

@@ -6,6 +6,8 @@ import copy
 
 import click
 
+from .pruning import container_prune, image_prune
+
 _CONTAINER = [
     "attach",
     "commit",
@@ -44,8 +46,14 @@ def add_aliases(main: click.Group) -> None:
         image.add_command(main.commands[verb])
     for name, verb in (("ls", "images"), ("list", "images"), ("rm", "rmi")):
         image.add_command(main.commands[verb], name)
+    container.add_command(container_prune)
+    image.add_command(image_prune)
     main.add_command(container)
     main.add_command(image)
+    system = main.commands["system"]
+    assert isinstance(system, click.Group)
+    for verb in ("events", "info"):
+        system.add_command(main.commands[verb])
 
 
 def _hidden(command: click.Command) -> click.Command:

@@ -28,10 +28,11 @@ _VALUES = {
 
 
 class Filters:
-    """The filters of one verb; `names` in one text."""
+    """The filters of one verb; `names` in one text, `does` is what it does with what it finds."""
 
-    def __init__(self, names: str) -> None:
+    def __init__(self, names: str, does: str = "Show") -> None:
         self._names = names.split()
+        self._does = does
 
     def option(self, function: F) -> F:
         """Declare the flag."""
@@ -40,7 +41,7 @@ class Filters:
             "filters",
             multiple=True,
             metavar="NAME=VALUE",
-            help=f"Show only those that match: {', '.join(self._names)}.",
+            help=f"{self._does} only those that match: {', '.join(self._names)}.",
             shell_complete=self._complete,
         )(function)
 
@@ -82,4 +83,5 @@ CONTAINERS = Filters(
     "ancestor before exited expose health id label name network publish since status volume"
 )
 IMAGES = Filters("before dangling label reference since")
+PRUNED = Filters("label label! until", "Remove")
 EVENTS = Filters("container event image label type")

@@ -20,6 +20,11 @@ def _told(session: Session, document: dict[str, Any], template: str | None, text
     session.surface.say(text)
 
 
+@main.group(no_args_is_help=False)
+def system() -> None:
+    """What the disk holds (df), what happens (events), and removing what is unused (prune)."""
+
+
 @main.command()
 @formats
 @pass_session

@@ -1,4 +1,4 @@
-"""POST /containers/prune and /images/prune."""
+"""POST /containers/prune, /images/prune, and of what there is none of yet."""
 
 from ipycontainer_runtime.api.base import EngineHandler
 
@@ -23,7 +23,37 @@ class PruneImages(EngineHandler):
         self.reply({"ImagesDeleted": pruned.report or None, "SpaceReclaimed": pruned.reclaimed})
 
 
+class PruneNetworks(EngineHandler):
+    """POST /networks/prune: networks of one's own do not exist, so none is unused."""
+
+    def post(self) -> None:
+        """Answer that nothing was removed; `docker system prune` asks."""
+        self.engine.pruning.nothing("network", self.filters())
+        self.reply({"NetworksDeleted": None})
+
+
+class PruneVolumes(EngineHandler):
+    """POST /volumes/prune: there are no volumes."""
+
+    def post(self) -> None:
+        """Answer that nothing was removed; `docker system prune --volumes` asks."""
+        self.engine.pruning.nothing("volume", self.filters())
+        self.reply({"VolumesDeleted": [], "SpaceReclaimed": 0})
+
+
+class PruneBuilds(EngineHandler):
+    """POST /build/prune: there is no build cache."""
+
+    def post(self) -> None:
+        """Answer that nothing was removed; `docker system prune` asks."""
+        self.engine.pruning.nothing("builder", self.filters())
+        self.reply({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     ("/containers/prune", PruneContainers),
     ("/images/prune", PruneImages),
+    ("/networks/prune", PruneNetworks),
+    ("/volumes/prune", PruneVolumes),
+    ("/build/prune", PruneBuilds),
 ]

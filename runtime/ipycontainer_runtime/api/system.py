@@ -40,6 +40,16 @@ class Info(EngineHandler):
         self.reply(await self.engine.system.info())
 
 
+class DiskUsage(EngineHandler):
+    """GET /system/df."""
+
+    async def get(self) -> None:
+        """Answer with what images and containers take on the disk."""
+        types = self.get_query_arguments("type")
+        report = await self.engine.disk_usage.report(types, self.api_version)
+        self.reply({**report, "BuilderSize": 0} if self.api_version < _NO_BUILDER_SIZE else report)
+
+
 class Events(EngineHandler):
     """GET /events."""
 
@@ -53,9 +63,12 @@ class Events(EngineHandler):
                 await out.json(event)
 
 
+_NO_BUILDER_SIZE = (1, 42)
+
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     ("/_ping", Ping),
     ("/version", Version),
     ("/info", Info),
     ("/events", Events),
+    ("/system/df", DiskUsage),
 ]

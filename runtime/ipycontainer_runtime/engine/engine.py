@@ -11,6 +11,7 @@ from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.deadlines import Deadlines
+from ipycontainer_runtime.engine.diskusage import DiskUsage
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.execs import Execs
 from ipycontainer_runtime.engine.garbage import Garbage
@@ -204,13 +205,20 @@ class Engine:
             held=self._held,
             background=self.activity.background,
         )
+        self.disk_usage = DiskUsage(
+            containers=self.containers,
+            image_store=self.image_store,
+            layers=self.layers,
+            blobs=self.blobs,
+            in_use=self.containers.in_use,
+        )
         self.pruning = Pruning(
             containers=self.containers,
             stopping=self.stopping,
             snapshotter=self.snapshotter,
             images=self.images,
             image_store=self.image_store,
-            layers=self.layers,
+            disk_usage=self.disk_usage,
             events=self.events,
             in_use=self.containers.in_use,
         )

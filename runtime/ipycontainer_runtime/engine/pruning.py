@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.diskusage import DiskUsage
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.images import Images, Use
 from ipycontainer_runtime.engine.imageviews import epoch
@@ -19,7 +20,6 @@ from ipycontainer_runtime.engine.times import parse_age
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
-from ipycontainer_runtime.store.layers import LayerStore
 
 Filters = Mapping[str, Sequence[str]]
 
@@ -43,7 +43,7 @@ class Pruning:
         snapshotter: Snapshotter,
         images: Images,
         image_store: ImageStore,
-        layers: LayerStore,
+        disk_usage: DiskUsage,
         events: Events,
         in_use: Callable[[str], Iterable[Use]],
     ) -> None:
@@ -52,7 +52,7 @@ class Pruning:
         self._snapshotter = snapshotter
         self._images = images
         self._store = image_store
-        self._layers = layers
+        self._disk_usage = disk_usage
         self._events = events
         self._in_use = in_use
 
@@ -77,7 +77,7 @@ class Pruning:
         """Remove images without a name, or with `dangling=false` every one that none stands on."""
         chosen = _Chosen(filters, ("dangling",))
         pruned = Pruned([], [], 0)
-        before = self._taken()
+        before = self._disk_usage.images()
         for record in self._store.list():
             labels = record.config.defaults.labels
             created = int(epoch(record.created) * 1_000_000_000)
@@ -87,7 +87,7 @@ class Pruning:
             for name in names:
                 with contextlib.suppress(Conflict, NotFound):
                     pruned.report.extend(self._images.remove(name))
-        pruned = pruned._replace(reclaimed=max(0, before - self._taken()))
+        pruned = pruned._replace(reclaimed=max(0, before - self._disk_usage.images()))
         self._events.publish("image", "prune", "", {"reclaimed": str(pruned.reclaimed)})
         return pruned
 
@@ -98,9 +98,10 @@ class Pruning:
             return [] if record.id in parents else [record.id]
         return [] if dangling else [reference.familiar for reference in record.references]
 
-    def _taken(self) -> int:
-        chains = {chain_id for record in self._store.list() for chain_id in record.chain_ids}
-        return self._layers.total(sorted(chains))
+    def nothing(self, kind: str, filters: Filters) -> None:
+        """Answer for what there is none of: check the filters, and tell that it was pruned."""
+        _Chosen(filters, ("all", "dangling", "id", "parent", "type", "inuse"))
+        self._events.publish(kind, "prune", "", {"reclaimed": "0"})
 
 
 class _Chosen:
