@@ -1,4 +1,7 @@
-"""What a container changes on a real overlay is what its layer holds."""
+"""What every snapshotter does: a root of the layers, and what a container changes is its layer.
+
+The overlay is mounted and written to as a container does, the copy is written to where it is.
+"""
 
 import gzip
 import os
@@ -10,12 +13,16 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from archives import Unpacker, archive, folder, member, symlink, tree
+from archives import Unpacker, archive, folder, link, member, symlink, tree
 from test_untar import make_rich
 
 from ipycontainer_runtime.layers.diff import Packed, changes, write_layer
 from ipycontainer_runtime.layers.ownership import Mapped
-from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
+from ipycontainer_runtime.layers.snapshot import (
+    CopySnapshotter,
+    OverlaySnapshotter,
+    Snapshotter,
+)
 from ipycontainer_runtime.oci.runtime import OverlayOptions
 from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.layers import LayerInfo, LayerStore
@@ -40,47 +47,63 @@ BASE = archive(
 TOP = archive(member("etc/second", b"2"), member("etc/.wh.old"), member("etc/back", b"b"))
 
 
-class Box:
-    """A container's root on a real overlay, without the container."""
+Kind = type[OverlaySnapshotter] | type[CopySnapshotter]
 
-    def __init__(self, store: LayerStore, blobs: BlobStore, folder: Path, chain: Sequence[str]):
+
+class Box:
+    """A container's root, without the container."""
+
+    def __init__(
+        self, kind: Kind, store: LayerStore, blobs: BlobStore, folder: Path, chain: Sequence[str]
+    ) -> None:
         self.store, self.blobs, self.folder, self.chain = store, blobs, folder, chain
         self.ownership = Mapped()
-        self.snapshots = OverlaySnapshotter(store, self.ownership)
+        self.kind = kind
+        self.snapshots: Snapshotter = kind(store, self.ownership)
         folder.mkdir()
         (mount,) = self.snapshots.prepare(folder, chain)
-        options = mount.options
+        assert self.snapshots.mounts(folder, chain) == [mount]
+        self.root = self.written = Path(mount.source)
+        if mount.type == "overlay":
+            self._mount(mount.options)
+
+    def _mount(self, options: object) -> None:
         assert isinstance(options, OverlayOptions)
-        self.root = folder / "rootfs"
+        self.root, self.written = self.folder / "rootfs", self.folder / "upper"
         text = f"lowerdir={':'.join(options.lowerdir)}"
         text += f",upperdir={options.upperdir},workdir={options.workdir}"
         text += ",userxattr" if options.userxattr else ""
         subprocess.run(["mount", "-t", "overlay", "-o", text, "overlay", self.root], check=True)
 
     def close(self) -> None:
-        subprocess.run(["umount", self.root], check=True)
+        if self.root != self.written:
+            subprocess.run(["umount", self.root], check=True)
+
+    def again(self, folder: Path, *more: str) -> "Box":
+        """Another box of the same kind, whose layers are these and `more`."""
+        return Box(self.kind, self.store, self.blobs, folder, [*self.chain, *more])
 
     def changes(self) -> list[str]:
         lowers = self.snapshots.lowers(self.chain)
-        found = changes(self.folder / "upper", lowers, self.ownership)
+        nodes = self.snapshots.walk(self.folder, self.chain)
+        found = changes(nodes, lowers, self.ownership)
         return ["CAD"[change.kind] + " " + change.path for change in found]
 
     def commit(self) -> tuple[Packed, Path]:
         """Pack the upper folder; returns also the folder of the new, unpacked layer."""
         with self.store.staging() as staging, self.blobs.writer() as blob:
-            packed = write_layer(
-                self.folder / "upper", blob=blob, staging=staging, ownership=self.ownership
-            )
+            nodes = self.snapshots.walk(self.folder, self.chain)
+            packed = write_layer(nodes, blob=blob, staging=staging, ownership=self.ownership)
             root = staging.commit(packed.diff_id, LayerInfo(packed.diff_id, packed.size))
         return packed, root
 
 
-@pytest.fixture
-def box(tmp_path: Path, unpack: Unpacker) -> Iterator[Box]:
+@pytest.fixture(params=[OverlaySnapshotter, CopySnapshotter], ids=["overlay", "copy"])
+def box(tmp_path: Path, unpack: Unpacker, request: pytest.FixtureRequest) -> Iterator[Box]:
     lower = unpack(BASE)
     unpack(TOP, lowers=(lower,))
     chain = [f"sha256:{n:064x}" for n in (1, 2)]
-    made = Box(unpack.store, BlobStore(tmp_path / "store"), tmp_path / "box", chain)
+    made = Box(request.param, unpack.store, BlobStore(tmp_path / "store"), tmp_path / "box", chain)
     yield made
     made.close()
 
@@ -126,7 +149,9 @@ def test_a_commit_holds_what_changed_and_nothing_else(box: Box) -> None:
     shutil.rmtree(box.root / "data")
     (box.root / "data").mkdir()
     packed, _ = box.commit()
-    assert names(box, packed) == [".", "data", "data/.wh..wh..opq", "etc", "etc/.wh.second", "new"]
+    hidden = [".wh..wh..opq"] if box.snapshots.name == "overlay2" else [".wh.1", ".wh.2"]
+    data = ["data", *(f"data/{name}" for name in hidden)]
+    assert names(box, packed) == [".", *data, "etc", "etc/.wh.second", "new"]
     assert packed.media_type.endswith("tar+gzip")
     assert packed.size == 3
 
@@ -143,7 +168,7 @@ def test_a_committed_image_looks_like_its_container(box: Box, tmp_path: Path) ->
     (box.root).chmod(0o711)
     before = tree(box.root)
     packed, _ = box.commit()
-    again = Box(box.store, box.blobs, tmp_path / "again", [*box.chain, packed.diff_id])
+    again = box.again(tmp_path / "again", packed.diff_id)
     try:
         after = tree(again.root)
         # The mount points' layer lies over both: its time of /etc is seen until /etc is written.
@@ -158,7 +183,7 @@ def test_a_committed_image_looks_like_its_container(box: Box, tmp_path: Path) ->
 def test_gnu_tar_and_a_pull_unpack_a_commit_the_same(
     box: Box, tmp_path: Path, unpack: Unpacker
 ) -> None:
-    make_rich(box.folder / "upper" / "rich")
+    make_rich(box.written / "rich")
     packed, root = box.commit()
     blob = box.blobs.read(packed.blob.digest, 1 << 30)
     assert tree(unpack(blob)) == tree(root)
@@ -173,7 +198,7 @@ def test_gnu_tar_and_a_pull_unpack_a_commit_the_same(
 
 
 def test_the_same_changes_give_the_same_layer(box: Box) -> None:
-    make_rich(box.folder / "upper" / "rich")
+    make_rich(box.written / "rich")
     first, _ = box.commit()
     second, _ = box.commit()
     assert first == second
@@ -186,7 +211,7 @@ def test_a_folder_swapped_for_a_symlink_gives_nothing_of_the_host(
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "key").write_text("secret")
-    upper = box.folder / "upper"
+    upper = box.written
     (upper / "a").mkdir()
     (upper / "b").write_text("mine")
     real_stat = os.stat
@@ -209,7 +234,7 @@ def test_a_folder_swapped_for_a_symlink_gives_nothing_of_the_host(
 
 
 def test_overlays_marks_are_not_packed(box: Box) -> None:
-    upper = box.folder / "upper"
+    upper = box.written
     (upper / "d").mkdir()
     os.setxattr(upper / "d", box.ownership.overlay_prefix + b"overlay.origin", b"x")
     os.setxattr(upper / "d", b"user.kept", b"y")
@@ -219,7 +244,7 @@ def test_overlays_marks_are_not_packed(box: Box) -> None:
 
 
 def test_a_container_nested_beyond_any_path_is_told(box: Box) -> None:
-    folder = os.open(box.folder / "upper", os.O_RDONLY)
+    folder = os.open(box.written, os.O_RDONLY)
     for _ in range(30):
         os.mkdir("n" * 200, dir_fd=folder)
         inner = os.open("n" * 200, os.O_RDONLY, dir_fd=folder)
@@ -228,7 +253,7 @@ def test_a_container_nested_beyond_any_path_is_told(box: Box) -> None:
     os.close(folder)
     with pytest.raises(Exception, match="nested beyond 4095 bytes"):
         box.commit()
-    box.store.trash.discard(box.folder / "upper" / ("n" * 200))
+    box.store.trash.discard(box.written / ("n" * 200))
     box.store.trash.empty()
 
 
@@ -243,3 +268,40 @@ def test_an_image_of_two_layers_shows_both(box: Box) -> None:
         "second",
     ]  # fmt: skip - a list of names
     assert (box.root / "tmp").stat().st_mode & 0o7777 == 0o1777
+
+
+def test_usage_counts_what_was_changed_and_a_file_of_two_names_once(box: Box) -> None:
+    assert box.snapshots.usage(box.folder, box.chain) == 0
+    (box.root / "new").write_bytes(bytes(1000))
+    os.link(box.root / "new", box.root / "second-name")
+    (box.root / "data/1").write_bytes(bytes(10))
+    (box.root / "data/2").unlink()
+    assert box.snapshots.usage(box.folder, box.chain) == 1010
+
+
+def test_a_change_that_keeps_size_and_time_is_in_the_layer(box: Box) -> None:
+    before = (box.root / "data/1").stat()
+    (box.root / "data/1").write_text("9")
+    os.utime(box.root / "data/1", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (box.root / "new").touch()
+    _packed, root = box.commit()
+    assert (root / "data/1").read_text() == "9"
+
+
+def test_a_container_writes_to_no_layer(box: Box) -> None:
+    (box.root / "etc/passwd").write_text("changed")
+    (box.root / "etc/back").chmod(0o600)
+    below = [path / "etc" for path in box.snapshots.lowers(box.chain)]
+    assert (below[1] / "passwd").read_text() == "root"
+    assert (below[0] / "back").stat().st_mode & 0o777 == 0o644
+
+
+def test_names_of_one_file_stay_so(tmp_path: Path, unpack: Unpacker) -> None:
+    unpack(archive(member("a", b"a"), link("b", "a")))
+    made = Box(CopySnapshotter, unpack.store, BlobStore(tmp_path / "s"), tmp_path / "c", [one(1)])
+    assert (made.root / "a").stat().st_ino == (made.root / "b").stat().st_ino
+    assert made.changes() == []
+
+
+def one(number: int) -> str:
+    return f"sha256:{number:064x}"

@@ -39,7 +39,7 @@ class CreateContainer(EngineHandler):
 
     async def post(self) -> None:
         """Create a container."""
-        created = self.engine.containers.create(
+        created = await self.engine.containers.create(
             self.text("name"), parse_body(self.request.body), self.text("platform")
         )
         self.reply({"Id": created.id, "Warnings": created.warnings}, 201)

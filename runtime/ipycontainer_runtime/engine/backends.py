@@ -5,8 +5,11 @@ from pathlib import Path
 
 from ipycontainer_runtime.errors import Conflict
 from ipycontainer_runtime.layers.ownership import Mapped, Ownership, Single
-from ipycontainer_runtime.linux.grade import NONE, Grade
+from ipycontainer_runtime.layers.snapshot import CopySnapshotter, OverlaySnapshotter, Snapshotter
+from ipycontainer_runtime.linux.grade import Grade
+from ipycontainer_runtime.linux.mounted import filesystem
 from ipycontainer_runtime.store import atomic
+from ipycontainer_runtime.store.layers import LayerStore
 
 _FILE = "ownership"
 
@@ -35,10 +38,27 @@ def choose_ownership(grade: Grade, root: Path) -> Ownership:
     return ownership
 
 
+def choose_snapshotter(
+    grade: Grade, layers: LayerStore, ownership: Ownership, root: Path
+) -> Snapshotter:
+    """Return how containers get their root: over an overlay, or from a copy where there is none."""
+    if grade.runs_nothing or (not grade.rootless and not _on_overlay(root)):
+        return OverlaySnapshotter(layers, ownership)
+    from ipycontainer_runtime.linux import probes  # which root need not wait for
+
+    if probes.overlay_refusal(root) is None:
+        return OverlaySnapshotter(layers, ownership)
+    return CopySnapshotter(layers, ownership)
+
+
+def _on_overlay(root: Path) -> bool:
+    return filesystem(str(root)) == "overlay"
+
+
 def _fitting(grade: Grade) -> Ownership:
     if grade.one_id:
         return Single()
-    if grade.name == NONE and os.geteuid() != 0:
+    if grade.runs_nothing and os.geteuid() != 0:
         return Single(rooted=False)
     return Mapped(rootless=grade.rootless)
 

@@ -111,13 +111,15 @@ class Commits:
 
     def _pack(self, container: Container, base: ImageRecord, made: Made) -> Packed | None:
         """Write the layer and unpack it for those who run the image; None where nothing changed."""
-        upper = self._snapshotter.upper(Path(container.folder))
-        lowers = self._snapshotter.lowers(container.record.chain)
-        if next(changes(upper, lowers, self._ownership), None) is None:
+        folder, chain_ids = Path(container.folder), container.record.chain
+        lowers = self._snapshotter.lowers(chain_ids)
+        found = self._snapshotter.walk(folder, chain_ids)
+        if next(changes(found, lowers, self._ownership), None) is None:
             return None
         try:
             with self._blobs.writer() as blob, self._layers.staging() as staging:
-                packed = write_layer(upper, blob=blob, staging=staging, ownership=self._ownership)
+                nodes = self._snapshotter.walk(folder, chain_ids)
+                packed = write_layer(nodes, blob=blob, staging=staging, ownership=self._ownership)
                 made.blobs.add(packed.blob.digest)
                 _refuse_removed(container)
                 chain = model.chain_ids([*base.config.rootfs.diff_ids, packed.diff_id])

@@ -103,7 +103,7 @@ class Containers:
             if container.record.image == image_id
         ]
 
-    def create(self, name: str, body: CreateBody, platform: str = "") -> Created:
+    async def create(self, name: str, body: CreateBody, platform: str = "") -> Created:
         """Make a container; nothing is left of one that is refused.
 
         Raises InvalidParameter, Conflict, NotFound and NotImplementedHere in Docker's words.
@@ -130,7 +130,7 @@ class Containers:
             config=config,
             host_config=host,
         )
-        self._make(record)
+        await self._make(record)
         # What is so for every container is told with the first.
         told, self._untold = self._untold, []
         return Created(container_id, [*unbound, *creation_warnings(config, host), *told])
@@ -160,19 +160,27 @@ class Containers:
                 )
         return image
 
-    def _make(self, record: Record) -> None:
+    async def _make(self, record: Record) -> None:
         try:
-            folder = self.store.create(record)
-            self._snapshotter.prepare(Path(folder), record.chain)
-        except OSError as error:
+            container = Container(record, State(), self.store.create(record))
+            self._all[record.id] = container
+            await self._prepare(container)
+        except BaseException as error:
+            self._all.pop(record.id, None)
             self.store.discard(record.id)
-            raise Unavailable(f"cannot create container {record.name}: {error}") from error
-        except BaseException:
-            self.store.discard(record.id)
+            if isinstance(error, OSError):
+                raise Unavailable(f"cannot create container {record.name}: {error}") from error
             raise
-        container = Container(record, State(), folder)
-        self._all[record.id] = container
         self.publish(container, "create")
+
+    async def _prepare(self, container: Container) -> None:
+        folder, chain = Path(container.folder), container.record.chain
+        if self._snapshotter.slow:
+            # Its name is taken, and nobody can start or remove it.
+            async with container.lock:
+                await asyncio.to_thread(self._snapshotter.prepare, folder, chain)
+        else:
+            self._snapshotter.prepare(folder, chain)
 
     def publish(self, container: Container, action: str, **attributes: str) -> None:
         """Tell subscribers what happened to a container."""
@@ -233,25 +241,26 @@ class Containers:
     async def inspect(self, reference: str, *, size: bool = False) -> dict[str, Any]:
         """Return GET /containers/{id}/json."""
         container = self.get(reference)
+        graph = self._snapshotter.graph(Path(container.folder), container.record.chain)
+        found = inspection(container, self._snapshotter.name, graph)
         with contextlib.suppress(NotFound):  # the image was removed by force
-            lower = [str(path) for path in self._snapshotter.lowers(container.record.chain)]
-            found = inspection(container, lower)
             return {**found, **await self._sizes(container)} if size else found
-        return inspection(container, [])
+        return found
 
     async def changes(self, reference: str) -> "builtins.list[dict[str, Any]] | None":
         """Return GET /containers/{id}/changes: what the container changed, None for nothing."""
         container = self.get(reference)
         folder, chain = Path(container.folder), container.record.chain
-        upper, lowers = self._snapshotter.upper(folder), self._snapshotter.lowers(chain)
-        found = await asyncio.to_thread(lambda: [*changes(upper, lowers, self._ownership)])
+        nodes, lowers = self._snapshotter.walk(folder, chain), self._snapshotter.lowers(chain)
+        found = await asyncio.to_thread(lambda: [*changes(nodes, lowers, self._ownership)])
         return [{"Path": change.path, "Kind": change.kind} for change in found] or None
 
     async def _sizes(self, container: Container) -> dict[str, int]:
-        written = await asyncio.to_thread(self._snapshotter.usage, Path(container.folder))
+        chain = container.record.chain
+        written = await asyncio.to_thread(self._snapshotter.usage, Path(container.folder), chain)
         return {
             "SizeRw": written,
-            "SizeRootFs": written + self._layers.total(container.record.chain),
+            "SizeRootFs": written + self._layers.total(chain),
         }
 
     def forget(self, container: Container) -> None:

@@ -10,7 +10,6 @@ from ipycontainer_runtime.engine.mounts import BindPoint, points
 from ipycontainer_runtime.engine.times import human_duration, parse_rfc3339
 from ipycontainer_runtime.store.records import NEVER, HostConfig, Record, State
 
-DRIVER = "overlay2"
 """The name under which clients know kernel overlays."""
 
 _ENDPOINT = {
@@ -100,8 +99,8 @@ def summary(container: Container, image: str) -> dict[str, Any]:
     }
 
 
-def inspection(container: Container, lower: list[str]) -> dict[str, Any]:
-    """Return GET /containers/{id}/json; `lower` is the folders of the image's layers, top first."""
+def inspection(container: Container, driver: str, graph: dict[str, str] | None) -> dict[str, Any]:
+    """Return GET /containers/{id}/json; `driver` is the snapshotter and `graph` what it says."""
     record, state, folder = container.record, container.state, container.folder
     command = record.config.command
     started = state.started_at != NEVER
@@ -118,22 +117,14 @@ def inspection(container: Container, lower: list[str]) -> dict[str, Any]:
         "LogPath": _log_path(container) if started else "",
         "Name": f"/{record.name}",
         "RestartCount": state.restart_count,
-        "Driver": DRIVER,
+        "Driver": driver,
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": list(container.exec_ids) or None,
         "HostConfig": record.host_config,
-        "GraphDriver": {
-            "Data": {
-                "LowerDir": ":".join(lower),
-                "MergedDir": f"{folder}/rootfs",
-                "UpperDir": f"{folder}/upper",
-                "WorkDir": f"{folder}/work",
-            },
-            "Name": DRIVER,
-        },
+        "GraphDriver": {"Data": graph, "Name": driver},
         "Mounts": _mounts(record.host_config),
         "Config": record.config,
         "NetworkSettings": {**_NETWORK_SETTINGS, "Networks": _networks(record)},

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.archives import Archives
-from ipycontainer_runtime.engine.backends import choose_ownership
+from ipycontainer_runtime.engine.backends import choose_ownership, choose_snapshotter
 from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
@@ -31,7 +31,6 @@ from ipycontainer_runtime.engine.stats import Stats
 from ipycontainer_runtime.engine.stopping import Stopping
 from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.engine.updating import Updating
-from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.spawning import Spawner
@@ -68,6 +67,7 @@ class Engine:
             count=self._count,
             subscribers=self.events.subscribers,
             rootless=grade.rootless,
+            driver=self.snapshotter.name,
         )
 
     def _open_stores(self) -> None:
@@ -80,7 +80,7 @@ class Engine:
         self.layers = LayerStore(root, added=self._layer_added, one_id=self.grade.one_id)
         self.container_store = ContainerStore(root, self.layers.trash)
         self.ownership = choose_ownership(self.grade, root)
-        self.snapshotter = OverlaySnapshotter(self.layers, self.ownership)
+        self.snapshotter = choose_snapshotter(self.grade, self.layers, self.ownership, root)
         self.shims = Spawner(self.paths)
 
     def _make_containers(self) -> None:

@@ -64,7 +64,8 @@ class Pruning:
             record = container.record
             if container.state.active or not chosen.has(record.config.labels, record.created_ns):
                 continue
-            size = await asyncio.to_thread(self._snapshotter.usage, Path(container.folder))
+            folder = Path(container.folder)
+            size = await asyncio.to_thread(self._snapshotter.usage, folder, record.chain)
             # It may have been started, or removed, meanwhile.
             with contextlib.suppress(Conflict, NotFound):
                 await self._stopping.remove(container.id)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ipycontainer_runtime import __version__
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.linux.mounted import filesystem
 from ipycontainer_runtime.paths import Paths
 
 API_VERSION = "1.50"
@@ -137,7 +138,7 @@ class System:
         return {
             "Driver": self._driver,
             "DriverStatus": [
-                ["Backing Filesystem", _filesystem(str(self._paths.root))],
+                ["Backing Filesystem", filesystem(str(self._paths.root))],
                 ["Supports d_type", "true"],
                 ["Native Overlay Diff", "true"],
                 ["userxattr", str(self._rootless).lower()],
@@ -199,15 +200,3 @@ def architecture() -> str:
 def _rfc3339(nanoseconds: int) -> str:
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}Z"
-
-
-def _filesystem(path: str) -> str:
-    """Return the type of the file system under `path`; the longest mount point wins."""
-    best, kind = "", "unknown"
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
-        for line in mounts:
-            _source, target, found, *_rest = line.split(" ")
-            inside = path == target or path.startswith(target.rstrip("/") + "/")
-            if inside and len(target) >= len(best):
-                best, kind = target, found
-    return kind

@@ -18,6 +18,7 @@ from ipycontainer_runtime.launch.root import (
     Pivot,
     ReadOnly,
     ReadOnlyRoot,
+    RootFolder,
     Sysctl,
 )
 from ipycontainer_runtime.launch.syscalls import (
@@ -63,7 +64,7 @@ WORDLESS = {
 def plan(spec: dict[str, Any]) -> list[Operation]:
     """Return what will be done to make the container's root, in order; pure, so it can be shown."""
     ours, linux = spec["ipycontainer"], spec.get("linux", {})
-    operations: list[Operation] = [_overlay(ours["rootfs"])]
+    operations: list[Operation] = [_rootfs(ours["rootfs"])]
     for mount in spec.get("mounts", []):
         operations.append(mount_operation(mount))
         if mount["destination"] == "/dev" and ours.get("devices", True):
@@ -85,8 +86,10 @@ def plan(spec: dict[str, Any]) -> list[Operation]:
     return operations
 
 
-def _overlay(rootfs: list[dict[str, Any]]) -> Overlay:
+def _rootfs(rootfs: list[dict[str, Any]]) -> Operation:
     (mount,) = rootfs
+    if mount["type"] == "bind":
+        return RootFolder(mount["source"])
     options = mount["options"]
     flags = tuple(flag for flag in ("userxattr", "volatile") if options.get(flag))
     return Overlay(tuple(options["lowerdir"]), options["upperdir"], options["workdir"], flags)

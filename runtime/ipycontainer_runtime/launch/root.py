@@ -160,6 +160,21 @@ class Overlay(NamedTuple):
         mount("overlay", at, "overlay", MS_NODEV, ",".join((options, *self.flags)))
 
 
+class RootFolder(NamedTuple):
+    """Take a folder that holds the whole root, where no overlay can be mounted."""
+
+    source: str
+
+    def do(self, root: Root) -> None:
+        """Bind it where the root is to be, and keep its top open."""
+        source = openat2(AT_FDCWD, self.source, os.O_PATH, RESOLVE_NO_SYMLINKS)
+        tree = open_tree(source, "", AT_EMPTY_PATH)
+        os.close(source)
+        mount_setattr(tree, MOUNT_ATTR_NODEV)
+        root.attach(tree, os.open(root.at, os.O_PATH | os.O_CLOEXEC))
+        root.fd = os.open(root.at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 class Filesystem(NamedTuple):
     """Mount a file system of its own, such as proc or tmpfs, at `target`."""
 
@@ -369,8 +384,8 @@ class Loopback(NamedTuple):
 
 
 Operation = (
-    Overlay | Filesystem | Bind | Device | Link | Console | Sysctl | Mask | ReadOnly | ReadOnlyRoot
-    | Pivot | Hostname | Loopback
+    Overlay | RootFolder | Filesystem | Bind | Device | Link | Console | Sysctl | Mask | ReadOnly
+    | ReadOnlyRoot | Pivot | Hostname | Loopback
 )  # fmt: skip
 
 

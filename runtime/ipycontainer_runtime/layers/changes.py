@@ -1,15 +1,14 @@
 """What a container changed, as `docker diff` lists it."""
 
 import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ipycontainer_runtime.layers.merged import look_up, names
 from ipycontainer_runtime.layers.ownership import Ownership
-from ipycontainer_runtime.layers.untar import is_whiteout
-from ipycontainer_runtime.layers.upper import Node, is_opaque, walk
+from ipycontainer_runtime.layers.upper import Node
 
 MODIFIED, ADDED, DELETED = 0, 1, 2
 
@@ -25,7 +24,7 @@ class Change(NamedTuple):
 class _Level:
     """A folder of the walk: what the layers below have at its path, and what was found in it."""
 
-    below: list[bytes]
+    below: Sequence[bytes]
     """The folders that show through, uppermost first; empty for a new folder."""
     status: os.stat_result | None
     """Of the uppermost of them."""
@@ -34,14 +33,16 @@ class _Level:
     changes: list[Change] = field(default_factory=list)
 
 
-def changes(upper: Path, lowers: Sequence[Path], ownership: Ownership) -> Iterator[Change]:
-    """Yield what changed in `upper` against `lowers` (uppermost first), sorted by path.
+def changes(
+    nodes: Iterable[tuple[Node, bool]], lowers: Sequence[Path], ownership: Ownership
+) -> Iterator[Change]:
+    """Yield what a snapshotter's walk found changed against `lowers` (uppermost first), by path.
 
     A folder is modified when anything in it is, as Docker's engine has it.
     """
     prefix = ownership.overlay_prefix
     levels: list[_Level] = []
-    for node, left in walk(upper):
+    for node, left in nodes:
         if left:
             level = levels.pop()
             if level.opaque:
@@ -59,37 +60,15 @@ def changes(upper: Path, lowers: Sequence[Path], ownership: Ownership) -> Iterat
             if node.is_folder:
                 levels.append(_enter(node, parent, prefix))
             else:
-                status = _look_up(parent.below, node.leaf, prefix)[0]
-                parent.changes += _file_change(node, status)
+                parent.changes += _file_change(
+                    node, look_up(parent.below, node.leaf, prefix).status
+                )
 
 
 def _enter(node: Node, parent: _Level, prefix: bytes) -> _Level:
-    status, folders = _look_up(parent.below, node.leaf, prefix)
-    opaque = bool(folders) and (parent.opaque or is_opaque(node.folder, prefix))
-    return _Level(folders, status, opaque=opaque)
-
-
-def _look_up(
-    folders: list[bytes], leaf: bytes, prefix: bytes
-) -> tuple[os.stat_result | None, list[bytes]]:
-    """Return what an overlay of `folders` shows under a name, and the folders merged there."""
-    first: os.stat_result | None = None
-    merged: list[bytes] = []
-    for folder in folders:
-        path = folder + b"/" + leaf
-        try:
-            status = os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        if is_whiteout(status):
-            break
-        first = first or status
-        if not stat.S_ISDIR(status.st_mode):
-            break
-        merged.append(path)
-        if is_opaque(path, prefix):
-            break
-    return first, merged
+    shown = look_up(parent.below, node.leaf, prefix)
+    opaque = bool(shown.folders) and (parent.opaque or node.is_opaque)
+    return _Level(shown.folders, shown.status, opaque=opaque)
 
 
 def _folder_change(node: Node, level: _Level) -> list[Change]:
@@ -123,11 +102,10 @@ def _identity(status: os.stat_result) -> tuple[int, ...]:
 
 def _hidden(path: bytes, level: _Level, prefix: bytes) -> list[Change]:
     """Return what an opaque folder took away: the names below that it has not itself."""
-    names = {os.fsencode(name) for folder in level.below for name in os.listdir(folder)}
     return [
         _change(path + b"/" + name, DELETED)
-        for name in names - level.seen
-        if _look_up(level.below, name, prefix)[0] is not None
+        for name in names(level.below) - level.seen
+        if look_up(level.below, name, prefix).status is not None
     ]
 
 

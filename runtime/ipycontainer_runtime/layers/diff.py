@@ -1,7 +1,7 @@
-"""What a container changed: as a list, and as a layer, the upper folder in a compressed tar."""
+"""What a container changed: as a list, and as a layer, a compressed tar."""
 
 import hashlib
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ipycontainer_runtime.layers.apply import Unpacking
@@ -12,7 +12,7 @@ from ipycontainer_runtime.layers.pack import Packing
 from ipycontainer_runtime.layers.pipe import Feed, Work
 from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS
 from ipycontainer_runtime.layers.tarwrite import TarWriter, whiteout
-from ipycontainer_runtime.layers.upper import is_opaque, walk
+from ipycontainer_runtime.layers.upper import Node
 from ipycontainer_runtime.store.blobs import BlobWriter, Stored
 from ipycontainer_runtime.store.layers import Staging
 
@@ -30,14 +30,14 @@ class Packed(NamedTuple):
 
 
 def write_layer(
-    upper: Path,
+    nodes: Iterable[tuple[Node, bool]],
     *,
     blob: BlobWriter,
     staging: Staging,
     ownership: Ownership,
     compression: str = GZIP,
 ) -> Packed:
-    """Write `upper` as a compressed OCI layer into `blob`, commit it, and unpack it in `staging`.
+    """Write a snapshotter's walk as a compressed OCI layer into `blob`, and unpack it in `staging`.
 
     The caller then commits `staging` under the chain id (`LayerInfo(diff_id, size)`). Files are
     read once, on one thread; the archive goes to a second that compresses and to a third that
@@ -53,7 +53,7 @@ def write_layer(
     def pack() -> None:
         try:
             with unpacking:
-                _pack(upper, TarWriter(put), ownership)
+                _pack(nodes, TarWriter(put), ownership)
         finally:
             feed.end()
 
@@ -73,16 +73,16 @@ def write_layer(
     return Packed(blob.commit(), MEDIA_TYPES[compression], diff_id, unpacked.size)
 
 
-def _pack(upper: Path, tar: TarWriter, ownership: Ownership) -> None:
+def _pack(nodes: Iterable[tuple[Node, bool]], tar: TarWriter, ownership: Ownership) -> None:
     packing = Packing(tar, ownership)
-    for node, left in walk(upper):
+    for node, left in nodes:
         if left:
             continue
         if node.is_whiteout:
             tar.entry(whiteout(_whiteout_of(node.path)))
             continue
         packing.add(node)
-        if node.is_folder and node.path and is_opaque(node.folder, ownership.overlay_prefix):
+        if node.is_opaque:
             tar.entry(whiteout(node.path + b"/.wh..wh..opq"))
     tar.close()
 

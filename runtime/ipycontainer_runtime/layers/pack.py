@@ -87,7 +87,7 @@ class Packing:
             entry = self._entry(node, status, file)
             entry.size = status.st_size
             if status.st_size > _SPARSE_FROM and status.st_blocks * 512 < status.st_size:
-                pieces = _pieces(file, status.st_size)
+                pieces = data_pieces(file, status.st_size)
                 entry.stored = sum(length for _, length in pieces)
                 self._tar.entry(entry, pieces)
             else:
@@ -154,7 +154,7 @@ def _xattrs(target: int | bytes) -> dict[bytes, bytes] | None:
     return xattrs or None
 
 
-def _pieces(file: int, size: int) -> list[tuple[int, int]]:
+def data_pieces(file: int, size: int) -> list[tuple[int, int]]:
     """Return offset and length of each piece of a file that is no hole."""
     pieces: list[tuple[int, int]] = []
     offset = 0

@@ -1,17 +1,23 @@
 """Where a container's root comes from.
 
 The story: a container is created from an image's layers; `prepare` makes what it writes into.
-Each start asks `mounts` for what to mount as its root. `changes` and a commit read `upper`.
-When the container is removed, `remove` frees everything.
+Each start asks `mounts` for what to mount as its root. `diff` and a commit follow `walk`, which
+meets only what the container changed. When the container is removed, its folder is.
 """
 
+import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ipycontainer_runtime.errors import Conflict, NotFound
+from ipycontainer_runtime.layers.copied import walk_changed
 from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.layers.replicate import replicate
+from ipycontainer_runtime.layers.upper import Node, walk_upper
 from ipycontainer_runtime.oci.runtime import Mount, OverlayOptions
 from ipycontainer_runtime.store.layers import LayerStore
 
@@ -21,6 +27,8 @@ class Snapshotter(Protocol):
 
     name: str
     """How `info` calls the storage driver."""
+    slow: bool
+    """Whether `prepare` is so slow that a thread is to do it."""
 
     def prepare(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
         """Make the container's own folders and return the mounts of its root."""
@@ -35,30 +43,32 @@ class Snapshotter(Protocol):
         """
         ...
 
-    def upper(self, container: Path) -> Path:
-        """Return the folder that holds what the container changed."""
+    def walk(self, container: Path, chain_ids: Sequence[str]) -> Iterator[tuple[Node, bool]]:
+        """Yield what the container changed, in the form of `upper.walk_upper`."""
         ...
 
     def lowers(self, chain_ids: Sequence[str]) -> list[Path]:
         """Return the folders that the changes are to be compared with, uppermost first."""
         ...
 
-    def usage(self, container: Path) -> int:
+    def usage(self, container: Path, chain_ids: Sequence[str]) -> int:
         """Return the bytes of the files that the container changed."""
         ...
 
-    def remove(self, container: Path) -> None:
-        """Delete what the container wrote; what is gone already is success."""
+    def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
+        """Return what `inspect` tells of the root, in the words of Docker's driver."""
         ...
 
 
 class OverlaySnapshotter:
     """Overlay: the layers' folders below, `upper` and `work` of the container's folder above."""
 
-    name = "overlay"
+    name = "overlay2"
+    slow = False
 
     def __init__(self, layers: LayerStore, ownership: Ownership) -> None:
         self._layers = layers
+        self._prefix = ownership.overlay_prefix
         self._userxattr = ownership.overlay_prefix == b"user."
 
     def prepare(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
@@ -67,11 +77,7 @@ class OverlaySnapshotter:
         for name in ("upper", "work", "rootfs"):
             (container / name).mkdir(exist_ok=True)
         # An overlay's root has the mode, owner and time of its upper folder, not of the image's.
-        upper = container / "upper"
-        root = (self._layers.diff(chain_ids[-1]) if chain_ids else self._layers.init()).stat()
-        os.chown(upper, root.st_uid, root.st_gid)
-        upper.chmod(root.st_mode & 0o7777)
-        os.utime(upper, ns=(root.st_mtime_ns, root.st_mtime_ns))
+        _as_root(container / "upper", self._layers, chain_ids)
         return mounts
 
     def mounts(
@@ -94,22 +100,95 @@ class OverlaySnapshotter:
         )
         return [Mount("overlay", "overlay", "/", options)]
 
-    def upper(self, container: Path) -> Path:
-        """Return the overlay's upper folder."""
-        return container / "upper"
+    def walk(self, container: Path, chain_ids: Sequence[str]) -> Iterator[tuple[Node, bool]]:
+        """Walk the overlay's upper folder."""
+        return walk_upper(container / "upper", self._prefix)
 
     def lowers(self, chain_ids: Sequence[str]) -> list[Path]:
         """Return the layers' folders, uppermost first, without the mount points' layer."""
         return [self._layers.diff(chain_id) for chain_id in reversed(chain_ids)]
 
-    def usage(self, container: Path) -> int:
+    def usage(self, container: Path, chain_ids: Sequence[str]) -> int:
         """Add up the files of the upper folder; hard links count once."""
-        return tree_size(self.upper(container))
+        return tree_size(container / "upper")
 
-    def remove(self, container: Path) -> None:
-        """Delete the three folders. The root must be unmounted."""
-        for name in ("upper", "work", "rootfs"):
-            shutil.rmtree(container / name, ignore_errors=True)
+    def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
+        """Return the overlay's folders; no lower ones when the image was removed by force."""
+        lower: list[Path] = []
+        with contextlib.suppress(NotFound):
+            lower = self.lowers(chain_ids)
+        return {
+            "LowerDir": ":".join(map(str, lower)),
+            "MergedDir": f"{container}/rootfs",
+            "UpperDir": f"{container}/upper",
+            "WorkDir": f"{container}/work",
+        }
+
+
+class CopySnapshotter:
+    """A copy of all layers in the container's folder, where no overlay can be mounted.
+
+    What was changed is found by comparing the copy with the layers. The mark `copied` has the time
+    at which the copy was whole.
+    """
+
+    name = "copy"
+    slow = True
+
+    def __init__(self, layers: LayerStore, ownership: Ownership) -> None:
+        self._layers = layers
+        self._prefix = ownership.overlay_prefix
+
+    def prepare(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
+        """Copy the layers; NotFound when one is not unpacked."""
+        (container / "rootfs").mkdir()
+        replicate(self._shown(chain_ids), container / "copy", self._prefix)
+        _as_root(container / "copy", self._layers, chain_ids)
+        (container / "copied").touch()
+        return self.mounts(container, chain_ids)
+
+    def mounts(
+        self, container: Path, chain_ids: Sequence[str], *, transient: bool = False
+    ) -> list[Mount]:
+        """Return one bind mount of the copy."""
+        if not (container / "copied").exists():
+            raise Conflict(
+                "the container stands on an overlay, which this engine may not mount any more: "
+                "start the engine where it could, or remove the container"
+            )
+        return [Mount("bind", str(container / "copy"), "/", ("bind",))]
+
+    def walk(self, container: Path, chain_ids: Sequence[str]) -> Iterator[tuple[Node, bool]]:
+        """Walk what differs from the layers."""
+        since = (container / "copied").stat().st_ctime_ns
+        return walk_changed(container / "copy", self._shown(chain_ids), self._prefix, since)
+
+    def _shown(self, chain_ids: Sequence[str]) -> list[Path]:
+        return [self._layers.init(), *self.lowers(chain_ids)]
+
+    def lowers(self, chain_ids: Sequence[str]) -> list[Path]:
+        """Return the layers' folders, uppermost first, without the mount points' layer."""
+        return [self._layers.diff(chain_id) for chain_id in reversed(chain_ids)]
+
+    def usage(self, container: Path, chain_ids: Sequence[str]) -> int:
+        """Add up the files that were changed; hard links count once."""
+        found = {}
+        for node, _ in self.walk(container, chain_ids):
+            if stat.S_ISREG(node.status.st_mode) and not node.is_whiteout:
+                found[node.status.st_ino] = node.status.st_size
+        return sum(found.values())
+
+    def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
+        """Return nothing, as Docker's vfs does."""
+        return None
+
+
+def _as_root(folder: Path, layers: LayerStore, chain_ids: Sequence[str]) -> None:
+    """Give a folder the mode, owner and time of an image's root."""
+    root = (layers.diff(chain_ids[-1]) if chain_ids else layers.init()).stat()
+    os.chown(folder, root.st_uid, root.st_gid)
+    folder.chmod(root.st_mode & 0o7777)
+    os.utime(folder, ns=(root.st_mtime_ns, root.st_mtime_ns))
 
 
 def tree_size(folder: Path) -> int:

@@ -32,8 +32,10 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32x32x8s8s155s12x")
 _POSIX_MAGIC = b"ustar\0"
 _XATTR = b"SCHILY.xattr."
 # Overlay's marks are made from whiteouts alone: in an archive they could hide what lies below, or
-# redirect it to any folder. The last are ours: see layers/ownership.
-PRIVATE_XATTRS = (b"trusted.overlay.", b"user.overlay.", b"user.ipycontainer.")
+# redirect it to any folder.
+OVERLAY_MARKS = (b"trusted.overlay.", b"user.overlay.")
+# The last are ours: see layers/ownership.
+PRIVATE_XATTRS = (*OVERLAY_MARKS, b"user.ipycontainer.")
 _SPARSE = b"GNU.sparse."
 
 

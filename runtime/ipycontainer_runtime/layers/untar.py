@@ -335,7 +335,7 @@ class _Unpacking:
         if hidden in (b"", b".", b".."):
             raise Corrupt(f"the archive has the whiteout {leaf!r}, which hides no name")
         try:
-            os.mknod(hidden, stat.S_IFCHR, 0, dir_fd=parent)
+            _make_whiteout(hidden, parent)
         except FileExistsError:
             # A whiteout hides what is below its layer, not what its layer holds.
             status = os.stat(hidden, dir_fd=parent, follow_symlinks=False)
@@ -398,9 +398,19 @@ def _checked(link: bytes, entry: Entry) -> bytes:
     return link
 
 
+def _make_whiteout(name: bytes, folder: int) -> None:
+    try:
+        os.mknod(name, stat.S_IFCHR, 0, dir_fd=folder)
+    except PermissionError:
+        # An overlay takes no mark of another overlay, nor could one stand on it. No archive has a
+        # type for sockets, so that one is our own.
+        os.mknod(name, stat.S_IFSOCK | 0o600, dir_fd=folder)
+
+
 def is_whiteout(status: os.stat_result) -> bool:
-    """Tell whether this is overlay's mark of a name that was taken away."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+    """Tell whether this is a layer's mark of a name that was taken away."""
+    device = stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+    return device or stat.S_ISSOCK(status.st_mode)
 
 
 def below(folder: bytes, path: bytes) -> bytes:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ipycontainer_runtime.errors import InvalidParameter
-from ipycontainer_runtime.layers.untar import is_whiteout
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATH_MAX = 4096
@@ -30,16 +29,15 @@ class Node:
     status: os.stat_result
     folder: int = -1
     """Descriptor of the folder it is, if it is one."""
+    is_whiteout: bool = False
+    """Whether it marks a name of the lower folders as taken away."""
+    is_opaque: bool = False
+    """Whether it is a folder that hides all that the layers below have at its path."""
 
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder."""
         return stat.S_ISDIR(self.status.st_mode)
-
-    @property
-    def is_whiteout(self) -> bool:
-        """Whether it marks a name of the lower folders as taken away."""
-        return is_whiteout(self.status)
 
 
 def walk(top: Path | int, path: bytes = b"") -> Iterator[tuple[Node, bool]]:
@@ -70,6 +68,16 @@ def walk(top: Path | int, path: bytes = b"") -> Iterator[tuple[Node, bool]]:
     finally:
         for folder, _ in stack:
             os.close(folder.folder)
+
+
+def walk_upper(upper: Path, prefix: bytes) -> Iterator[tuple[Node, bool]]:
+    """Walk an overlay's upper folder, whose marks have xattrs that begin with `prefix`."""
+    for node, left in walk(upper):
+        if node.is_folder:
+            node.is_opaque = bool(node.path) and is_opaque(node.folder, prefix)
+        else:
+            node.is_whiteout = stat.S_ISCHR(node.status.st_mode) and node.status.st_rdev == 0
+        yield node, left
 
 
 def _names(folder: int) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +42,7 @@ def overlay(folder: Path) -> Probe:
     the descriptor's name; `userxattr` unless this is the machine's root. An ordinary user's trial
     is made in a user namespace.
     """
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as base:
-        error = in_child(lambda: _mount_overlay(base))
+    error = overlay_refusal(folder)
     if error is None:
         return Probe("overlay", True, f"overlays can be mounted in {folder}")
     return Probe(
@@ -51,6 +51,21 @@ def overlay(folder: Path) -> Probe:
         f"{error.filename}: {error.strerror} on {folder}",
         "use Linux 5.12 or later, and a data root (IPYCONTAINER_ROOT) on ext4, xfs, btrfs or tmpfs",
     )
+
+
+def overlay_refusal(folder: Path) -> OSError | None:
+    """Return why no overlay can have its upper folder on this file system; None when one can.
+
+    Only an ordinary user's process forks for it.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as base:
+        if os.geteuid() != 0:
+            return in_child(lambda: _mount_overlay(base))
+        try:
+            _mount_overlay(base)
+        except OSError as error:
+            return error
+    return None
 
 
 def _userns() -> Probe:
@@ -156,10 +171,20 @@ def _mount_overlay(base: str) -> None:
     """Make an overlay of folders in `base` and mount it nowhere: it ends with this process."""
     for name in ("lower", "upper", "work"):
         os.mkdir(f"{base}/{name}")
+    # Here an overlay's file system refuses already: one cannot stand on another.
+    os.mknod(f"{base}/lower/whiteout", stat.S_IFCHR, 0)
     if os.geteuid() != 0:
         _own_namespace()
     fs = calls.fsopen("overlay", calls.FSOPEN_CLOEXEC)
     lower = os.open(f"{base}/lower", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _make_overlay(fs, lower, base)
+    finally:
+        os.close(lower)
+        os.close(fs)
+
+
+def _make_overlay(fs: int, lower: int, base: str) -> None:
     try:
         calls.fsconfig(fs, calls.FSCONFIG_SET_FD, "lowerdir+", None, lower)
     except OSError:
