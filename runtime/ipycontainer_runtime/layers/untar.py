@@ -127,17 +127,24 @@ def unpack(
     chunks: Iterable[bytes], root: int, ownership: Ownership, ground: Ground, limits: Limits
 ) -> Unpacked:
     """Unpack an archive below the open folder `root`; thread and errors are as for `untar`."""
-    _own_umask()
+    umask = _own_umask()
     with _Unpacking(TarReader(chunks, limits), root, ownership, ground) as unpacking:
+        unpacking.umask = umask
         return unpacking.run()
 
 
-def _own_umask() -> None:
-    """Part this thread's umask from the process's, which other threads make files with."""
+def _own_umask() -> int:
+    """Part this thread's umask from the process's, which other threads make files with.
+
+    Returns what it then is: 0, or the process's where a filter forbids any unshare(2), as that of
+    Docker's engine does.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_FS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare(CLONE_FS)")
-    os.umask(0)
+    if libc.unshare(_CLONE_FS) == 0:
+        os.umask(0)
+        return 0
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("Umask:")[2].split()[0], 8)
 
 
 class _Unpacking:
@@ -145,6 +152,7 @@ class _Unpacking:
         self._reader = reader
         self._ownership = ownership
         self._reach = ownership.reach
+        self.umask = 0
         self._ground = ground
         self._opaque = ownership.overlay_prefix + b"overlay.opaque"
         # What is made has these ids, unless it inherits from a folder that was there.
@@ -212,11 +220,15 @@ class _Unpacking:
             self._own(entry, file)
             if entry.xattrs:
                 self._set_xattrs(entry.xattrs, file)
-            if mode & _SET_ID or self._reach & ~mode:
+            if self._was_made_otherwise(mode):
                 os.chmod(file, mode)
             os.utime(file, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(file)
+
+    def _was_made_otherwise(self, mode: int) -> bool:
+        """Tell whether a file could not be made with this mode from the beginning."""
+        return bool(mode & (_SET_ID | self.umask) or self._reach & ~mode)
 
     def _own(self, entry: Entry, file: int) -> None:
         ids = self._ground.owner(entry)
@@ -303,6 +315,8 @@ class _Unpacking:
         except FileExistsError:
             parent = self._clear(entry, path, parent, leaf)
             os.mknod(leaf, kind | entry.mode & 0o777, number, dir_fd=parent)
+        if entry.mode & self.umask:
+            os.chmod(leaf, entry.mode & 0o777, dir_fd=parent)
         self._attributes_by_name(entry, parent, leaf)
 
     def _attributes_by_name(self, entry: Entry, parent: int, leaf: bytes) -> None:
@@ -374,7 +388,7 @@ class _Unpacking:
                 if self._ground.is_layer:
                     raise
                 continue  # a container has taken it away meanwhile
-            if mode & _SET_ID or self._reach & ~mode or not self._ground.is_layer:
+            if self._was_made_otherwise(mode) or not self._ground.is_layer:
                 os.chmod(descriptor, mode)
             os.utime(descriptor, ns=(mtime, mtime))
 

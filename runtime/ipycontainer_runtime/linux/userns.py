@@ -206,6 +206,11 @@ def cure(number: int) -> str:
         if _sysctl(setting.replace(".", "/")) == refuses:
             command = f"sysctl {setting}={allows}"
             return f"This machine restricts them: as root run `{command}`, or use a remote engine"
+    if "Seccomp:\t2" in Path("/proc/self/status").read_text():
+        return (
+            "The filter of a container around this process forbids them: start that container with"
+            " `--security-opt seccomp=unconfined`, or use a remote engine with `%container context`"
+        )
     return (
         "A container or a security policy around this process forbids them: start the engine as"
         " root or outside of it, or use a remote engine with `%container context`"

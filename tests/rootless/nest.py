@@ -1,0 +1,41 @@
+"""Run by tests inside a container: what an engine there can do, as JSON. Arguments: an image."""
+
+import json
+import sys
+
+import docker
+
+from ipycontainer_runtime import client
+
+image = sys.argv[1]
+engine = client.connect()
+api = engine.api
+told: dict[str, object] = {}
+
+
+def attempt(command: str) -> dict[str, object]:
+    """Run a command, and return what it said or why it was refused."""
+    try:
+        made = api.create_container(image, ["sh", "-c", command], network_disabled=True)
+        engine.containers.get(made["Id"]).start()
+    except docker.errors.APIError as error:
+        return {"error": error.explanation}
+    code = api.wait(made["Id"])["StatusCode"]
+    output = api.logs(made["Id"]).decode()
+    return {"id": made["Id"], "code": code, "output": output, "warnings": made["Warnings"]}
+
+
+engine.images.pull(image)
+told["images"] = [i.tags for i in engine.images.list()]
+told["history"] = len(engine.images.get(image).history())
+told["info"] = {k: v for k, v in engine.info().items() if k in ("Driver", "SecurityOptions")}
+told["ran"] = ran = attempt("id -u; rm /etc/group; echo x >/made; test -r /proc/self/stat")
+if "id" in ran:
+    told["diff"] = engine.containers.get(ran["id"]).diff()
+    engine.containers.get(ran["id"]).commit("committed")
+    image = "committed"
+    told["again"] = attempt("cat /made; ls /etc/group")
+told["doctor"] = api._result(api._get(api._url("/ipycontainer/doctor")), True)
+for container in api.containers(all=True):
+    api.remove_container(container["Id"])
+print(json.dumps(told))
