@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -219,6 +220,7 @@ def test_a_mount_point_that_is_a_symlink_leads_nowhere_outside(box: Box, name: s
 
 def test_a_bind_target_behind_a_symlink_stays_inside(box: Box) -> None:
     (box.image / "tmp").mkdir()
+    inside = Path("/tmp", secrets.token_hex(8))
     (box.image / "data").symlink_to("/../../../../tmp")
     source = box.folder / "source"
     source.mkdir()
@@ -226,16 +228,17 @@ def test_a_bind_target_behind_a_symlink_stays_inside(box: Box) -> None:
     bind = {
         "type": "bind",
         "source": str(source),
-        "destination": "/data/in",
+        "destination": f"/data/{inside.name}",
         "options": ["rbind", "ro"],
     }
-    spec = box.spec(
-        box.process("sh", "-c", "cat /tmp/in/file; echo x > /tmp/in/new"), mounts=[bind]
-    )
-    result = box.launch(spec)
-    assert result["output"] == "shown"
-    assert not (source / "new").exists()
-    assert not Path("/tmp/in").exists()
+    look = f"cat {inside}/file; echo x > {inside}/new"
+    try:
+        result = box.launch(box.spec(box.process("sh", "-c", look), mounts=[bind]))
+        assert result["output"] == "shown"
+        assert not (source / "new").exists()
+        assert not inside.exists()
+    finally:
+        shutil.rmtree(inside, ignore_errors=True)
 
 
 @pytest.mark.parametrize("folder", ["/proc/self/fd/3", "/proc/1/cwd", "/proc/thread-self/fd/3/.."])

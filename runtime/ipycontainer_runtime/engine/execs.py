@@ -182,6 +182,7 @@ class Execs:
             tty=config.tty,
             stdin=config.attach_stdin,
             attach=options if attached else None,
+            traced=_may_trace(found.container),
         )
 
     def _process(self, found: Exec) -> dict[str, Any]:
@@ -205,6 +206,7 @@ class Execs:
                 "groups": host.group_add or [],
                 "seccomp": self._seccomp(allowed),
                 "namespaces": own_kinds(host),
+                "traced": _may_trace(found.container),
             },
         }
 
@@ -295,6 +297,15 @@ def _running(container: Container) -> ShimConnection:
     if not container.state.running or container.shim is None:
         raise not_running(container)
     return container.shim
+
+
+def _may_trace(container: Container) -> bool:
+    """Tell whether a process of the container may trace others that have more rights than itself.
+
+    A privileged one need not: it may do all of that by itself.
+    """
+    host = container.record.host_config
+    return not host.privileged and "CAP_SYS_PTRACE" in security(host).capabilities
 
 
 async def _beginning(reader: asyncio.StreamReader, kept: int) -> str:

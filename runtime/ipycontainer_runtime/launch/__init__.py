@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import termios
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from ipycontainer_runtime.launch.process import (
     become,
     enter_folder,
     execute,
+    fork_into_sight,
     own_streams,
     set_limits,
     take_terminal,
@@ -97,6 +99,9 @@ def become_exec(
     whose key "ipycontainer" holds `user`, `groups`, `seccomp` as in the bundle, and `namespaces`,
     the kinds to enter (all where it is missing). `init` is a pidfd, so that a process id used again
     cannot lead elsewhere. Streams and status as in `become_init`.
+
+    With `traced` the child was born outside of the pid namespace and is the process's helper: it
+    sends `{"pid"}`, which names the process, one more child of the caller's, and ends.
     """
     child = Child(process, process.get("ipycontainer", {}))
     child.run(child.exec, streams, status, init)
@@ -122,6 +127,7 @@ class Child:
         self.extras = extras
         self.terminal = bool(process.get("terminal"))
         self.init_fd = -1
+        self.traced = bool(extras.get("traced"))
         # Asked while /proc is the host's. A user who mapped one id himself keeps his groups.
         with open("/proc/self/setgroups") as file:
             self.keeps_groups = file.read().strip() == "deny"
@@ -186,7 +192,9 @@ class Child:
         set_limits(self.process)
         self.step = "enter the container's namespaces"
         kinds = self.extras.get("namespaces", NAMESPACES)
-        setns(self.init_fd, sum(NAMESPACES[kind] for kind in kinds if kind != "pid"))
+        if not self.traced:  # born in it already
+            kinds = set(kinds) - {"pid"}
+        setns(self.init_fd, sum(NAMESPACES[kind] for kind in kinds))
         os.close(self.init_fd)
         console = None
         if self.terminal:
@@ -207,6 +215,13 @@ class Child:
         enter_folder(self.process.get("cwd") or "/")
         self.step = "give up privileges"
         become(self.process, user, self.program, self.keeps_groups)
+        if self.traced:
+            # Not before: who may trace (CAP_SYS_PTRACE) could make a process that is still the
+            # host's, or has all its capabilities, do what he likes, from the moment he sees it.
+            self.step = "enter the container's pid namespace"
+            fork_into_sight(STATUS)
+        if console:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         # Without its shim nobody would read its output or hear of its end; what gave up
         # privileges has lost an earlier wish of this kind.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

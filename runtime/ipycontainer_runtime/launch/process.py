@@ -1,17 +1,17 @@
 """The container's process: its terminal, its folder, its privileges, its command."""
 
 import errno
-import fcntl
+import json
 import os
 import signal
 import socket
 import stat
-import termios
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ipycontainer_runtime.launch.root import DEVICES, LaunchError, Root
 from ipycontainer_runtime.launch.syscalls import (
+    CLONE_PARENT,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
@@ -19,6 +19,7 @@ from ipycontainer_runtime.launch.syscalls import (
     PR_SET_KEEPCAPS,
     PR_SET_NO_NEW_PRIVS,
     capset,
+    clone,
     prctl,
     set_seccomp_filter,
 )
@@ -35,15 +36,32 @@ CAPABILITIES = (  # noqa: SIM905 - forty-one names read better as text
 
 
 def take_terminal(console: tuple[int, int], status: int) -> None:
-    """Send the pty's master through `status`, and make its other end this session's terminal."""
+    """Send the pty's master through `status`, and make its other end the standard streams."""
     master, slave = console
     with socket.socket(fileno=os.dup(status)) as sock:
         socket.send_fds(sock, [b'{"console": true}'], [master])
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     for fd in (0, 1, 2):
         os.dup2(slave, fd, inheritable=True)
     os.close(master)
     os.close(slave)
+
+
+def fork_into_sight(status: int) -> None:
+    """Return in a new process, a sibling in the pid namespace that was entered, and leave this one.
+
+    The parent of both is told of it through `status` before it goes on.
+    """
+    waits, goes = os.pipe()
+    pid = clone(CLONE_PARENT)
+    if pid:
+        os.write(status, json.dumps({"pid": pid}).encode())
+        os.write(goes, b"x")
+        os._exit(0)
+    os.close(goes)
+    if not os.read(waits, 1):
+        os._exit(1)  # nobody was told: nobody would hear of its end
+    os.close(waits)
+    os.setsid()
 
 
 def own_streams(user: User) -> None:

@@ -100,6 +100,8 @@ class ExecRequest:
     attach: AttachOptions | None = None
     failure: str = "%s\r\n"
     """What an attached client reads when the process cannot be started; %s is the reason."""
+    traced: bool = False
+    """Whether others in the container may trace it, and so may not see it before it is launched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def exec_message(request: ExecRequest) -> Message:
         "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": True},
         "attach": _attachment(request.attach) if request.attach else None,
         "failure": request.failure,
+        "traced": request.traced,
     }
 
 

@@ -24,7 +24,8 @@ KILLED = "the process was killed before its command ran; is the memory limit too
 class Process:
     """Follows a launch and an exit, which may be seen in any order.
 
-    `begin` makes its streams, `take` names the process once it is cloned, and `follow` gives the
+    `begin` makes its streams, `take` names the process once it is cloned, or a helper that will
+    clone it and tell (see launch.become_exec), and `follow` gives the
     `answer` to be called once: a launch has succeeded when `status` has ended without an error.
     `on_end` is called once after it, when the process has been reaped.
     """
@@ -40,6 +41,7 @@ class Process:
         self.begun = False
         self.ended = False
         self._status: SocketType | None = None
+        self._by_helper = False  # whether `pid` is still the helper's
         self._answer: Answer | None = None
         self._on_end = on_end
 
@@ -48,15 +50,15 @@ class Process:
         """Whether its command was executed and has not ended."""
         return self.begun and not (self._answer or self.error or self.ended)
 
-    def take(self, pid: int, status: SocketType) -> None:
-        """Take the process that was cloned, and the socket of its launcher."""
+    def take(self, pid: int, status: SocketType, *, helper: bool = False) -> None:
+        """Take the process that was cloned, or its helper, and the socket of its launcher."""
         try:
             self.pidfd = os.pidfd_open(pid)
         except OSError:
             os.kill(pid, signal.SIGKILL)  # nobody would know of it
             status.close()
             raise
-        self.pid = pid
+        self.pid, self._by_helper = pid, helper
         self._status = status
 
     def begin(self, stdio: "Message", silent: bool = False) -> list[int]:
@@ -95,19 +97,51 @@ class Process:
         self._advance()
 
     def _read_status(self, events: int) -> None:
+        self._hear()
+
+    def _hear(self) -> bool:
+        """Take one message of the launcher's; False when there is none."""
+        if self._status is None:
+            return False
         try:
-            packet = receive_packet(self._status) if self._status else None
+            packet = receive_packet(self._status)
+        except BlockingIOError:
+            return False
         except OSError:
             packet = None
         if packet is None:
             self._end_status()
             self._advance()
-            return
+            return False
         message, fds = packet
         if "console" in message:
             self.streams.begin_terminal(fds.pop())
+        elif "pid" in message:
+            self._change_to(message["pid"])
         else:
             self.error = message
+        return True
+
+    def hear_helper(self) -> None:
+        """Take what a helper has told: called before any end is, as it told of each before that."""
+        while self._by_helper and self._hear():
+            pass
+
+    def _change_to(self, pid: int) -> None:
+        """Take the process that a helper has cloned; nobody else is believed."""
+        if not self._by_helper:
+            return
+        os.waitid(
+            os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT
+        )  # raises for no child of ours
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)  # out of descriptors: nobody could signal it
+        else:
+            os.close(self.pidfd)
+            self.pidfd = pidfd
+        self.pid, self._by_helper = pid, False
 
     def _end_status(self) -> None:
         if self._status is not None:

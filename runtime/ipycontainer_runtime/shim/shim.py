@@ -153,8 +153,10 @@ class Shim:
         theirs: list[int] = []
         try:
             theirs = process.begin(message["stdio"], silent=not message["attach"])
-            self._enter()
-            process.take(*clone_exec(self._nursery, message["process"], self._init.pidfd, theirs))
+            if not message["traced"]:
+                self._enter()
+            cloned = clone_exec(self._nursery, message["process"], self._init.pidfd, theirs)
+            process.take(*cloned, helper=message["traced"])
         except OSError as error:
             cure = "is the pids limit too low?" if error.errno == EAGAIN else "try again later"
             why = f"cannot clone a process: {error.strerror}; {cure}"
@@ -232,11 +234,14 @@ class Shim:
         """Take the exits of children, and of orphans that came to the subreaper."""
         while not self._left:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if not pid:
+            if not ended:
                 return
+            for process in self._execs.values():
+                process.hear_helper()
+            pid, status = os.waitpid(ended.si_pid, 0)
             for process in (self._init, *self._execs.values()):
                 if process.pid == pid:
                     process.reaped(status)
