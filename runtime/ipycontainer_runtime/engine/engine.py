@@ -19,6 +19,7 @@ from ipycontainer_runtime.engine.health import HealthChecks
 from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
 from ipycontainer_runtime.engine.logs import Logs
+from ipycontainer_runtime.engine.memory import give_back
 from ipycontainer_runtime.engine.pausing import Pausing
 from ipycontainer_runtime.engine.processes import Processes
 from ipycontainer_runtime.engine.pruning import Pruning
@@ -242,7 +243,11 @@ class Engine:
         self._settling = self._loop.call_later(SETTLE_AFTER, self._settle)
 
     def _settle(self) -> None:
-        self.activity.background(asyncio.to_thread(self.layers.settle), "sync layers")
+        self.activity.background(asyncio.to_thread(self._after_bulk_work), "sync layers")
+
+    def _after_bulk_work(self) -> None:
+        self.layers.settle()
+        give_back()
 
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""
