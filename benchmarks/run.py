@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from checks import confined
-from subjects import commit, execs, isolation, memory, output, pull, run, start, twenty
+from subjects import commit, execs, isolation, memory, output, pull, rate, run, start, twenty
 from table import Row, markdown
 from world import World, world
 
@@ -24,6 +24,7 @@ SUBJECTS: dict[str, Subject] = {
     "commit": commit.rows,
     "output": output.rows,
     "twenty": twenty.rows,
+    "rate": rate.rows,
     "isolation": isolation.rows,
     "memory": memory.rows,
     "start": start.rows,
