@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support import calls
-from support.engines import Engine
+from support.engines import Engine, running_engine
 
 Make = Callable[..., str]
 ROUNDS = 40
@@ -64,3 +64,18 @@ def test_a_process_that_enters_out_of_sight_is_as_any_other(
     killed = shared_engine.docker("exec", container, "sh", "-c", "kill -9 $$")
     assert killed.returncode == 137
     assert shared_engine.docker("exec", "-d", container, "true").returncode == 0
+
+
+def test_variables_of_the_engines_user_are_in_no_memory_of_the_container(
+    busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # shim.spawning.Spawner._execute: `env`
+    monkeypatch.setenv("SECRET_TOKEN", "of-the-user")
+    with running_engine() as engine:
+        engine.client.images.pull(busybox)
+        container = calls.create(
+            engine, busybox, "cat", "/proc/1/environ", HostConfig=TRACER | {"Init": True}
+        )
+        calls.start(engine, container)
+        assert calls.ended(engine, container) == 0
+        assert b"of-the-user" not in calls.logged(engine, container)

@@ -18,13 +18,16 @@ from typing import NamedTuple
 
 from ..errors import Unavailable
 from ..launch import sealed
-from ..paths import Paths
+from ..paths import ROOT_VARIABLE, RUN_VARIABLE, Paths
 from .client import ShimConnection
 from .messages import OnEvent
 from .protocol import SOCKET_NAME, receive_packet
 
 ATTEMPTS = 3  # a spawner or a parked shim that somebody killed is replaced
 LEAVE_SECONDS = 5
+# A container that may trace can read the memory of what launches it, so none of the person's
+# variables (keys, tokens) are there: the interpreter's libraries, and whose processes these are.
+VARIABLES = ("LD_LIBRARY_PATH", ROOT_VARIABLE, RUN_VARIABLE)
 SPAWNER = Path(__file__).with_name("spawner.py")
 
 
@@ -72,6 +75,7 @@ class Spawner:
                 executable=f"/proc/self/fd/{program}",
                 pass_fds=(engine, program),
                 stdin=subprocess.DEVNULL,
+                env={name: value for name, value in os.environ.items() if name in VARIABLES},
                 cwd="/",
                 start_new_session=True,
             )
