@@ -1,4 +1,4 @@
-"""The engine's process: `python -m ipycontainer_runtime serve`."""
+"""The engine's process, `python -m ipycontainer_runtime serve`, and the doctor without one."""
 
 import asyncio
 import gc
@@ -28,11 +28,11 @@ _CLOSING_SECONDS = 10.0
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run an engine in the foreground; ends the process."""
+    """Run an engine in the foreground, which ends the process, or the doctor."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m ipycontainer_runtime", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="serve")
+    verbs = parser.add_subparsers(required=True, metavar="serve|doctor", dest="verb")
     verb = verbs.add_parser("serve", help="serve the Engine API on this user's socket")
     verb.add_argument("--fd", type=int, help="serve this listening socket; else bind one")
     verb.add_argument(
@@ -41,8 +41,24 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="SECONDS",
         help=f"leave after so long without work, 0: never (${IDLE_VARIABLE}, {IDLE_SECONDS:g})",
     )
+    verbs.add_parser("doctor", help="print what this machine gives an engine, as JSON")
     given = parser.parse_args(arguments)
-    serve(given.fd, given.idle)
+    if given.verb == "doctor":
+        _doctor(paths())
+    else:
+        serve(given.fd, given.idle)
+
+
+def _doctor(where: Paths) -> None:
+    """Print what an engine would find; it is for when none starts."""
+    import json
+
+    from ipycontainer_runtime.engine import doctor
+
+    try:
+        print(json.dumps(doctor.examine(where.root)))
+    except ContainerError as error:
+        sys.exit(f"ipycontainer: {error}")
 
 
 def serve(fd: int | None = None, idle: float | None = None) -> NoReturn:

@@ -122,6 +122,34 @@ def logs(where: Paths | None = None) -> str:
         return ""
 
 
+def doctor(where: Paths | None = None) -> list[dict[str, str]]:
+    """Return what GET /ipycontainer/doctor would answer, without an engine.
+
+    Raises Unavailable when the trials end in an error.
+    """
+    import json
+    import subprocess
+    import sys
+
+    from ipycontainer_runtime.paths import ROOT_VARIABLE, RUN_VARIABLE
+
+    where = where or own_paths()
+    code = f"import sys; sys.path[:] = {sys.path!r}\n"
+    code += "from ipycontainer_runtime.__main__ import main; main(['doctor'])"
+    own = {ROOT_VARIABLE: str(where.root), RUN_VARIABLE: str(where.run)}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Unavailable(done.stderr.strip().rpartition("\n")[2])
+    found: list[dict[str, str]] = json.loads(done.stdout)
+    return found
+
+
 def _connect_elsewhere(host: str) -> "DockerClient":
     import docker
     from docker.errors import DockerException

@@ -73,6 +73,9 @@ def test_under_dockers_filter_images_can_be_had_and_a_run_is_refused_with_the_cu
     assert refusal.startswith("containers cannot be run here: cannot create a user namespace")
     assert "--security-opt seccomp=unconfined" in refusal
     assert len(refusal.splitlines()) == 1
+    grade = check(told, "grade")
+    assert grade["State"] == "missing"
+    assert "--security-opt seccomp=unconfined" in grade["Cure"]
 
 
 @pytest.mark.parametrize("user", ["0", "1000"])
@@ -91,6 +94,11 @@ def test_without_the_filter_containers_run_on_copies_with_the_proc_around_them(
         {"Path": "/etc/group", "Kind": 2},
         {"Path": "/made", "Kind": 1},
     ]
+    lacking = {line["Name"] for line in told["doctor"] if line["State"] != "ok"}
+    assert {"overlay", "proc", "survival"} <= lacking
+    assert "copy of its image" in check(told, "overlay")["Cost"]
+    assert "systempaths=unconfined" in check(told, "proc")["Cure"]
+    assert check(told, "grade")["State"] == ("ok" if user == "0" else "limited")
     again = told["again"]["output"].splitlines()
     assert again[:2] == ["x", "ls: /etc/group: No such file or directory"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..failures import Failure
 from ..listing import Table
 from ..session import Session
@@ -19,8 +21,27 @@ _COLUMNS = {
 @main.command()
 @pass_session
 def doctor(session: Session) -> object:
-    """Show what this machine allows the engine; for each lack what it costs and its cure."""
-    if "doctor" not in session.extensions():
-        raise Failure(f"{session.address} is no engine of ipycontainer, which alone has a doctor")
-    checks = session.api._result(session.api._get(session.api._url("/ipycontainer/doctor")), True)
+    """Show what this machine allows the engine; for each lack what it costs and its cure.
+
+    Where the engine does not start, the same is found without it.
+    """
+    checks = _asked(session)
     return session.surface.show(Table(checks, "What this machine allows", _COLUMNS, checks))
+
+
+def _asked(session: Session) -> list[dict[str, str]]:
+    try:
+        extensions = session.extensions()
+    except Exception as error:
+        failure = session.explained(error)
+        if os.environ.get("DOCKER_HOST"):
+            raise failure from error
+        from ipycontainer_runtime import client
+
+        session.surface.note(f"the engine does not start: {failure}")
+        return client.doctor()
+    if "doctor" not in extensions:
+        raise Failure(f"{session.address} is no engine of ipycontainer, which alone has a doctor")
+    api = session.api
+    checks: list[dict[str, str]] = api._result(api._get(api._url("/ipycontainer/doctor")), True)
+    return checks

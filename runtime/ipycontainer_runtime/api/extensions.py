@@ -3,7 +3,7 @@
 import asyncio
 
 from ipycontainer_runtime.api.base import EngineHandler
-from ipycontainer_runtime.linux import doctor
+from ipycontainer_runtime.engine import doctor
 
 
 class Extensions(EngineHandler):
@@ -19,9 +19,12 @@ class Doctor(EngineHandler):
 
     async def get(self) -> None:
         """Answer with a list of {Name, State, Detail, Cost, Cure}."""
-        undelegated = self.engine.grade.undelegated
-        checks = await asyncio.to_thread(doctor.examine, self.engine.paths.root, undelegated)
-        self.reply([{k.title(): v for k, v in check._asdict().items()} for check in checks])
+        engine = self.engine
+        # A name with a digest is one that was pulled.
+        names = (name for image in engine.image_store.list() for name in image.references)
+        used = frozenset(name.domain for name in names if name.digest)
+        checks = await asyncio.to_thread(doctor.examine, engine.paths.root, engine.grade, used)
+        self.reply(checks)
 
 
 class Keep(EngineHandler):

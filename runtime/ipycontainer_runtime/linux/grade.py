@@ -76,12 +76,32 @@ def take(run: Path) -> Grade:
     return _enter(run)._replace(undelegated=undelegated)
 
 
+def foresee() -> Grade:
+    """Return what `take` would find, without becoming it; called by a process that may fork."""
+    if userns.must_enter():
+        from . import probes
+
+        refused = probes.probe("userns")
+        if not refused.ok:
+            return Grade(NONE, refused.detail)
+        masked = bool(probes.masks())
+        if lack := idmaps.lack():
+            return Grade(ONE_ID, lack, masked)
+        return Grade(RANGE, masked=masked)
+    return _present("")
+
+
 def _enter(run: Path) -> Grade:
     lack = idmaps.lack() if userns.must_enter() else ""
     try:
-        ids = userns.enter(run)
+        userns.enter(run)
     except Unavailable as error:
         return Grade(NONE, str(error))
+    return _present(lack)
+
+
+def _present(lack: str) -> Grade:
+    ids = userns.present()
     if not ids.rootless:
         return Grade()
     from . import probes  # which root need not wait for

@@ -91,6 +91,8 @@ def masks() -> list[str]:
 
 def _mount_new(kind: str) -> None:
     """Make a file system of this kind for new namespaces, and mount it nowhere."""
+    if userns.must_enter():
+        _own_namespace()
     calls.unshare(calls.CLONE_NEWNS | calls.CLONE_NEWPID | calls.CLONE_NEWNET)
     # Only a child is in the new pid namespace, whose /proc it is.
     if (error := in_child(lambda: _make_new(kind))) is not None:

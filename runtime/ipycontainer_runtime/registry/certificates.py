@@ -62,10 +62,23 @@ class TlsAdapter(HTTPAdapter):
         return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
 
 
+def domains() -> list[str]:
+    """Return the domains that there is a folder for."""
+    found: set[str] = set()
+    for folder in _folders():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            found |= {path.name for path in folder.iterdir() if path.is_dir()}
+    return sorted(found)
+
+
+def _folders() -> tuple[Path, Path]:
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "docker/certs.d"
+    return own, Path(SYSTEM_CERTIFICATES)
+
+
 def find(domain: str) -> Certificates | None:
     """Return the files for a reference's domain; None where there is no folder for it."""
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "docker/certs.d"
-    for folder in (own / domain, Path(SYSTEM_CERTIFICATES, domain)):
+    for folder in (above / domain for above in _folders()):
         # What this user may not look into is not for this user.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             files = sorted(folder.iterdir())

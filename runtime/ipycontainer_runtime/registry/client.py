@@ -55,7 +55,14 @@ class Call(NamedTuple):
 class Registry:
     """A client of one registry; close it, or use it as a context manager."""
 
-    def __init__(self, domain: str, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        domain: str,
+        credentials: Credentials | None = None,
+        *,
+        timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT),
+    ) -> None:
+        self._timeout = timeout
         found = certificates.find(endpoint(domain).domain)
         self.endpoint: Endpoint = endpoint(domain, certified=found is not None)
         login = (credentials or Anonymous()).lookup(domain)
@@ -167,7 +174,7 @@ class Registry:
                 headers=headers,
                 stream=True,
                 allow_redirects=False,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                timeout=self._timeout,
                 auth=_Header(authorization),
             )
         except (requests.RequestException, OSError) as error:
@@ -182,7 +189,7 @@ class Registry:
                 data=call.form,
                 stream=True,
                 allow_redirects=False,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                timeout=self._timeout,
                 auth=_Header(call.authorization),
             )
         except (requests.RequestException, OSError) as error:

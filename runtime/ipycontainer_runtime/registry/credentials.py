@@ -6,7 +6,9 @@ sends with its request; credential helpers will be one more implementation.
 
 import base64
 import binascii
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -90,17 +92,29 @@ class DockerConfig:
 
         Raises InvalidParameter, naming the file, where it cannot be read as Docker writes it.
         """
+        with self._readable():
+            found = [e for key, e in self._auths().items() if _domain(key) == _domain(domain)]
+            return found[0].login() if found else None
+
+    def domains(self) -> list[str]:
+        """Return the domains that a login is stored for; errors as in `lookup`."""
+        with self._readable():
+            return [_domain(key) for key in self._auths()]
+
+    def _auths(self) -> dict[str, _Entry]:
         try:
             with self._path.open("rb") as file:
                 raw = file.read(CONFIG_LIMIT + 1)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            return None
+            return {}
+        if len(raw) > CONFIG_LIMIT:
+            raise ValueError(f"it is larger than {CONFIG_LIMIT} bytes")
+        return msgspec.json.decode(raw, type=_Config).auths
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            if len(raw) > CONFIG_LIMIT:
-                raise ValueError(f"it is larger than {CONFIG_LIMIT} bytes")
-            auths = msgspec.json.decode(raw, type=_Config).auths
-            found = [entry for key, entry in auths.items() if _domain(key) == _domain(domain)]
-            return found[0].login() if found else None
+            yield
         except (ValueError, msgspec.MsgspecError) as error:
             # Not `error` itself: it may quote what it could not decode.
             raise InvalidParameter(
