@@ -86,6 +86,7 @@ _OPTIONS = (
     _text("--ipc", help="Share an ipc namespace: host, or none for no /dev/shm.", metavar="MODE"),
     _text("--uts", help="Share a uts namespace: host.", metavar="MODE"),
     _text("--cgroupns", help="Share a cgroup namespace: host.", metavar="MODE"),
+    _text("--userns", help="auto: ids of its own on the machine; host: none.", metavar="MODE"),
     flag("--init", help="Run an init that passes signals on and reaps."),
     flag("--oom-kill-disable", help="Never kill it for memory."),
     _RESTART,

@@ -189,6 +189,8 @@ def _create(
     host = api.create_host_config(**host_config_of(flags))
     if asked := annotations_of(flags):
         host["Annotations"] = asked  # docker-py has no word for them
+    if flags["userns"]:
+        host["UsernsMode"] = flags["userns"]  # docker-py knows `host` alone
     config = api.create_container_config(**config_of(flags, image, command), host_config=host)
     if flags["pull"] == "always":
         _fetch(session, image, flags)

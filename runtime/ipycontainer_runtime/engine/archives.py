@@ -18,6 +18,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.spec import file_mounts
 from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.engine.users import ownership_of
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.launch.root import LaunchError
 from ipycontainer_runtime.launch.user import find_user
@@ -127,7 +128,7 @@ class Archives:
             with _found(reference, path), view.find(at) as found:
                 stat = path_stat(view, at, found, rfc3339)
                 described.set_result(stat)
-                write_archive(found, stat.name, self._ownership, put)
+                write_archive(found, stat.name, self._owners(container), put)
 
         async with self._source(container) as source, _outgoing(source, pack, described) as out:
             self._containers.publish(container, "archive-path")
@@ -141,7 +142,7 @@ class Archives:
 
         def pack(view: View, put: Put) -> None:
             described.set_result(None)
-            write_export(view, self._ownership, put)
+            write_export(view, self._owners(container), put)
 
         async with self._source(container, mounted=False) as source:
             async with _outgoing(source, pack, described) as out:
@@ -182,10 +183,13 @@ class Archives:
         read_archive(
             view,
             CopyIn(absolute(asked.path), asked.keep_kinds, owner),
-            self._ownership,
+            self._owners(container),
             inflate(feed),
             readonly=container.record.host_config.readonly_rootfs,
         )
+
+    def _owners(self, container: Container) -> Ownership:
+        return ownership_of(container.record, self._ownership)
 
     @contextlib.asynccontextmanager
     async def _source(self, container: Container, *, mounted: bool = True) -> AsyncIterator[Source]:
@@ -222,7 +226,8 @@ class Archives:
         rootfs = self._snapshotter.mounts(
             folder, record.chain, transient=record.host_config.auto_remove
         )
-        return Source(folder / "rootfs", rootfs, mounts, hidden, namespace)
+        ids = (record.ids.first, record.ids.count) if record.ids else None
+        return Source(folder / "rootfs", rootfs, mounts, hidden, namespace, ids)
 
 
 async def _namespace(container: Container) -> int | None:

@@ -15,6 +15,7 @@ from ipycontainer_runtime.engine.create import CreateBody, merged
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage, Made
 from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.engine.users import ownership_of
 from ipycontainer_runtime.errors import Conflict
 from ipycontainer_runtime.layers.diff import Packed, changes, write_layer
 from ipycontainer_runtime.layers.ownership import Ownership
@@ -119,7 +120,13 @@ class Commits:
         try:
             with self._blobs.writer() as blob, self._layers.staging() as staging:
                 nodes = self._snapshotter.walk(folder, chain_ids)
-                packed = write_layer(nodes, blob=blob, staging=staging, ownership=self._ownership)
+                packed = write_layer(
+                    nodes,
+                    blob=blob,
+                    staging=staging,
+                    ownership=self._ownership,
+                    of_container=ownership_of(container.record, self._ownership),
+                )
                 made.blobs.add(packed.blob.digest)
                 _refuse_removed(container)
                 chain = model.chain_ids([*base.config.rootfs.diff_ids, packed.diff_id])

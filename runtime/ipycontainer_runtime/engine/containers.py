@@ -27,17 +27,18 @@ from ipycontainer_runtime.engine.listing import select
 from ipycontainer_runtime.engine.names import checked_name, random_name
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users
 from ipycontainer_runtime.errors import InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
 from ipycontainer_runtime.layers.ownership import Ownership
-from ipycontainer_runtime.layers.snapshot import Snapshotter
+from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter, Snapshotter
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
-from ipycontainer_runtime.store.records import HostConfig, Record, State
+from ipycontainer_runtime.store.records import HostConfig, IdRange, Record, State
 
 _SWEEP_DELAY = 0.2
 """Seconds after a removal before its files go: the next command comes first."""
@@ -115,6 +116,7 @@ class Containers:
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
         check_host(host, self._paths)
+        ids = self._ids(host)
         unbound = self.unbound(host)
         container_id = secrets.token_hex(32)
         complete(config, host, container_id)
@@ -129,11 +131,19 @@ class Containers:
             platform=image.config.os,
             config=config,
             host_config=host,
+            ids=ids,
         )
         await self._make(record)
         # What is so for every container is told with the first.
         told, self._untold = self._untold, []
         return Created(container_id, [*unbound, *creation_warnings(config, host), *told])
+
+    def _ids(self, host: HostConfig) -> IdRange | None:
+        """Return the ids of a container's own user namespace, None for one that has none."""
+        overlay = self._snapshotter.name == OverlaySnapshotter.name
+        if not has_own_users(host, rootless=self._grade.rootless, overlay=overlay):
+            return None
+        return free_range(other.record.ids for other in self._all.values())
 
     def unbound(self, host: HostConfig, asked: HostConfig | None = None) -> "builtins.list[str]":
         """Return what to say of limits that this machine cannot set; an error where they must.
@@ -174,13 +184,15 @@ class Containers:
         self.publish(container, "create")
 
     async def _prepare(self, container: Container) -> None:
-        folder, chain = Path(container.folder), container.record.chain
+        folder, record = Path(container.folder), container.record
         if self._snapshotter.slow:
             # Its name is taken, and nobody can start or remove it.
             async with container.lock:
-                await asyncio.to_thread(self._snapshotter.prepare, folder, chain)
-        else:
-            self._snapshotter.prepare(folder, chain)
+                await asyncio.to_thread(self._snapshotter.prepare, folder, record.chain)
+            return
+        mounts = self._snapshotter.prepare(folder, record.chain)
+        if record.ids:
+            give_root(mounts, record.ids)
 
     def publish(self, container: Container, action: str, **attributes: str) -> None:
         """Tell subscribers what happened to a container."""

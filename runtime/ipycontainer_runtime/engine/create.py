@@ -39,7 +39,7 @@ LOOPBACK_ONLY = (
 
 _LATER_WORDS = (
     "volume_driver volumes_from links port_bindings publish_all_ports "
-    "userns_mode cgroup cgroup_parent isolation storage_opt device_requests "
+    "cgroup cgroup_parent isolation storage_opt device_requests "
     "device_cgroup_rules blkio_weight blkio_weight_device blkio_device_read_bps "
     "blkio_device_write_bps blkio_device_read_iops blkio_device_write_iops "
     "cpu_realtime_period cpu_realtime_runtime kernel_memory kernel_memory_tcp cpu_count "

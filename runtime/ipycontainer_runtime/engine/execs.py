@@ -19,7 +19,7 @@ from ipycontainer_runtime.engine.container import Container, not_running
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.namespaces import own_kinds
 from ipycontainer_runtime.engine.security import Security, privileged, security
-from ipycontainer_runtime.engine.spec import capability_sets, environment
+from ipycontainer_runtime.engine.spec import capability_sets, environment, id_range
 from ipycontainer_runtime.errors import (
     Conflict,
     InvalidParameter,
@@ -207,6 +207,7 @@ class Execs:
                 "seccomp": self._seccomp(allowed),
                 "namespaces": own_kinds(host),
                 "traced": _may_trace(found.container),
+                "ids": id_range(record),
             },
         }
 

@@ -15,14 +15,15 @@ ff02::2\tip6-allrouters
 
 
 def write_host_files(record: Record, folder: str) -> None:
-    """Write the three files into the container's folder; root's, readable by all."""
+    """Write the three files into the container's folder; its root's, readable by all."""
+    owner = record.ids.first if record.ids else 0
     host = record.host_config
     of_host = host.network_mode == "host"
     hosts = _read("/etc/hosts", _HOSTS) if of_host else _HOSTS
     hosts += "".join(_host_line(entry) for entry in host.extra_hosts or ())
-    _write(f"{folder}/hosts", hosts)
-    _write(f"{folder}/hostname", record.config.hostname + "\n")
-    _write(f"{folder}/resolv.conf", _resolver(record))
+    _write(f"{folder}/hosts", hosts, owner)
+    _write(f"{folder}/hostname", record.config.hostname + "\n", owner)
+    _write(f"{folder}/resolv.conf", _resolver(record), owner)
 
 
 def _host_line(entry: str) -> str:
@@ -56,9 +57,11 @@ def _read(path: str, default: str) -> str:
         return default
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, text: str, owner: int) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         os.write(fd, text.encode())
+        if owner:
+            os.fchown(fd, owner, owner)
     finally:
         os.close(fd)

@@ -16,7 +16,15 @@ from ipycontainer_runtime.engine.namespaces import own_kinds
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.security import Security
 from ipycontainer_runtime.linux.grade import Grade
-from ipycontainer_runtime.oci.runtime import Capabilities, Linux, Mount, Process, Rlimit, Spec
+from ipycontainer_runtime.oci.runtime import (
+    Capabilities,
+    IdRange,
+    Linux,
+    Mount,
+    Process,
+    Rlimit,
+    Spec,
+)
 from ipycontainer_runtime.store.records import HostConfig, Record
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -30,8 +38,9 @@ _DEV = Mount(
 )
 # No nodev here: its terminals are devices, and the kernel lets nobody add others to it.
 _PTS_OPTIONS = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
+_TTY = "gid=5"
 # The group tty, which no user namespace with one id has.
-_PTS = Mount("devpts", "devpts", "/dev/pts", (*_PTS_OPTIONS, "gid=5"))
+_PTS = Mount("devpts", "devpts", "/dev/pts", (*_PTS_OPTIONS, _TTY))
 _PTS_OF_ONE = Mount("devpts", "devpts", "/dev/pts", _PTS_OPTIONS)
 _SYS = Mount("sysfs", "sysfs", "/sys", (*_QUIET, "ro"))
 _PROC_OF_HOST = Mount("bind", "/proc", "/proc", ("rbind", "rprivate", *_QUIET))
@@ -59,6 +68,8 @@ def build_spec(
     mounts = _system_mounts(host, cgroups, grade)
     mounts += file_mounts(folder, host)
     mounts += placed.mounts
+    if ids := id_range(record):
+        mounts = [_owned(mount, ids) for mount in mounts]
     root = f"{folder}/rootfs"
     return {
         "ociVersion": "1.2.0",
@@ -78,8 +89,27 @@ def build_spec(
             "devices": True,
             "host_devices": host_devices(host),
             "loopback": host.network_mode != "host",
+            "ids": ids,
         },
     }
+
+
+def id_range(record: Record) -> IdRange | None:
+    """Return the ids of a container's own user namespace as the launcher takes them."""
+    if record.ids is None:
+        return None
+    return {"first": record.ids.first, "count": record.ids.count}
+
+
+def _owned(mount: Mount, ids: IdRange) -> Mount:
+    """Give a file system that is made before the user namespace is entered to its root."""
+    assert isinstance(mount.options, tuple), "an overlay is no system mount"
+    options = mount.options
+    if mount.type == "tmpfs":
+        options = (f"uid={ids['first']}", f"gid={ids['first']}", *options)
+    elif mount.type == "devpts":
+        options = (*(option for option in options if option != _TTY), f"gid={ids['first'] + 5}")
+    return Mount(mount.type, mount.source, mount.destination, options)
 
 
 def build_process(record: Record, security: Security, *, rootless: bool) -> Process:

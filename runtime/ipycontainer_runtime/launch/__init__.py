@@ -22,6 +22,7 @@ from ipycontainer_runtime.launch.plan import plan
 from ipycontainer_runtime.launch.process import (
     become,
     enter_folder,
+    enter_users,
     execute,
     fork_into_sight,
     own_streams,
@@ -69,6 +70,10 @@ LAST = 0x7FFFFFFF  # more than any descriptor's number
 
 Streams = tuple[int, int, int] | None
 
+OWNED = frozenset(("ipc", "network", "uts"))
+"""Kinds that belong to the container's user namespace, where it has one, so that its root rules
+them. Its mounts are the machine's root's: it can neither undo one nor add any."""
+
 
 def cloned_into(kinds: Iterable[str]) -> int:
     """Return the CLONE_NEW… flags with which a container's first process is cloned.
@@ -78,16 +83,20 @@ def cloned_into(kinds: Iterable[str]) -> int:
     return sum(NAMESPACES[kind] for kind in kinds if kind != "cgroup")
 
 
-def become_init(spec: dict[str, Any], streams: Streams, status: socket.socket) -> NoReturn:
+def become_init(
+    spec: dict[str, Any], streams: Streams, status: socket.socket, owner: tuple[int, ...] = ()
+) -> NoReturn:
     """Make the container, and execute its command as its first process.
 
     `spec` is the bundle of docs/architecture.md; `streams` are the descriptors for 0, 1 and 2, or
     None when `process.terminal` is set: the pty's master then goes through `status`, one end of a
     SOCK_SEQPACKET pair. Its messages are JSON: `{"console": true}` with the master attached, or
     `{"error", "step", "exit"}`; end-of-file without an error means that the command is executed.
+    `owner` is the container's user namespace, if it has one: a pidfd of a process in it, which has
+    made the namespaces of OWNED too, and a descriptor of the namespace itself.
     """
     child = Child(spec["process"], spec["ipycontainer"])
-    child.run(lambda: child.init(spec), streams, status)
+    child.run(lambda: child.init(spec), streams, status, owner)
 
 
 def become_exec(
@@ -104,7 +113,7 @@ def become_exec(
     sends `{"pid"}`, which names the process, one more child of the caller's, and ends.
     """
     child = Child(process, process.get("ipycontainer", {}))
-    child.run(child.exec, streams, status, init)
+    child.run(child.exec, streams, status, (init,))
 
 
 def sealed(path: str) -> int:
@@ -126,8 +135,11 @@ class Child:
         self.process = process
         self.extras = extras
         self.terminal = bool(process.get("terminal"))
-        self.init_fd = -1
         self.traced = bool(extras.get("traced"))
+        self.kept: list[int] = []
+        """Descriptors of namespaces: the init's, or those of `become_init`'s owner."""
+        self.ids: dict[str, int] | None = extras.get("ids")
+        """The `first` id on the machine, and the `count`, of the container's own user namespace."""
         # Asked while /proc is the host's. A user who mapped one id himself keeps his groups.
         with open("/proc/self/setgroups") as file:
             self.keeps_groups = file.read().strip() == "deny"
@@ -137,12 +149,16 @@ class Child:
                 self.program = file.read()
 
     def run(
-        self, start: Callable[[], NoReturn], streams: Streams, status: socket.socket, init: int = -1
+        self,
+        start: Callable[[], NoReturn],
+        streams: Streams,
+        status: socket.socket,
+        kept: tuple[int, ...] = (),
     ) -> NoReturn:
         """Run to exec; on any failure send one message through `status` and exit."""
         report_to = status.fileno()
         try:
-            self._arrange(streams, report_to, init)
+            self._arrange(streams, report_to, kept)
             report_to = STATUS
             os.setsid()
             os.umask(0o022)
@@ -156,22 +172,25 @@ class Child:
         os.write(report_to, json.dumps(report).encode())
         os._exit(1)
 
-    def _arrange(self, streams: Streams, status: int, init: int) -> None:
-        """Move streams to 0, 1, 2, status to 3 and the pidfd to 4; close all else."""
-        targets = [*enumerate(streams or ()), (STATUS, status)]
-        if init >= 0:
-            self.init_fd = STATUS + 1
-            targets.append((self.init_fd, init))
+    def _arrange(self, streams: Streams, status: int, kept: tuple[int, ...]) -> None:
+        """Move streams to 0, 1, 2, status to 3 and what is kept to 4 on; close all else."""
+        self.kept = list(range(STATUS + 1, STATUS + 1 + len(kept)))
+        targets = [*enumerate(streams or ()), (STATUS, status), *zip(self.kept, kept, strict=True)]
         # First all out of the way: a source may sit where another is to go.
         high = [(to, fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16)) for to, fd in targets]
         for to, fd in high:
             os.dup2(fd, to, inheritable=to < STATUS)
-        close_range(STATUS + 1 + (init >= 0), LAST)
+        close_range(STATUS + 1 + len(kept), LAST)
 
     def init(self, spec: dict[str, Any]) -> NoReturn:
         """Make the container and become its first process."""
         set_limits(self.process)
-        for namespace in spec.get("linux", {}).get("namespaces", []):
+        namespaces = spec.get("linux", {}).get("namespaces", [])
+        if self.kept:
+            self.step = "join the namespaces of its user namespace"
+            new = {namespace["type"] for namespace in namespaces if not namespace.get("path")}
+            setns(self.kept[0], sum(NAMESPACES[kind] for kind in new & OWNED))
+        for namespace in namespaces:
             if namespace["type"] == "cgroup" and not namespace.get("path"):
                 unshare(CLONE_NEWCGROUP)
             if path := namespace.get("path"):
@@ -181,7 +200,7 @@ class Child:
                 os.close(fd)
         self.step = "make mounts private"
         mount(None, "/", None, MS_REC | MS_SLAVE, None)
-        root = Root(self.extras["rootfs_path"], self.terminal)
+        root = Root(self.extras["rootfs_path"], self.terminal, self.kept[-1] if self.kept else -1)
         for operation in plan(spec):
             self.step = repr(operation)
             operation.do(root)
@@ -194,8 +213,7 @@ class Child:
         kinds = self.extras.get("namespaces", NAMESPACES)
         if not self.traced:  # born in it already
             kinds = set(kinds) - {"pid"}
-        setns(self.init_fd, sum(NAMESPACES[kind] for kind in kinds))
-        os.close(self.init_fd)
+        setns(self.kept[0], sum(NAMESPACES[kind] for kind in kinds))
         console = None
         if self.terminal:
             self.step = "open a terminal"
@@ -209,7 +227,10 @@ class Child:
             take_terminal(console, STATUS)
         self.step = "find the user"
         user = find_user(self.extras.get("user") or "", self.extras.get("groups") or ())
-        own_streams(user)
+        own_streams(user, self.ids["first"] if self.ids else 0)
+        if self.ids:
+            self.step = "enter the user namespace"
+            enter_users(self.kept[-1], user, self.ids["count"])
         close_range(STATUS + 1, LAST)  # before a working directory could name one of them
         self.step = "enter the working directory"
         enter_folder(self.process.get("cwd") or "/")

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from ipycontainer_runtime.launch.root import DEVICES, LaunchError, Root
 from ipycontainer_runtime.launch.syscalls import (
     CLONE_PARENT,
+    CLONE_NEWUSER,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
@@ -22,6 +23,7 @@ from ipycontainer_runtime.launch.syscalls import (
     clone,
     prctl,
     set_seccomp_filter,
+    setns,
 )
 from ipycontainer_runtime.launch.user import User
 
@@ -64,15 +66,35 @@ def fork_into_sight(status: int) -> None:
     os.setsid()
 
 
-def own_streams(user: User) -> None:
-    """Give the user its own standard streams, so that it can open /dev/stdout again."""
+def own_streams(user: User, first: int = 0) -> None:
+    """Give the user its own standard streams, so that it can open /dev/stdout again.
+
+    `first` is what 0 of its user namespace is in ours.
+    """
+    uid = first + user.uid
     for fd in (0, 1, 2):
         found = os.fstat(fd)
-        if found.st_uid != user.uid and found.st_rdev != os.makedev(*DEVICES["/dev/null"]):
+        if found.st_uid != uid and found.st_rdev != os.makedev(*DEVICES["/dev/null"]):
             try:
-                os.fchown(fd, user.uid, found.st_gid)
+                os.fchown(fd, uid, found.st_gid)
             except OSError:
                 continue  # a socket or a file of the host: it works as it is, only not by its name
+
+
+def enter_users(namespace: int, user: User, count: int) -> None:
+    """Enter the container's user namespace, by a descriptor of it or a pidfd, and be its root.
+
+    Refuses a user that is none of its `count` ids.
+    """
+    if unknown := [number for number in (user.uid, user.gid, *user.groups) if number >= count]:
+        raise LaunchError(
+            f"user or group {unknown[0]} is outside the {count} ids of the container's user "
+            "namespace: use a smaller one, or leave --userns out"
+        )
+    setns(namespace, CLONE_NEWUSER)
+    os.setgroups(())
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
 
 
 def enter_folder(path: str) -> None:

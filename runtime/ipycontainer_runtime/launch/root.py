@@ -23,6 +23,7 @@ from ipycontainer_runtime.launch.syscalls import (
     FSCONFIG_SET_STRING,
     IFF_UP,
     MNT_DETACH,
+    MOUNT_ATTR_IDMAP,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
@@ -73,10 +74,14 @@ class LaunchError(Exception):
 
 
 class Root:
-    """The root being made: `fd` is its top, `null` the host's /dev/null, `console` a pty pair."""
+    """The root being made: `fd` is its top, `null` the host's /dev/null, `console` a pty pair.
 
-    def __init__(self, at: str, terminal: bool) -> None:
+    `users` is the container's own user namespace, -1 where it has none.
+    """
+
+    def __init__(self, at: str, terminal: bool, users: int = -1) -> None:
         self.at = at
+        self.users = users
         self.terminal = terminal
         self.fd = -1
         self.null = -1
@@ -120,11 +125,18 @@ class Overlay(NamedTuple):
     def do(self, root: Root) -> None:
         """Make the overlay, attach it where the root is to be, and keep its top open."""
         fds = [os.open(p, os.O_PATH | os.O_CLOEXEC) for p in (*self.lower, self.upper, self.work)]
+        if root.users >= 0:
+            fds[:-2] = [_mapped(fd, root.users) for fd in fds[:-2]]
         try:
             tree = self._new_api(fds)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise
+            if root.users >= 0:
+                raise LaunchError(
+                    "a user namespace of its own needs Linux 6.13, whose overlay takes mapped "
+                    "layers: leave --userns out"
+                ) from error
             self._classic(fds, root.at)
         else:
             move_mount(tree, target := os.open(root.at, os.O_PATH | os.O_CLOEXEC))
@@ -173,6 +185,17 @@ class RootFolder(NamedTuple):
         mount_setattr(tree, MOUNT_ATTR_NODEV)
         root.attach(tree, os.open(root.at, os.O_PATH | os.O_CLOEXEC))
         root.fd = os.open(root.at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _mapped(folder: int, users: int) -> int:
+    """Exchange a layer's folder for a mount of it that shows its ids as `users` maps them.
+
+    So every container can have ids of its own on the machine, and none of them copies a layer.
+    """
+    tree = open_tree(folder, "", AT_EMPTY_PATH)
+    os.close(folder)
+    mount_setattr(tree, MOUNT_ATTR_IDMAP, users=users)
+    return tree
 
 
 class Filesystem(NamedTuple):

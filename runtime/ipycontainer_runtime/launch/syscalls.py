@@ -32,6 +32,7 @@ IFF_UP = 1
 MNT_DETACH = 2
 MOUNT_ATTR__ATIME = 0x70
 MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_IDMAP = 0x00100000
 MOUNT_ATTR_NODEV = 0x04
 MOUNT_ATTR_NODIRATIME = 0x80
 MOUNT_ATTR_NOEXEC = 0x08
@@ -170,10 +171,15 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
     _check(_mount(_text(source), _text(target), _text(kind), flags, _text(data)))
 
 
-def mount_setattr(fd: int, attributes: int, propagation: int = 0, recursive: bool = False) -> None:
-    """Set attributes and propagation of the mount that `fd` is the root of."""
+def mount_setattr(
+    fd: int, attributes: int, propagation: int = 0, recursive: bool = False, users: int = 0
+) -> None:
+    """Set attributes and propagation of the mount that `fd` is the root of.
+
+    MOUNT_ATTR_IDMAP shows its ids as the user namespace `users`, a descriptor, maps them.
+    """
     clear = MOUNT_ATTR__ATIME if attributes & MOUNT_ATTR__ATIME else 0
-    request = struct.pack("=QQQQ", attributes, clear, propagation, 0)
+    request = struct.pack("=QQQQ", attributes, clear, propagation, users)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _check(_mount_setattr(fd, b"", flags, request, len(request)))
 

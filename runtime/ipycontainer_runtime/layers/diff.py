@@ -35,10 +35,12 @@ def write_layer(
     blob: BlobWriter,
     staging: Staging,
     ownership: Ownership,
+    of_container: Ownership | None = None,
     compression: str = GZIP,
 ) -> Packed:
     """Write a snapshotter's walk as a compressed OCI layer into `blob`, and unpack it in `staging`.
 
+    `of_container` is how its files keep their ids, where that differs from the layers'.
     The caller then commits `staging` under the chain id (`LayerInfo(diff_id, size)`). Files are
     read once, on one thread; the archive goes to a second that compresses and to a third that
     unpacks it, so the unpacked layer is what anybody who pulls it gets.
@@ -53,7 +55,7 @@ def write_layer(
     def pack() -> None:
         try:
             with unpacking:
-                _pack(nodes, TarWriter(put), ownership)
+                _pack(nodes, TarWriter(put), of_container or ownership)
         finally:
             feed.end()
 

@@ -12,6 +12,9 @@ from typing import Protocol
 RECORD = b"user.ipycontainer.owner"
 """The xattr with an image's ids, `UID:GID`, of a file or folder; no archive's own is believed."""
 
+NOBODY = 65534
+"""Who owns what belongs to no id of a user namespace: /proc/sys/kernel/overflowuid."""
+
 _NOT_THERE = (errno.ENODATA, errno.ENOTSUP, errno.EPERM)
 
 
@@ -109,6 +112,41 @@ class Single:
         if len(parts) != 2 or not all(part.isdigit() and len(part) < 11 for part in parts):
             return 0, 0
         return int(parts[0]), int(parts[1])
+
+
+class Shifted:
+    """Another ownership, for the files of a container with a range of ids of its own.
+
+    Its layers are shown to it through a mapped mount; what it writes has its own ids on disk.
+    """
+
+    def __init__(self, ownership: Ownership, first: int, count: int) -> None:
+        self._ownership = ownership
+        self._first = first
+        self._count = count
+        self.name = ownership.name
+        self.devices = ownership.devices
+        self.overlay_prefix = ownership.overlay_prefix
+        self.reach = ownership.reach
+
+    def to_disk(self, uid: int, gid: int) -> tuple[int, int]:
+        """Return the container's ids; those that it has not are nobody's, as the kernel has it."""
+        return self._inward(uid), self._inward(gid)
+
+    def _inward(self, number: int) -> int:
+        return self._first + (number if number < self._count else NOBODY)
+
+    def record(self, file: int, uid: int, gid: int) -> None:
+        """Do what the other does."""
+        self._ownership.record(file, uid, gid)
+
+    def from_disk(self, uid: int, gid: int, file: int) -> tuple[int, int]:
+        """Return the ids as the container sees them."""
+        return self._outward(uid), self._outward(gid)
+
+    def _outward(self, number: int) -> int:
+        within = number - self._first
+        return within if 0 <= within < self._count else NOBODY
 
 
 def in_user_namespace() -> bool:

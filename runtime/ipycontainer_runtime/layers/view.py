@@ -27,6 +27,7 @@ from ipycontainer_runtime.launch.syscalls import (
     unshare,
 )
 from ipycontainer_runtime.linux.calls import MS_REC, MS_SLAVE, mount_propagation
+from ipycontainer_runtime.linux.usermap import user_namespace
 from ipycontainer_runtime.oci.runtime import Mount
 
 
@@ -42,6 +43,8 @@ class Source(NamedTuple):
     """Folders in them that are not to be seen: a link of the container may lead there."""
     namespace: int | None = None
     """The mount namespace of a container that runs."""
+    ids: tuple[int, int] | None = None
+    """The first and the number of the container's own ids on the machine, if it has any."""
 
 
 class Found(NamedTuple):
@@ -92,6 +95,9 @@ class View:
         if self._source.namespace is not None:
             self._clone(self._source.namespace)
             operations = operations[1:]
+        elif self._source.ids:
+            with user_namespace(*self._source.ids) as self._root.users:
+                operations.pop(0).do(self._root)
         for operation in operations:
             if not isinstance(operation, Pivot):
                 operation.do(self._root)

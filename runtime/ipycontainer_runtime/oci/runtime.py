@@ -133,6 +133,13 @@ class Device(TypedDict):
     minor: int
 
 
+class IdRange(TypedDict):
+    """`count` ids of the machine from `first` on, which are 0 and on in a user namespace."""
+
+    first: int
+    count: int
+
+
 class Extension(TypedDict, total=False):
     """What the spec lacks and the launcher wants (docs/architecture.md, the bundle)."""
 
@@ -145,6 +152,7 @@ class Extension(TypedDict, total=False):
     devices: bool
     host_devices: list[Device]
     loopback: bool
+    ids: IdRange | None
 
 
 class Spec(TypedDict, total=False):

@@ -133,6 +133,7 @@ def start_message(request: StartRequest) -> Message:
         "do": "start",
         "spec": _text(request.spec),
         "namespaces": _new_namespaces(request.spec),
+        "ids": request.spec.get("ipycontainer", {}).get("ids"),
         "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": request.stdin_once},
         "log": {
             "driver": request.log.driver,

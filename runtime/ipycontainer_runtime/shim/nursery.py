@@ -39,7 +39,8 @@ SYS_CLONE3 = 435
 # made while no other thread runs. Made once: each makes a class, and a shim counts its pages.
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall
 _LAST = 1 << 20  # past every descriptor; the kernel closes a range at once
-_MOST_FDS = socket.CMSG_SPACE(4 * ctypes.sizeof(ctypes.c_int))
+_MOST_FDS = socket.CMSG_SPACE(6 * ctypes.sizeof(ctypes.c_int))
+_WITH_OWNER = b"o"  # the last two descriptors are those of a user namespace
 
 
 class Nursery:
@@ -181,11 +182,11 @@ class ParkedInit:
         theirs.close()
         self._mounts = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
-    def start(self, bundle: str, streams: "Sequence[int]") -> None:
-        """Give it its bundle, and its streams, which may be closed afterwards."""
+    def start(self, bundle: str, streams: "Sequence[int]", owner: "Sequence[int]" = ()) -> None:
+        """Give it its bundle, its streams and its user namespace; all may be closed afterwards."""
         memory = os.memfd_create("bundle")
         os.write(memory, bundle.encode())
-        _send_fds(self.status, [memory, *streams])
+        _send_fds(self.status, [memory, *streams, *owner], _WITH_OWNER if owner else b"x")
         os.close(memory)
 
     def end(self) -> None:
@@ -216,10 +217,10 @@ def clone_exec(
         theirs.close()
 
 
-def _send_fds(sock: "SocketType", fds: list[int]) -> None:
+def _send_fds(sock: "SocketType", fds: list[int], data: bytes) -> None:
     import array
 
-    sock.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+    sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
 
 
 def _wait_for_bundle(status: "SocketType") -> None:
@@ -231,7 +232,8 @@ def _wait_for_bundle(status: "SocketType") -> None:
     if not data:
         os._exit(0)  # nobody wants this container any more
     memory, *streams = received_fds(ancillary)
-    launch.become_init(_read(memory), _three(streams), _python_socket(status))
+    owner = (streams.pop(-2), streams.pop(-1)) if data == _WITH_OWNER else ()
+    launch.become_init(_read(memory), _three(streams), _python_socket(status), owner)
 
 
 def _enter_pid_namespace(init: int) -> int:

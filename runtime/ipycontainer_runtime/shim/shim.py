@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 
+from ..launch import OWNED
 from ..launch.syscalls import PR_SET_CHILD_SUBREAPER, prctl
 from ..linux.cgroup import Hierarchy
 from .endpoint import Endpoint
@@ -21,6 +22,7 @@ from .loop import IN, Loop
 from .nursery import ALL_KINDS, ParkedInit, clone_exec, open_nursery
 from .process import KILLED, Process
 from .streams import Streams
+from .userpin import UserPin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +97,10 @@ class Shim:
         if self._init.begun:
             answer({"error": "the container was started already"})
             return
-        kinds = frozenset(message["namespaces"])
+        kinds, pin = frozenset(message["namespaces"]), None
+        if ids := message["ids"]:
+            pin = UserPin(self._nursery, kinds & OWNED, ids)
+            kinds -= OWNED
         if kinds != self._parked.kinds:
             self._parked.end()
             self._park(kinds)
@@ -110,13 +115,13 @@ class Shim:
                 self._cgroup.limit(self._with_nursery(message["resources"]))
             log = message["log"]
             self._streams.log = open_writer(log["driver"], log["path"], log["options"])
-            self._parked.start(message["spec"], streams)
+            self._parked.start(message["spec"], streams, pin.fds if pin else ())
         except BrokenPipeError:
             init.fail(KILLED)
         except (OSError, ValueError) as error:
             init.fail(str(error))
         _close(streams)
-        init.follow(lambda reply: self._started(reply, answer))
+        init.follow(lambda reply: self._started(reply, answer, pin))
 
     def _with_nursery(self, resources: "Message") -> "Message":
         """Allow as many processes more than were asked for as the nursery has in the cgroup."""
@@ -124,7 +129,9 @@ class Shim:
         more = self._nursery.members
         return {**resources, "pids": {"limit": limit + more}} if limit > 0 and more else resources
 
-    def _started(self, reply: "Message", answer: "Answer") -> None:
+    def _started(self, reply: "Message", answer: "Answer", pin: UserPin | None) -> None:
+        if pin is not None:
+            pin.let_go()
         answer({**reply, "cgroup": self._cgroup.name})
 
     def _attach(self, message: "Message", fds: list[int], answer: "Answer") -> None:

@@ -169,6 +169,13 @@ def api_name(field: str) -> str:
     return _API_NAMES[field]
 
 
+class IdRange(msgspec.Struct, frozen=True):
+    """The ids of the machine that are 0 to `count` - 1 in a container."""
+
+    first: int
+    count: int
+
+
 class Record(msgspec.Struct, kw_only=True):
     """What was asked for: `config.json`, written again when the name or a limit changes."""
 
@@ -184,6 +191,8 @@ class Record(msgspec.Struct, kw_only=True):
     platform: str
     config: Config
     host_config: HostConfig
+    ids: IdRange | None = None
+    """Of its own user namespace; None where it has none of its own."""
 
     @property
     def short_id(self) -> str:

@@ -1,0 +1,46 @@
+"""The user namespace of a root engine's container, held until its first process has entered it."""
+
+import os
+import signal
+
+from .. import launch
+from ..launch.syscalls import CLONE_NEWUSER, PR_SET_PDEATHSIG, prctl
+from .nursery import Nursery
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LAST = 1 << 20
+
+
+class UserPin:
+    """A process that was cloned into a new user namespace, and into the kinds that belong to it.
+
+    The clone that is to be the container's first process cannot be made there itself: it mounts
+    what only the machine's root may, and comes over when that is done.
+    """
+
+    def __init__(self, nursery: Nursery, kinds: "Iterable[str]", ids: "dict[str, int]") -> None:
+        self.pid = nursery.clone(_wait, CLONE_NEWUSER | launch.cloned_into(kinds))
+        try:
+            for name in ("uid_map", "gid_map"):
+                with open(f"/proc/{self.pid}/{name}", "w") as file:
+                    file.write(f"0 {ids['first']} {ids['count']}\n")
+            namespace = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            self.fds = (os.pidfd_open(self.pid), namespace)
+        except BaseException:
+            os.kill(self.pid, signal.SIGKILL)
+            raise
+
+    def let_go(self) -> None:
+        """Leave the namespaces to whoever has entered them."""
+        for fd in self.fds:
+            os.close(fd)
+        os.kill(self.pid, signal.SIGKILL)  # the shim reaps it
+
+
+def _wait() -> None:
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.closerange(0, _LAST)
+    signal.pause()
