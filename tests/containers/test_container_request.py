@@ -133,7 +133,6 @@ def test_what_docker_fills_in_is_filled_in() -> None:
     ("field", "value"),
     [
         ("PidMode", "container:x"),
-        ("UsernsMode", "host"),
         ("VolumesFrom", ["x"]),
         ("PortBindings", {"80/tcp": [{"HostPort": "80"}]}),
         ("PublishAllPorts", True),

@@ -84,8 +84,8 @@ DEFENCES = (
         "defaults",
         "a device node in a bind mount is opened",
         "launch/plan.py",
-        "attributes |= MOUNT_ATTR_NODEV\n",
-        "attributes |= 0\n",
+        "bound: int = MOUNT_ATTR_NODEV)",
+        "bound: int = 0)",
         ("attacks/test_default_attacks.py::test_a_device_node_in_a_bind_cannot_be_opened",),
     ),
     Defence(
@@ -157,7 +157,7 @@ DEFENCES = (
         "2",
         "a descriptor of the host is open in the container (CVE-2024-21626)",
         "launch/__init__.py",
-        "        close_range(STATUS + 1 + (init >= 0), LAST)\n",
+        "        close_range(STATUS + 1 + len(kept), LAST)\n",
         "",
         (LAUNCH + "test_only_standard_streams_are_open",),
     ),
@@ -245,8 +245,8 @@ DEFENCES = (
         "8",
         "an exec enters what the container made of its /proc",
         "launch/__init__.py",
-        '        setns(self.init_fd, sum(NAMESPACES[kind] for kind in kinds if kind != "pid"))\n',
-        "        setns(self.init_fd, CLONE_NEWNS)\n"
+        "        setns(self.kept[0], sum(NAMESPACES[kind] for kind in kinds))\n",
+        "        setns(self.kept[0], CLONE_NEWNS)\n"
         '        for kind, name in (("network", "net"), ("uts", "uts"), ("ipc", "ipc")):\n'
         '            fd = os.open(f"/proc/1/ns/{name}", os.O_RDONLY)\n'
         "            setns(fd, NAMESPACES[kind])\n",
@@ -293,6 +293,16 @@ DEFENCES = (
         "if unbound and requires_limits(host):",
         "if False:",
         ("attacks/test_runtime_attacks.py::test_limits_that_are_required_bind_or_are_refused",),
+    ),
+    Defence(
+        "11",
+        "root in a container is root on the machine though it asked for ids of its own",
+        "launch/__init__.py",
+        """            enter_users(self.kept[-1], user, self.ids["count"])\n""",
+        "            pass\n",
+        (
+            "containers/test_container_userns.py::test_root_in_the_container_is_nobody_on_the_machine",
+        ),
     ),
     Defence(
         "12",

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 from ipycontainer_runtime.launch.root import DEVICES, LaunchError, Root
 from ipycontainer_runtime.launch.syscalls import (
-    CLONE_PARENT,
     CLONE_NEWUSER,
+    CLONE_PARENT,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
