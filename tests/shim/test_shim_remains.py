@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from ipycontainer_runtime.shim.endpoint import Endpoint
 from ipycontainer_runtime.shim.loop import Loop
 from ipycontainer_runtime.shim.messages import ExecRequest
 from ipycontainer_runtime.shim.protocol import SOCKET_NAME
+
+# include/uapi/linux/ptrace.h and wait.h.
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -103,3 +108,33 @@ async def test_an_exec_that_may_open_too_little_is_refused_and_costs_no_descript
     while any(code is None for code in (await container.connection.status()).execs.values()):
         pass  # they are about to end
     assert len(os.listdir(f"/proc/{shim}/fd")) <= used
+
+
+@contextlib.contextmanager
+def held(pid: int) -> Iterator[None]:
+    """Hold a process still: one that is stopped by a signal is hung up on when its parent dies."""
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long] * 4
+    assert ptrace(PTRACE_SEIZE, pid, 0, 0) == 0
+    assert ptrace(PTRACE_INTERRUPT, pid, 0, 0) == 0
+    os.waitpid(pid, WALL)
+    yield
+    assert ptrace(PTRACE_DETACH, pid, 0, 0) == 0
+
+
+async def test_a_container_whose_shim_is_killed_during_its_start_does_not_run(
+    engine: Engine,
+) -> None:
+    container = await engine.container("sleep", "100")
+    await container.connection.status()
+    shim = int(container.connection.cgroup.rpartition("-")[2])
+    tasks = Path(f"/proc/{shim}/task").glob("*/children")  # it is a child of the nursery's thread
+    (init,) = (int(pid) for path in tasks for pid in path.read_text().split())
+    with held(init):
+        starting = asyncio.ensure_future(container.start())
+        await container.connection.status()  # so the bundle is on its way
+        os.kill(shim, signal.SIGKILL)
+        await vanished({shim})
+    await vanished({init})
+    with pytest.raises(Unavailable, match="ended before it answered"):
+        await starting

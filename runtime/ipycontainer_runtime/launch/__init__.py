@@ -25,6 +25,7 @@ from ipycontainer_runtime.launch.process import (
     enter_users,
     execute,
     fork_into_sight,
+    hung_up,
     own_streams,
     set_limits,
     take_terminal,
@@ -246,6 +247,8 @@ class Child:
         # Without its shim nobody would read its output or hear of its end; what gave up
         # privileges has lost an earlier wish of this kind.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if hung_up(STATUS):
+            os._exit(1)  # it was killed before it could take this process along
         if self.extras.get("init"):
             self.step = "fork the command"
             fork_command(STATUS)

@@ -66,6 +66,15 @@ def fork_into_sight(status: int) -> None:
     os.setsid()
 
 
+def hung_up(status: int) -> bool:
+    """Tell whether the other end of the status socket is closed; the kernel does so at an exit."""
+    with socket.socket(fileno=os.dup(status)) as sock:
+        try:
+            return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+
+
 def own_streams(user: User, first: int = 0) -> None:
     """Give the user its own standard streams, so that it can open /dev/stdout again.
 

@@ -1,10 +1,13 @@
 """Deleting what containers and images left: at once from where it was, from the disk later."""
 
 import contextlib
+import errno
 import os
 import secrets
 import threading
 from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Trash:
@@ -28,28 +31,45 @@ class Trash:
         """Delete everything; slow, so called on a thread after the reply.
 
         A container can nest folders deeper than any path or stack is long. So a folder inside a
-        folder is moved up into the trash before it is looked at: no path ever has three parts.
+        folder that is not empty is moved up into the trash before it is looked at: no path ever
+        has three parts.
         """
         with self._emptying:
-            while pending := [entry.path for entry in os.scandir(self.folder)]:
-                for path in pending:
-                    self._delete(path)
+            trash = os.open(self.folder, _FOLDER)
+            try:
+                while names := os.listdir(trash):
+                    for name in names:
+                        self._delete(trash, name)
+            finally:
+                os.close(trash)
 
-    def _delete(self, path: str) -> None:
-        if os.path.islink(path) or not os.path.isdir(path):
-            os.unlink(path)
+    def _delete(self, trash: int, name: str) -> None:
+        try:
+            folder = os.open(name, _FOLDER, dir_fd=trash)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            os.unlink(name, dir_fd=trash)
             return
-        self._open_up(path)
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    self._open_up(entry.path)
-                    os.rename(entry.path, self.place(""))
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(path)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.name, dir_fd=folder)
+                    elif not _remove_empty(entry.name, folder):
+                        above = self.place("").name
+                        os.rename(entry.name, above, src_dir_fd=folder, dst_dir_fd=trash)
+        finally:
+            os.close(folder)
+        os.rmdir(name, dir_fd=trash)
 
-    def _open_up(self, folder: str) -> None:
-        # An engine that is not even root of a namespace needs the permissions of what it deletes.
-        if os.geteuid() != 0:
-            os.chmod(folder, 0o700)
+
+def _remove_empty(name: str, folder: int) -> bool:
+    """Remove a folder unless there is something in it, as in few of a container's own."""
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        return False
+    return True
