@@ -156,9 +156,9 @@ DEFENCES = (
     Defence(
         "2",
         "a descriptor of the host is open in the container (CVE-2024-21626)",
-        "launch/__init__.py",
-        "        close_range(STATUS + 1 + len(kept), LAST)\n",
-        "",
+        "launch/syscalls.py",
+        "    _check(_close_range(first, last, 0))\n",
+        "    return\n",
         (LAUNCH + "test_only_standard_streams_are_open",),
     ),
     Defence(
@@ -173,8 +173,8 @@ DEFENCES = (
         "3",
         "cgroups are written (CVE-2022-0492)",
         "engine/cgroups.py",
-        '(*_QUIET, "ro", *names)',
-        "(*_QUIET, *names)",
+        'return [CGROUP] if self.hierarchy.mode == "v1" else []',
+        "return []",
         ("containers/test_container_bounds.py::test_cgroups_are_seen_and_cannot_be_written",),
     ),
     Defence(
@@ -183,7 +183,10 @@ DEFENCES = (
         "launch/root.py",
         "return openat2(self.fd, path, flags)",
         "return os.open(self.at + path, flags | os.O_CLOEXEC)",
-        (LAUNCH + "test_a_mount_point_that_is_a_symlink_leads_nowhere_outside",),
+        (
+            LAUNCH + "test_a_mount_point_that_is_a_symlink_leads_nowhere_outside",
+            LAUNCH + "test_a_bind_target_behind_a_symlink_stays_inside",
+        ),
     ),
     Defence(
         "4",

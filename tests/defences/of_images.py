@@ -57,7 +57,7 @@ DEFENCES = (
         "a hard link leads outside",
         "layers/untar.py",
         "target = below(self._ground.base, _clean(_checked(entry.link, entry)))",
-        "target = entry.link",
+        "target = entry.link; os.link(target, leaf, dst_dir_fd=parent)",
         (UNTAR + "test_a_hard_link_to_outside_is_refused",),
     ),
     Defence(
@@ -157,7 +157,7 @@ DEFENCES = (
         "store/blobs.py",
         "if self._expected is not None and digest != self._expected:",
         "if False:",
-        (PULL + "test_a_layer_with_another_digest_is_refused_and_nothing_stays",),
+        ("store/test_blobs.py",),
     ),
     Defence(
         "16",

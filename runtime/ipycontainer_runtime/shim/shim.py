@@ -99,8 +99,8 @@ class Shim:
             return
         kinds, pin = frozenset(message["namespaces"]), None
         if ids := message["ids"]:
+            # The parked process leaves those of its own namespaces, which costs less than another.
             pin = UserPin(self._nursery, kinds & OWNED, ids)
-            kinds -= OWNED
         if kinds != self._parked.kinds:
             self._parked.end()
             self._park(kinds)
