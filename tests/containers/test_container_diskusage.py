@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import call, create, ended, start
 
+from support.calls import call, create, ended, start
 from support.engines import Engine, running_engine
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]

@@ -139,14 +139,12 @@ def test_what_docker_fills_in_is_filled_in() -> None:
         ("Devices", [{"PathOnHost": "/dev/null", "CgroupPermissions": "r"}]),
         ("DeviceRequests", [{"Count": -1}]),
         ("CgroupParent", "/x"),
-        ("StorageOpt", {"size": "1G"}),
         ("Links", ["x"]),
         ("NetworkMode", "container:x"),
         ("NetworkMode", "mine"),
         ("IpcMode", "container:x"),
         ("Runtime", "nvidia"),
         ("LogConfig", {"Type": "syslog"}),
-        ("BlkioWeight", 10),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(paths: Paths, field: str, value: object) -> None:

@@ -1,7 +1,9 @@
 """What containers use, over the API and through the real docker command."""
 
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ def sampled(engine: Engine, container: str, query: str = "stream=0&one-shot=1") 
 
 def test_a_sample_tells_memory_processes_and_processor(shared_engine: Engine, run: Make) -> None:
     host = {"NetworkMode": "none", "Memory": 64 * MEGABYTE, "PidsLimit": 50}
-    fill = "head -c 8000000 /dev/zero > /dev/shm/x; echo full; sleep 1000 & wait"
+    fill = "head -c 8000000 /dev/zero > /dev/shm/x; sleep 1000 & echo full; wait"
     container = run("sh", "-c", fill, HostConfig=host)
     connection, response = begin(
         shared_engine, "GET", f"/containers/{container}/logs?follow=1&stdout=1"
@@ -87,3 +89,56 @@ def test_the_docker_command_shows_them(shared_engine: Engine, run: Make) -> None
     assert used.endswith(("KiB", "MiB"))
     assert pids == "1"
     assert processor.endswith("%")
+
+
+def disk_below(engine: Engine) -> str:
+    """Return `major:minor` of the disk on which containers write."""
+    device = os.stat(engine.paths.root).st_dev
+    if os.major(device) == 0:
+        pytest.skip("containers write to no disk here")
+    number = f"{os.major(device)}:{os.minor(device)}"
+    partition = Path(f"/sys/dev/block/{number}")
+    if (partition / "partition").exists():
+        number = (partition.resolve().parent / "dev").read_text().strip()
+    return number
+
+
+def test_what_went_to_a_disk_is_told(shared_engine: Engine, run: Make) -> None:
+    disk = disk_below(shared_engine)
+    script = "dd if=/dev/zero of=/x bs=1M count=2 conv=fsync 2>/dev/null; echo full; sleep 1000"
+    container = run("sh", "-c", script)
+    connection, response = begin(
+        shared_engine, "GET", f"/containers/{container}/logs?follow=1&stdout=1"
+    )
+    assert response.read(13)[8:] == b"full\n"
+    connection.close()
+    found = sampled(shared_engine, container)["blkio_stats"]
+    for kind, least in (("io_service_bytes_recursive", 2 * MEGABYTE), ("io_serviced_recursive", 1)):
+        entries = [e for e in found[kind] or () if f"{e['major']}:{e['minor']}" == disk]
+        assert sum(e["value"] for e in entries if e["op"].lower() == "write") >= least
+    told = shared_engine.succeed("stats", "--no-stream", "--format", "{{.BlockIO}}", container)
+    assert not told.endswith(" 0B")
+
+
+def test_the_rates_of_a_disk_reach_the_kernel(shared_engine: Engine, run: Make) -> None:
+    disk = disk_below(shared_engine)
+    path = f"/dev/{Path(f'/sys/dev/block/{disk}').resolve().name}"
+    if not Path(path).exists():
+        pytest.skip("the disk has no device node here")
+    host = {
+        "BlkioDeviceWriteBps": [{"Path": path, "Rate": MEGABYTE}],
+        "BlkioDeviceReadIOps": [{"Path": path, "Rate": 50}],
+        "NetworkMode": "none",
+    }
+    container = run("sleep", "1000", HostConfig=host)
+    pid = call(shared_engine, "GET", f"/containers/{container}/json").body["State"]["Pid"]
+    if call(shared_engine, "GET", "/info").body["CgroupVersion"] == "2":
+        told = shared_engine.succeed("exec", container, "cat", "/sys/fs/cgroup/io.max")
+        assert told == f"{disk} rbps=max wbps={MEGABYTE} riops=50 wiops=max"
+        return
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    [below] = [line.split(":")[2] for line in lines if line.split(":")[1] == "blkio"]
+    folder = Path("/sys/fs/cgroup/blkio" + below)
+    written = folder / "blkio.throttle.write_bps_device"
+    assert written.read_text().strip() == f"{disk} {MEGABYTE}"
+    assert (folder / "blkio.throttle.read_iops_device").read_text().strip() == f"{disk} 50"

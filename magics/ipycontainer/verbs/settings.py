@@ -66,7 +66,7 @@ def host_config_of(flags: Flags) -> Flags:
         "binds": binds,
         "mounts": [_mount(text) for text in flags["mount"]],
         "tmpfs": {path: options for path, _, options in _partitioned(flags["tmpfs"], ":")},
-        "security_opt": list(flags["security_opt"]),
+        "security_opt": [_security_option(text) for text in flags["security_opt"]],
         "devices": [text if ":" in text else f"{text}:{text}:rwm" for text in flags["device"]],
         "ulimits": [_ulimit(text) for text in flags["ulimit"]],
         "sysctls": _pairs(flags["sysctl"]),
@@ -136,6 +136,18 @@ def update_of(flags: Flags) -> Flags:
         "RestartPolicy": _restart(flags["restart"]),
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _security_option(text: str) -> str:
+    """Return an option with the text of the seccomp profile in place of its file's name."""
+    name, equals, file = text.partition("=")
+    if name != "seccomp" or not equals or file in ("unconfined", "builtin"):
+        return text
+    try:
+        profile = Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Usage(f"--security-opt {text}: the profile cannot be read: {error}") from error
+    return f"seccomp={profile}"
 
 
 def _swap(flags: Flags) -> int | None:

@@ -27,6 +27,7 @@ from ipycontainer_runtime.engine.listing import select
 from ipycontainer_runtime.engine.names import checked_name, random_name
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.engine.unsupported import refuse_networking
 from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users
 from ipycontainer_runtime.errors import InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
@@ -116,6 +117,7 @@ class Containers:
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
         check_host(host, self._paths)
+        refuse_networking(body.networking_config, host)
         ids = self._ids(host)
         unbound = self.unbound(host)
         container_id = secrets.token_hex(32)

@@ -21,11 +21,12 @@ from ipycontainer_runtime.engine.restarts import check_restart_policy
 from ipycontainer_runtime.engine.security import check_security
 from ipycontainer_runtime.engine.signals import signal_number
 from ipycontainer_runtime.engine.sysctls import check_sysctls
+from ipycontainer_runtime.engine.unsupported import refuse_config, refuse_unsupported
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.logwriter import parse_size
-from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, api_name, words
+from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, words
 
 DEFAULT_SHM = 64 << 20
 LOG_DRIVERS = ("json-file", "local", "none")
@@ -37,19 +38,14 @@ LOOPBACK_ONLY = (
     "Use --network host to reach the network, or --network none to say that it needs none."
 )
 
-_LATER_WORDS = (
-    "volume_driver volumes_from links port_bindings publish_all_ports "
-    "cgroup cgroup_parent isolation storage_opt device_requests "
-    "device_cgroup_rules blkio_weight blkio_weight_device blkio_device_read_bps "
-    "blkio_device_write_bps blkio_device_read_iops blkio_device_write_iops "
-    "cpu_realtime_period cpu_realtime_runtime kernel_memory kernel_memory_tcp cpu_count "
-    "cpu_percent io_maximum_iops io_maximum_bandwidth"
-)
-_LATER = _LATER_WORDS.split()
-"""Fields of HostConfig that are refused when they ask for anything."""
-
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
 _EXTRA_HOST = re.compile(r"[^\s:]+[:=]\[?[0-9A-Fa-f.:]+\]?")
+
+
+ENDLESS_MEMORY = (
+    "OOM killer is disabled for the container, but no memory limit is set, this can result in the "
+    "system running out of resources."
+)
 
 
 class CreateBody(Config, kw_only=True, rename="pascal"):
@@ -92,6 +88,7 @@ def merged(asked: Config, image: ContainerConfig) -> Config:
     An entrypoint that is given resets the image's command; the environment, labels, ports and
     volumes are merged by key.
     """
+    refuse_config(asked)
     entrypoint, cmd = words(asked.entrypoint), words(asked.cmd)
     if not entrypoint:
         cmd = cmd or image.cmd
@@ -193,15 +190,6 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     place(host, paths)
 
 
-def refuse_unsupported(host: HostConfig) -> None:
-    """Refuse the fields that this engine does not have, when they ask for anything."""
-    for name in _LATER:
-        if getattr(host, name):
-            raise NotImplementedHere(
-                f"HostConfig.{api_name(name)} is not supported yet: leave it out"
-            )
-
-
 def _check_addresses(host: HostConfig) -> None:
     for address in host.dns or ():
         try:
@@ -238,6 +226,8 @@ def creation_warnings(config: Config, host: HostConfig) -> list[str]:
     warnings = []
     if host.network_mode in ("default", "bridge"):
         warnings.append(LOOPBACK_ONLY)
+    if host.oom_kill_disable and not host.memory:
+        warnings.append(ENDLESS_MEMORY)
     if config.volumes:
         warnings.append(
             f"Volumes are not supported yet: {', '.join(config.volumes)} is a plain folder of "

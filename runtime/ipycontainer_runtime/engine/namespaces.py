@@ -1,7 +1,8 @@
 """Which namespaces a container has of its own, and which it shares with the host.
 
-`NetworkMode`, `PidMode`, `IpcMode`, `UTSMode` and `CgroupnsMode` say so. One that others may join
-(`shareable`) is private here until joining another container's is there.
+`NetworkMode`, `PidMode`, `IpcMode`, `UTSMode` and `CgroupnsMode` say so; `users` answers for
+`UsernsMode`. One that others may join (`shareable`) is private here until joining another
+container's is there.
 """
 
 from ipycontainer_runtime.errors import NotImplementedHere

@@ -4,6 +4,7 @@ import os
 import resource
 from typing import Any
 
+from ipycontainer_runtime.engine.blockio import block_io
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.store.records import HostConfig, Ulimit
 
@@ -57,6 +58,7 @@ def check_values(host: HostConfig) -> None:
     """Refuse limits that cannot be, whatever else the container has."""
     _check_memory(host)
     _check_cpu(host)
+    block_io(host)
 
 
 def _check_ulimit(ulimit: Ulimit) -> None:
@@ -164,6 +166,7 @@ def limits(host: HostConfig) -> dict[str, Any]:
             "mems": host.cpuset_mems,
         },
         "pids": {"limit": host.pids_limit},
+        "blockIO": block_io(host),
     }
     asked = {
         name: {key: value for key, value in group.items() if value or (key, value) == _NO_SWAPPING}

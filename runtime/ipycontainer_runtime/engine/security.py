@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.linux import seccomp
 from ipycontainer_runtime.linux.capabilities import names, supported, tweak
 from ipycontainer_runtime.store.records import HostConfig, words
@@ -36,27 +36,28 @@ class Security(NamedTuple):
     confined: bool
     """False when seccomp=unconfined was asked for."""
     no_new_privileges: bool
+    profile: str = ""
+    """The text of somebody's own seccomp profile; empty for the default."""
 
 
 def security(host: HostConfig) -> Security:
     """Read the security options; unknown ones and unknown capabilities are refused by name."""
     if host.privileged:
         return privileged()
-    confined, no_new = True, False
+    confined, no_new, profile = True, False, ""
     for option in host.security_opt or ():
         if option in ("seccomp=unconfined", "seccomp:unconfined"):
             confined = False
         elif option.partition("=")[0].partition(":")[0] == "no-new-privileges":
             no_new = _boolean(option)
-        elif option == "systempaths=unconfined" or option.startswith("seccomp"):
-            raise NotImplementedHere(
-                f"HostConfig.SecurityOpt {option[:60]} is not supported yet: "
-                "use no-new-privileges or seccomp=unconfined"
-            )
-        elif option not in _WITHOUT_EFFECT:
-            raise InvalidParameter(f"invalid --security-opt 2: {option!r}")
+        elif option in _WITHOUT_EFFECT:
+            continue
+        elif option.startswith(("seccomp=", "seccomp:")):
+            profile = option[len("seccomp=") :]
+        else:
+            raise InvalidParameter(f"invalid --security-opt 2: {option[:100]!r}")
     capabilities = _tweak(tuple(words(host.cap_add) or ()), tuple(words(host.cap_drop) or ()))
-    return Security(capabilities, confined, no_new)
+    return Security(capabilities, confined, no_new, profile)
 
 
 def privileged() -> Security:
@@ -86,7 +87,11 @@ def _boolean(option: str) -> bool:
 
 def check_security(host: HostConfig) -> None:
     """Refuse security options that cannot be, and fill in the hidden paths."""
-    security(host)
+    allowed = security(host)
+    if allowed.profile:
+        from ipycontainer_runtime.linux.seccomp import conditional, custom
+
+        custom.compiled(conditional.resolved(allowed.profile, allowed.capabilities))
     if host.privileged:
         return
     if host.masked_paths is None:
@@ -115,6 +120,10 @@ class Filters:
 
         With one id that is a filter too, which only fakes what one id cannot do.
         """
+        if allowed.confined and allowed.profile:
+            from ipycontainer_runtime.linux.seccomp.conditional import cached_profile
+
+            return str(cached_profile(self._run, allowed.profile, allowed.capabilities))
         if allowed.confined:
             return str(self._cached(allowed.capabilities))
         if self._one_id:

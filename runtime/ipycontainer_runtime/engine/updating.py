@@ -12,15 +12,17 @@ import msgspec
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
-from ipycontainer_runtime.engine.create import decoded, refuse_unsupported
+from ipycontainer_runtime.engine.create import decoded
 from ipycontainer_runtime.engine.resources import check_values, limits
 from ipycontainer_runtime.engine.restarts import Restarts, check_restart_policy, restarts
+from ipycontainer_runtime.engine.unsupported import refuse_unsupported
 from ipycontainer_runtime.errors import Conflict, InvalidParameter
 from ipycontainer_runtime.linux.cgroup.base import CgroupError
 from ipycontainer_runtime.store.records import HostConfig, RestartPolicy, api_name
 
 _LIMITS = (
     *("cpu_shares", "nano_cpus", "cpu_period", "cpu_quota", "cpuset_cpus", "cpuset_mems"),
+    "blkio_weight",
     *("memory", "memory_swap", "memory_reservation"),
 )
 _FIELDS = (*_LIMITS, "pids_limit", "restart_policy")

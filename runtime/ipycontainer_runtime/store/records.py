@@ -125,13 +125,13 @@ class HostConfig(msgspec.Struct, rename="pascal", kw_only=True):
     nano_cpus: int = 0
     cgroup_parent: str = ""
     blkio_weight: int = 0
-    blkio_weight_device: list[Any] | None = []
-    blkio_device_read_bps: list[Any] | None = []
-    blkio_device_write_bps: list[Any] | None = []
-    blkio_device_read_iops: list[Any] | None = msgspec.field(
+    blkio_weight_device: list[dict[str, Any]] | None = []
+    blkio_device_read_bps: list[dict[str, Any]] | None = []
+    blkio_device_write_bps: list[dict[str, Any]] | None = []
+    blkio_device_read_iops: list[dict[str, Any]] | None = msgspec.field(
         default_factory=list, name="BlkioDeviceReadIOps"
     )
-    blkio_device_write_iops: list[Any] | None = msgspec.field(
+    blkio_device_write_iops: list[dict[str, Any]] | None = msgspec.field(
         default_factory=list, name="BlkioDeviceWriteIOps"
     )
     cpu_period: int = 0

@@ -19,10 +19,12 @@ SIGKILL = 9  # the `signal` module costs the spawner 6 ms
 
 TYPE_CHECKING = False  # `typing` costs it 8 ms, and only checkers need it
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     Resources = dict[str, Any]
+    Transfer = tuple[str, int, int, str, int]
+    """`bytes` or `requests`; the device's major and minor number; Docker's operation; how many."""
 
 
 class CgroupError(OSError):
@@ -91,6 +93,10 @@ class Cgroup:
         """
         raise NotImplementedError
 
+    def transferred(self) -> "list[Transfer]":
+        """Return what went from and to disks so far; nothing where that is not kept."""
+        raise NotImplementedError
+
     def remove(self, timeout: float = 1.0) -> bool:
         """Remove the cgroup; false when processes were still in it after `timeout` seconds."""
         raise NotImplementedError
@@ -106,7 +112,8 @@ class Hierarchy:
     place: str = ""
     """The folder in which ours are made; on v1 that of the memory controller."""
     controllers: frozenset[str] = frozenset()
-    """What can bind: memory, swap, cpu, cpuset, pids, io, freezer."""
+    """What can bind: memory, swap, swappiness, oom_control, cpu, cpuset, pids, freezer, and of
+    disks io (weights) and throttle (rates)."""
 
     def create(self, name: str) -> Cgroup:
         """Make the cgroup `name`; raises FileExistsError when there is one."""
@@ -138,7 +145,23 @@ def asked(resources: "Resources", path: str) -> "Any":
     """Return the value at `section.key` of the resources; None when it was not asked for."""
     section, _, key = path.partition(".")
     value = (resources.get(section) or {}).get(key)
-    return value or None
+    return value if path == "memory.swappiness" else value or None
+
+
+THROTTLES = {
+    "throttleReadBpsDevice": "rbps",
+    "throttleWriteBpsDevice": "wbps",
+    "throttleReadIOPSDevice": "riops",
+    "throttleWriteIOPSDevice": "wiops",
+}
+"""The runtime spec's rates of devices, with v2's names for them."""
+
+
+def rates(resources: "Resources") -> "Iterator[tuple[str, str, int]]":
+    """Yield (v2's name, `major:minor`, rate) for each rate that was asked for."""
+    for name, short in THROTTLES.items():
+        for entry in asked(resources, f"blockIO.{name}") or ():
+            yield short, f"{entry['major']}:{entry['minor']}", entry["rate"]
 
 
 def read(path: str) -> str:
@@ -266,5 +289,29 @@ LIMITS = (
     ("cpu.cpus", "cpuset", _lacks("cpuset", "Cpuset discarded.")),
     ("cpu.mems", "cpuset", _lacks("cpuset", "Cpuset discarded.")),
     ("pids.limit", "pids", _lacks("pids limit capabilities", "PIDs limit discarded.")),
+    (
+        "memory.swappiness",
+        "swappiness",
+        _lacks("memory swappiness capabilities", "Memory swappiness discarded."),
+    ),
+    (
+        "memory.disableOOMKiller",
+        "oom_control",
+        "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
+    ),
     ("blockIO.weight", "io", _lacks("Block I/O weight", "Weight discarded.")),
+    (
+        "blockIO.weightDevice",
+        "io",
+        _lacks("Block I/O weight_device", "Weight-device discarded."),
+    ),
+    *(
+        (
+            f"blockIO.throttle{way.title()}{field}Device",
+            "throttle",
+            _lacks(f"{unit} {way} limit", f"Block I/O {unit[:4].strip()} {way} limit discarded."),
+        )
+        for unit, field in (("BPS Block I/O", "Bps"), ("IOPS Block", "IOPS"))
+        for way in ("read", "write")
+    ),
 )

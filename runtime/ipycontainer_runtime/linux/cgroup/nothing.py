@@ -6,7 +6,7 @@ from .base import Cgroup, CgroupError, Hierarchy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .base import Resources
+    from .base import Resources, Transfer
 
 
 class NoCgroup(Cgroup):
@@ -42,6 +42,10 @@ class NoCgroup(Cgroup):
     def usage(self) -> dict[str, int]:
         """Return no figures."""
         return {}
+
+    def transferred(self) -> "list[Transfer]":
+        """Nothing is kept."""
+        return []
 
     def remove(self, timeout: float = 1.0) -> bool:
         """Return true: there is nothing to remove."""

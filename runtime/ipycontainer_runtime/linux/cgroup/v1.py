@@ -1,8 +1,8 @@
 """cgroup v1, also on hybrid machines: one folder per controller.
 
-Every container joins memory, cpu, cpuacct, pids and freezer: four for limits and figures, and one
-to pause for a commit and to kill a fork bomb. cpuset and blkio are joined only when a limit asks
-for them, and devices never: a container's mounts are `nodev`, so a rule there would forbid nothing
+Every container joins memory, cpu, cpuacct, pids, blkio and freezer: five for limits and figures,
+and one to pause for a commit and to kill a fork bomb. cpuset is joined only when a limit asks
+for it, and devices never: a container's mounts are `nodev`, so a rule there would forbid nothing
 more. Each folder less saves a mkdir, an attach and an rmdir per container.
 
 Joining costs 5-14 ms when no process joined any v1 cgroup in the last half second (the kernel
@@ -28,6 +28,7 @@ from .base import (
     kill_all,
     mounts,
     own_paths,
+    rates,
     read,
     read_pids,
     set_limit,
@@ -36,11 +37,17 @@ from .base import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .base import Resources
+    from .base import Resources, Transfer
 
-JOINED = ("memory", "cpu", "cpuacct", "pids", "freezer")
-ON_DEMAND = ("cpuset", "blkio")
+JOINED = ("memory", "cpu", "cpuacct", "pids", "blkio", "freezer")
+ON_DEMAND = ("cpuset",)
 UNLIMITED = -1
+_RATES = {
+    "rbps": "blkio.throttle.read_bps_device",
+    "wbps": "blkio.throttle.write_bps_device",
+    "riops": "blkio.throttle.read_iops_device",
+    "wiops": "blkio.throttle.write_iops_device",
+}
 _FIGURES = (
     ("memory", "memory.usage_in_bytes", ""),
     ("memory_peak", "memory.max_usage_in_bytes", ""),
@@ -89,16 +96,27 @@ class V1Cgroup(Cgroup):
             write(f"{folder}/tasks", 0)
 
     def limit(self, resources: "Resources") -> None:
-        """Write each limit in the order the kernel wants; join cpuset and blkio when asked."""
+        """Write each limit in the order the kernel wants; join cpuset when asked."""
         self._limit_memory(resources)
         self._limit_cpu(resources)
         self._limit_cpuset(resources)
         if (pids := asked(resources, "pids.limit")) and "pids" in self._parents:
             set_limit(self._file("pids", "pids.max"), pids if pids > 0 else "max", "the pids limit")
-        if (weight := asked(resources, "blockIO.weight")) and "blkio" in self._parents:
-            file = f"{self._join('blkio')}/blkio.bfq.weight"
+        self._limit_disks(resources)
+
+    def _limit_disks(self, resources: "Resources") -> None:
+        if "blkio" not in self._parents:
+            return
+        file = self._file("blkio", "blkio.bfq.weight")
+        if (weight := asked(resources, "blockIO.weight")) and os.path.exists(file):
+            set_limit(file, weight, "the block I/O weight")
+        file = self._file("blkio", "blkio.bfq.weight_device")
+        for entry in asked(resources, "blockIO.weightDevice") or ():
             if os.path.exists(file):
-                set_limit(file, weight, "the block I/O weight")
+                device = f"{entry['major']}:{entry['minor']}"
+                set_limit(file, f"{device} {entry['weight']}", "the weight of a device")
+        for name, device, rate in rates(resources):
+            set_limit(self._file("blkio", _RATES[name]), f"{device} {rate}", "a device's rate")
 
     def _limit_memory(self, resources: "Resources") -> None:
         if "memory" not in self._parents:
@@ -116,6 +134,13 @@ class V1Cgroup(Cgroup):
         for file, value, what in steps:
             if value is not None:
                 _set_memory(file, value, what)
+        swappiness = asked(resources, "memory.swappiness")
+        file = self._file("memory", "memory.swappiness")
+        if swappiness is not None and os.path.exists(file):
+            set_limit(file, swappiness, "the memory swappiness")
+        file = self._file("memory", "memory.oom_control")
+        if asked(resources, "memory.disableOOMKiller") and os.path.exists(file):
+            set_limit(file, 1, "the OOM killer off")
 
     def _limit_cpu(self, resources: "Resources") -> None:
         if "cpu" not in self._parents:
@@ -223,6 +248,20 @@ class V1Cgroup(Cgroup):
             if name.partition(".")[0] in self._parents
         )
 
+    def transferred(self) -> "list[Transfer]":
+        """Read what BFQ counts of a disk, else what the throttling layer does: Docker's choice."""
+        if "blkio" not in self._parents:
+            return []
+        for policy in ("bfq", "throttle"):
+            found = [
+                (kind, *line)
+                for kind, name in (("bytes", "io_service_bytes"), ("requests", "io_serviced"))
+                for line in _by_device(self._file("blkio", f"blkio.{policy}.{name}_recursive"))
+            ]
+            if found:
+                return found
+        return []
+
     def remove(self, timeout: float = 1.0) -> bool:
         """Remove the folders; a process that is just ending leaves its cgroup a little later.
 
@@ -258,10 +297,13 @@ class V1(Hierarchy):
         names = {"blkio": "io"}
         found = {names.get(controller, controller) for controller in parents}
         memory = parents.get("memory")
-        if memory and os.path.exists(f"{memory}/memory.memsw.limit_in_bytes"):
+        if memory and _has(memory, "memory.memsw.limit_in_bytes"):
             found.add("swap")
-        if "io" in found and not os.path.exists(f"{parents['blkio']}/blkio.bfq.weight"):
-            found.discard("io")
+        if memory:
+            found |= {n for n in ("swappiness", "oom_control") if _has(memory, f"memory.{n}")}
+        if "io" in found:
+            found |= {"throttle"} if _has(parents["blkio"], _RATES["rbps"]) else set()
+            found -= set() if _has(parents["blkio"], "blkio.bfq.weight") else {"io"}
         self.controllers = frozenset(found)
 
     def create(self, name: str) -> Cgroup:
@@ -328,6 +370,24 @@ def inherit_cpuset(folder: str) -> None:
     for name in ("cpuset.cpus", "cpuset.mems"):
         if not read(f"{folder}/{name}").strip():
             write(f"{folder}/{name}", read(f"{os.path.dirname(folder)}/{name}").strip())
+
+
+def _has(folder: str, name: str) -> bool:
+    return os.path.exists(f"{folder}/{name}")
+
+
+def _by_device(path: str) -> "list[tuple[int, int, str, int]]":
+    """Return (major, minor, operation, figure) for each line `major:minor Operation figure`."""
+    try:
+        lines = read(path).splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        if len(words := line.split()) == 3:  # the sum of all devices has two
+            major, minor = words[0].split(":")
+            found.append((int(major), int(minor), words[1], int(words[2])))
+    return found
 
 
 def _set_memory(file: str, value: int, what: str) -> None:

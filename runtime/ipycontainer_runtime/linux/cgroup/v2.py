@@ -32,6 +32,7 @@ from .base import (
     kill_all,
     mounts,
     own_paths,
+    rates,
     read,
     read_pids,
     set_limit,
@@ -42,10 +43,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .base import Resources
+    from .base import Resources, Transfer
 
 WANTED = ("memory", "pids", "cpu", "cpuset", "io")
 UNLIMITED = -1
+_TRANSFERS = {
+    "rbytes": ("bytes", "read"),
+    "wbytes": ("bytes", "write"),
+    "rios": ("requests", "read"),
+    "wios": ("requests", "write"),
+}
 _FIGURES = (
     ("memory", "memory.current", "", 1),
     ("memory_peak", "memory.peak", "", 1),
@@ -129,6 +136,23 @@ class V2Cgroup(Cgroup):
             for key, name, field_name, factor in _FIGURES
         )
 
+    def transferred(self) -> "list[Transfer]":
+        """Read io.stat: `major:minor rbytes=… wbytes=… rios=… wios=… …`."""
+        try:
+            lines = read(f"{self._folder}/io.stat").splitlines()
+        except FileNotFoundError:
+            return []
+        found: list[Transfer] = []
+        for line in lines:
+            device, *figures_of = line.split()
+            major, minor = map(int, device.split(":"))
+            for entry in figures_of:
+                name, _, figure = entry.partition("=")
+                if name in _TRANSFERS:
+                    kind, operation = _TRANSFERS[name]
+                    found.append((kind, major, minor, operation, int(figure)))
+        return found
+
     def remove(self, timeout: float = 1.0) -> bool:
         """Wait until cgroup.events says `populated 0`, then remove the folder."""
         if self.fd >= 0:
@@ -170,7 +194,9 @@ class V2(Hierarchy):
         self.place = parent
         self._handed_down = controllers
         swap = {"swap"} if "memory" in controllers and _has_swap(parent) else set()
-        self.controllers = controllers | {"freezer"} | swap
+        throttle = {"throttle"} if os.path.exists(f"{parent}/io.max") else set()
+        weights = set() if os.path.exists(f"{parent}/io.bfq.weight") else {"io"}
+        self.controllers = (controllers | {"freezer"} | swap | throttle) - weights
 
     def create(self, name: str) -> Cgroup:
         """Make one folder."""
@@ -205,6 +231,11 @@ def plan(resources: "Resources") -> "Iterator[tuple[str, str, object, str]]":
         yield "pids", "pids.max", _or_max(pids), "the pids limit"
     if share := asked(resources, "blockIO.weight"):
         yield "io", "io.bfq.weight", share, "the block I/O weight"
+    for entry in asked(resources, "blockIO.weightDevice") or ():
+        text = f"{entry['major']}:{entry['minor']} {entry['weight']}"
+        yield "io", "io.bfq.weight", text, "the weight of a device"
+    for name, device, rate in rates(resources):
+        yield "io", "io.max", f"{device} {name}={rate}", "a device's rate"
 
 
 def weight(shares: int) -> int:
