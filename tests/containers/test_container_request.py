@@ -143,7 +143,6 @@ def test_what_docker_fills_in_is_filled_in() -> None:
         ("NetworkMode", "container:x"),
         ("NetworkMode", "mine"),
         ("IpcMode", "container:x"),
-        ("Runtime", "nvidia"),
         ("LogConfig", {"Type": "syslog"}),
     ],
 )

@@ -118,6 +118,7 @@ CAPABILITIES = {
     "ps": _command("ps", "procps"),
     "qemu": _command("qemu-system-x86_64", "qemu-system-x86"),
     "root": Capability(_root, root_only=True),
+    "runc": _command("runc", "runc"),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),
     "user_session": Capability(_user_session, of_the_kernel=True),

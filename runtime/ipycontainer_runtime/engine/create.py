@@ -18,6 +18,7 @@ from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.namespaces import check_namespaces
 from ipycontainer_runtime.engine.resources import check_limits
 from ipycontainer_runtime.engine.restarts import check_restart_policy
+from ipycontainer_runtime.engine.runtimes import OWN, check_runtime
 from ipycontainer_runtime.engine.security import check_security
 from ipycontainer_runtime.engine.signals import signal_number
 from ipycontainer_runtime.engine.sysctls import check_sysctls
@@ -31,7 +32,6 @@ from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, wo
 DEFAULT_SHM = 64 << 20
 LOG_DRIVERS = ("json-file", "local", "none")
 LOG_OPTIONS = {"max-size": "write 500k, 20m or 1g", "max-file": "write a number from 1 on"}
-RUNTIME = "ipycontainer"
 
 LOOPBACK_ONLY = (
     "The bridge network is not supported yet: this container has a loopback interface only. "
@@ -167,7 +167,7 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
     host.restart_policy.name = host.restart_policy.name or "no"
     host.ipc_mode = host.ipc_mode or "private"
     host.cgroupns_mode = host.cgroupns_mode or "private"
-    host.runtime = host.runtime or RUNTIME
+    host.runtime = host.runtime or OWN
 
 
 def check_host(host: HostConfig, paths: Paths) -> None:
@@ -177,7 +177,7 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     check_annotations(host)
     _one_of("LogConfig", host.log_config.type, ("", *LOG_DRIVERS))
     _check_log_options(host.log_config)
-    _one_of("Runtime", host.runtime or "", ("", RUNTIME))
+    check_runtime(host)
     for entry in host.extra_hosts or ():
         if not _EXTRA_HOST.fullmatch(entry):
             raise InvalidParameter(f"bad format for add-host: {entry!r}: NAME:ADDRESS is wanted")

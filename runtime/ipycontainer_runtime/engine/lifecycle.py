@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
+from ipycontainer_runtime.engine import runtimes
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Attendant, Container, Ended, not_running
@@ -178,8 +179,12 @@ class Lifecycle:
             cgroups=self._cgroups,
             grade=self._grade,
         )
+        runtime = runtimes.path_of(record.host_config)
+        if runtime:
+            spec = runtimes.bundle(spec, record.host_config, allowed)
         config, log = record.config, record.host_config.log_config
         return StartRequest(
+            runtime=runtime,
             spec=cast(dict[str, Any], spec),
             state_dir=Path(folder),
             log=LogOptions(log.type, Path(container.log_path), log.config or {}),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ipycontainer_runtime import __version__
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.runtimes import OWN, described
 from ipycontainer_runtime.linux.mounted import filesystem
 from ipycontainer_runtime.paths import Paths
 
@@ -119,6 +120,7 @@ class System:
             "Warnings": warnings,
             "SecurityOptions": self._security(),
             **_CONSTANT,
+            "Runtimes": described(),
             "DockerRootDir": str(self._paths.root),
             "ServerVersion": __version__,
             "Debug": False,
@@ -177,8 +179,7 @@ _CONSTANT: dict[str, Any] = {
     "NoProxy": "",
     "Labels": [],
     "ExperimentalBuild": False,
-    "Runtimes": {"ipycontainer": {"path": "ipycontainer"}},
-    "DefaultRuntime": "ipycontainer",
+    "DefaultRuntime": OWN,
     "Swarm": {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "RemoteManagers": None},
     "LiveRestoreEnabled": True,
     "Isolation": "",

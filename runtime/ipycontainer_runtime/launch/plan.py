@@ -64,7 +64,7 @@ WORDLESS = {
 def plan(spec: dict[str, Any]) -> list[Operation]:
     """Return what will be done to make the container's root, in order; pure, so it can be shown."""
     ours, linux = spec["ipycontainer"], spec.get("linux", {})
-    operations: list[Operation] = [_rootfs(ours["rootfs"])]
+    operations: list[Operation] = [rootfs(ours["rootfs"])]
     for mount in spec.get("mounts", []):
         operations.append(mount_operation(mount))
         if mount["destination"] == "/dev" and ours.get("devices", True):
@@ -86,8 +86,9 @@ def plan(spec: dict[str, Any]) -> list[Operation]:
     return operations
 
 
-def _rootfs(rootfs: list[dict[str, Any]]) -> Operation:
-    (mount,) = rootfs
+def rootfs(mounts: list[dict[str, Any]]) -> Overlay | RootFolder:
+    """Return the operation that makes the root of a bundle's `rootfs`."""
+    (mount,) = mounts
     if mount["type"] == "bind":
         return RootFolder(mount["source"])
     options = mount["options"]

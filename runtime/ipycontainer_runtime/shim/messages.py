@@ -87,6 +87,8 @@ class StartRequest:
     stdin: bool = False
     stdin_once: bool = False
     resources: dict[str, Any] = field(default_factory=dict)
+    runtime: str = ""
+    """The path of another OCI runtime that is to run it; empty for our launcher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ def start_message(request: StartRequest) -> Message:
             "options": request.log.options,
         },
         "resources": request.resources,
+        "runtime": request.runtime,
         "state_dir": str(request.state_dir),
     }
 

@@ -118,6 +118,8 @@ class Process:
             self.streams.begin_terminal(fds.pop())
         elif "pid" in message:
             self._change_to(message["pid"])
+        elif "launched" in message:
+            self._take_over(message["launched"])
         else:
             self.error = message
         return True
@@ -142,6 +144,14 @@ class Process:
             os.close(self.pidfd)
             self.pidfd = pidfd
         self.pid, self._by_helper = pid, False
+
+    def _take_over(self, pid: int) -> None:
+        """Take the process that another runtime has launched: its caller's until we answer."""
+        if self._by_helper and self._status is not None:
+            pidfd = os.pidfd_open(pid)
+            os.close(self.pidfd)
+            self.pid, self.pidfd, self._by_helper = pid, pidfd, False
+            self._status.send(b"x")
 
     def _end_status(self) -> None:
         if self._status is not None:

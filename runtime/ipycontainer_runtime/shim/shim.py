@@ -19,14 +19,17 @@ from .endpoint import Endpoint
 from .exit import write_exit
 from .logwriter import Writer, open_writer
 from .loop import IN, Loop
-from .nursery import ALL_KINDS, ParkedInit, clone_exec, open_nursery
+from .nursery import ALL_KINDS, Nursery, ParkedInit, clone_exec, open_nursery
 from .process import KILLED, Process
 from .streams import Streams
 from .userpin import UserPin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from socket import SocketType
+
     from .connection import Answer
+    from .foreign import ForeignInit
     from .protocol import Message
 
 EAGAIN = 11  # what clone says at the limit of processes; `errno` is a module more in every shim
@@ -55,6 +58,7 @@ class Shim:
         self._exits: dict[str, int] = {}
         self._lingering: list[Streams] = [self._streams]
         self._state_dir = ""
+        self._run = os.path.dirname(os.path.dirname(folder))
         self._left = False
         self._nursery = open_nursery(hierarchy.mode, self._cgroup)
         self._park(ALL_KINDS)
@@ -65,10 +69,26 @@ class Shim:
 
     def _park(self, kinds: frozenset[str]) -> None:
         """Clone a first process that waits for its bundle."""
-        self._parked = ParkedInit(self._nursery, kinds)
+        self._parked: ParkedInit | ForeignInit = ParkedInit(self._nursery, kinds)
+        self._foreign: ForeignInit | None = None
         self._init = Process(self._streams, self._ended)
         self._init.take(self._parked.pid, self._parked.status)
+        self._kinds = kinds
         self._entered = "pid" not in kinds  # whether execs are born in its pid namespace
+
+    def _hand_over(self, runtime: str, container: str) -> None:
+        """Have another runtime make the container, in the cgroup that the nursery has left."""
+        from .foreign import ForeignInit
+
+        self._parked.end()
+        self._nursery.close()
+        self._nursery = Nursery()
+        self._init = Process(self._streams, self._ended)
+        self._foreign = ForeignInit(runtime, self._run, container, self._cgroup, self._take_caller)
+        self._parked = self._foreign
+
+    def _take_caller(self, pid: int, status: "SocketType") -> None:
+        self._init.take(pid, status, helper=True)
 
     def run(self) -> None:
         """Serve until the container has ended, and its clients have read everything."""
@@ -98,13 +118,15 @@ class Shim:
             answer({"error": "the container was started already"})
             return
         kinds, pin = frozenset(message["namespaces"]), None
-        if ids := message["ids"]:
+        if message["runtime"]:
+            self._hand_over(message["runtime"], os.path.basename(message["state_dir"]))
+        elif ids := message["ids"]:
             # The parked process leaves those of its own namespaces, which costs less than another.
             pin = UserPin(self._nursery, kinds & OWNED, ids)
-        if kinds != self._parked.kinds:
+        if not self._foreign and kinds != self._kinds:
             self._parked.end()
             self._park(kinds)
-        if "pid" not in kinds:
+        if "pid" not in kinds or self._foreign:
             # Its orphans would go to the host's first process, and their exits be nobody's.
             prctl(PR_SET_CHILD_SUBREAPER, 1)
         init, self._state_dir = self._init, message["state_dir"]
@@ -160,10 +182,8 @@ class Shim:
         theirs: list[int] = []
         try:
             theirs = process.begin(message["stdio"], silent=not message["attach"])
-            if not message["traced"]:
-                self._enter()
-            cloned = clone_exec(self._nursery, message["process"], self._init.pidfd, theirs)
-            process.take(*cloned, helper=message["traced"])
+            cloned = self._clone_exec(message["process"], theirs, apart=message["traced"])
+            process.take(*cloned, helper=message["traced"] or bool(self._foreign))
         except OSError as error:
             cure = "is the pids limit too low?" if error.errno == EAGAIN else "try again later"
             why = f"cannot clone a process: {error.strerror}; {cure}"
@@ -174,6 +194,15 @@ class Shim:
             self._execs[name] = process
             process.follow(launched)
         _close(theirs)
+
+    def _clone_exec(
+        self, process: str, streams: list[int], *, apart: bool
+    ) -> "tuple[int, SocketType]":
+        if self._foreign:
+            return self._foreign.exec(process, self._init.pid, streams)
+        if not apart:
+            self._enter()
+        return clone_exec(self._nursery, process, self._init.pidfd, streams)
 
     def _enter(self) -> None:
         """Have execs born in the container's pid namespace; not before it is known to be kept.

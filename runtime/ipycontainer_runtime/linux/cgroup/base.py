@@ -41,6 +41,8 @@ class Cgroup:
     name: str
     fd: int = -1
     """An open folder for clone3's CLONE_INTO_CGROUP, or -1 where that does not exist (v1)."""
+    folder: str = ""
+    """Its path, on v1 in one of the hierarchies; empty where there are no cgroups."""
 
     def attach(self, pid: int) -> None:
         """Move process `pid` (0: the caller) and its threads into this cgroup."""

@@ -72,6 +72,7 @@ class V1Cgroup(Cgroup):
         self._parents = parents
         joined = dict.fromkeys(parents[c] for c in JOINED if c in parents)
         self._folders = [f"{parent}/{name}" for parent in joined]
+        self.folder = self._folders[0]
 
     def make(self) -> None:
         """Create the folders; raises FileExistsError, with nothing made, when there are some."""

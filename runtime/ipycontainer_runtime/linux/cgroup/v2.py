@@ -75,41 +75,41 @@ class V2Cgroup(Cgroup):
 
     def __init__(self, name: str, parent: str, controllers: frozenset[str]) -> None:
         self.name = name
-        self._folder = f"{parent}/{name}"
+        self.folder = f"{parent}/{name}"
         self._controllers = controllers
 
     def make(self) -> None:
         """Create the folder and open it for CLONE_INTO_CGROUP."""
-        os.mkdir(self._folder)
-        self.fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.mkdir(self.folder)
+        self.fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def attach(self, pid: int) -> None:
         """Write cgroup.procs."""
-        write(f"{self._folder}/cgroup.procs", pid)
+        write(f"{self.folder}/cgroup.procs", pid)
 
     def limit(self, resources: "Resources") -> None:
         """Write each limit in v2's own units (`plan` says how they come about)."""
         for controller, name, value, what in plan(resources):
-            file = f"{self._folder}/{name}"
+            file = f"{self.folder}/{name}"
             if controller in self._controllers and os.path.exists(file):
                 set_limit(file, value, what)
 
     def oom_kills(self) -> int:
         """Read `oom_kill` of memory.events."""
         try:
-            return field(f"{self._folder}/memory.events", "oom_kill")
+            return field(f"{self.folder}/memory.events", "oom_kill")
         except FileNotFoundError:
             return 0
 
     def pids(self) -> list[int]:
         """Read cgroup.procs."""
-        return read_pids(f"{self._folder}/cgroup.procs")
+        return read_pids(f"{self.folder}/cgroup.procs")
 
     def freeze(self, frozen: bool) -> None:
         """Write cgroup.freeze and wait until cgroup.events says that it is so."""
-        write(f"{self._folder}/cgroup.freeze", int(frozen))
+        write(f"{self.folder}/cgroup.freeze", int(frozen))
         if not self._wait("frozen", int(frozen), 1.0):
-            write(f"{self._folder}/cgroup.freeze", 0)
+            write(f"{self.folder}/cgroup.freeze", 0)
             raise CgroupError(errno.EBUSY, f"cannot pause {self.name}: a process does not stop")
 
     def kill(self) -> None:
@@ -122,9 +122,9 @@ class V2Cgroup(Cgroup):
 
     def _kill(self) -> None:
         try:
-            write(f"{self._folder}/cgroup.kill", 1)
+            write(f"{self.folder}/cgroup.kill", 1)
         except FileNotFoundError:
-            if os.path.isdir(self._folder):
+            if os.path.isdir(self.folder):
                 self.freeze(True)
                 kill_all(self.pids())
                 self.freeze(False)
@@ -132,7 +132,7 @@ class V2Cgroup(Cgroup):
     def usage(self) -> dict[str, int]:
         """Read the counters of memory, cpu (kept even without the controller) and pids."""
         return figures(
-            (key, f"{self._folder}/{name}", field_name, factor)
+            (key, f"{self.folder}/{name}", field_name, factor)
             for key, name, field_name, factor in _FIGURES
         )
 
@@ -161,7 +161,7 @@ class V2Cgroup(Cgroup):
         try:
             if not self._wait("populated", 0, timeout):
                 return False
-            os.rmdir(self._folder)
+            os.rmdir(self.folder)
         except OSError as error:
             if error.errno not in (*GONE, errno.EBUSY):
                 raise
@@ -171,7 +171,7 @@ class V2Cgroup(Cgroup):
     def _wait(self, key: str, value: int, timeout: float) -> bool:
         """Wait for `key value` in cgroup.events; the kernel announces each change as POLLPRI."""
         deadline = time.monotonic() + timeout
-        fd = os.open(f"{self._folder}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{self.folder}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         try:
             poll = select.poll()
             poll.register(fd, select.POLLPRI)
