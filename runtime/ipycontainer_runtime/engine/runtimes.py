@@ -13,6 +13,7 @@ from typing import Any, cast
 from ipycontainer_runtime.engine.cgroups import CGROUP
 from ipycontainer_runtime.engine.security import Security
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.linux.seccomp import conditional
 from ipycontainer_runtime.linux.seccomp.portable import portable
 from ipycontainer_runtime.oci.runtime import Spec
 from ipycontainer_runtime.store.records import HostConfig
@@ -73,7 +74,8 @@ def bundle(spec: Spec, host: HostConfig, allowed: Security) -> Spec:
     linux["resources"] = {**linux["resources"], "devices": _device_rules(linux["devices"], host)}
     linux["readonlyPaths"] = [path for path in linux["readonlyPaths"] if path != CGROUP]
     if allowed.confined:
-        linux["seccomp"] = portable(allowed.capabilities)
+        own = allowed.profile and conditional.resolved(allowed.profile, allowed.capabilities)
+        linux["seccomp"] = own or portable(allowed.capabilities)
     mounts = [_portable(mount) for mount in spec["mounts"]]
     shown = [mount for mount in mounts if not mount["destination"].startswith(CGROUP)]
     closed = [] if host.privileged else ["ro"]

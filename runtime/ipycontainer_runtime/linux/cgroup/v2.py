@@ -139,7 +139,7 @@ class V2Cgroup(Cgroup):
     def transferred(self) -> "list[Transfer]":
         """Read io.stat: `major:minor rbytes=… wbytes=… rios=… wios=… …`."""
         try:
-            lines = read(f"{self._folder}/io.stat").splitlines()
+            lines = read(f"{self.folder}/io.stat").splitlines()
         except FileNotFoundError:
             return []
         found: list[Transfer] = []
