@@ -24,6 +24,18 @@ class ContainerError(Exception):
     fault: object = None
     """What went wrong as data, for those who answer it with the message."""
 
+    def __init__(self, message: str) -> None:
+        # It may have words of a registry, an image or a container, and clients write it to
+        # terminals as it is.
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey rather than show; line breaks stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
 
 class InvalidParameter(ContainerError):
     """What was asked for is malformed: a bad reference, flag, name, user or archive."""

@@ -105,3 +105,22 @@ def test_an_xz_layer_that_wants_gigabytes_to_decompress_is_refused(
     made.digest = put_manifest(made, manifest, manifest["mediaType"])
     with pytest.raises(Corrupt, match=r"xz stream is malformed: .*[Mm]emory"):
         room.do(room.pull(server.serve(made, "hostile")))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errors": [{"code": "\\u001b]52;c;ZXZpbA==\\u0007", "message": "\\u001b[2J"}]}',
+        b'{"errors": [{"code": "X", "message": "' + b"x" * 1_000_000 + b'"}]}',
+        b'{"errors": ' + b"[" * 100_000,
+        b'{"other": ' + b"[" * 100_000,
+    ],
+    ids=["escapes", "a megabyte", "nested", "nested elsewhere"],
+)
+def test_a_registrys_words_are_few_and_plain(room: Room, server: Scripted, body: bytes) -> None:
+    # registry.errors: what `answered` cuts and `_first` catches; errors.printable
+    server.on("/v2/hostile/manifests/", Answer(body, status=500))
+    with pytest.raises(ContainerError) as caught:
+        room.do(room.pull(f"{server.address}/hostile"))
+    assert len(str(caught.value)) < 2_000
+    assert str(caught.value).isprintable()

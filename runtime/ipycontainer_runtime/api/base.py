@@ -125,7 +125,7 @@ class EngineHandler(RequestHandler):
             )
         try:
             return msgspec.json.decode(self.request.body, type=kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidParameter(f"invalid JSON: {error}") from error
 
     # -- what is answered

@@ -1,5 +1,6 @@
 """The Engine API's containers: https://docs.docker.com/reference/api/engine/version/v1.50/."""
 
+import sys
 from typing import Any
 
 import msgspec
@@ -229,7 +230,7 @@ def terminal_size(handler: EngineHandler) -> tuple[int, int]:
 
 def _tail(text: str) -> int | None:
     """Return the number of lines; `all`, and what is no number, is all, as for Docker."""
-    return int(text) if text.isdecimal() else None
+    return min(int(text), sys.maxsize) if text.isdecimal() and len(text) < 20 else None
 
 
 ROUTES: list[tuple[str, type[EngineHandler]]] = [

@@ -70,9 +70,9 @@ def decoded(raw: bytes, kind: type[Body]) -> Body:
     except msgspec.ValidationError:
         try:
             return msgspec.convert(_without_nulls(msgspec.json.decode(raw)), kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidParameter(f"invalid JSON: {error}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidParameter(f"invalid JSON: {error}") from error
 
 

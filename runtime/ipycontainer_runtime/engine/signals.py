@@ -16,8 +16,7 @@ def signal_number(name: str, default: int) -> int:
     if not name:
         return default
     if name.isdecimal():
-        number = int(name)
-        if 1 <= number <= signal.SIGRTMAX:
+        if len(name) < 4 and 1 <= (number := int(name)) <= signal.SIGRTMAX:
             return number
     elif number := _NAMES.get(name.upper().removeprefix("SIG"), 0):
         return number

@@ -68,6 +68,7 @@ NAMESPACES = {
 }
 STATUS = 3  # the child's descriptor of the status socket, the only one besides 0, 1 and 2
 LAST = 0x7FFFFFFF  # more than any descriptor's number
+LONGEST = 2000  # characters of an error; the shim takes packets of 64 KB
 
 Streams = tuple[int, int, int] | None
 
@@ -167,9 +168,13 @@ class Child:
             prctl(PR_SET_DUMPABLE, 0)
             start()
         except LaunchError as error:
-            report = {"error": str(error), "step": self.step, "exit": error.exit_code}
+            report = {"error": _said(str(error)), "step": _said(self.step), "exit": error.exit_code}
         except BaseException as error:  # a clone must end here, whatever happened: never return
-            report = {"error": f"{self.step}: {error}", "step": self.step, "exit": 125}
+            report = {
+                "error": _said(f"{self.step}: {error}"),
+                "step": _said(self.step),
+                "exit": 125,
+            }
         os.write(report_to, json.dumps(report).encode())
         os._exit(1)
 
@@ -254,3 +259,12 @@ class Child:
             fork_command(STATUS)
         self.step = "execute"
         execute(self.process, user.home)
+
+
+def _said(text: str) -> str:
+    """Return words short enough for one packet, with nothing in them that a terminal obeys.
+
+    They may be the image's: a command, a folder, a user.
+    """
+    cut = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}...{text[-LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)

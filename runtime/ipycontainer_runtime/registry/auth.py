@@ -111,7 +111,7 @@ class Authorizer:
         call = self._call(challenge, scope)
         try:
             token = msgspec.json.decode(self._fetch(call), type=_Token)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unauthorized(f"{call.url} did not answer with a token") from error
         found = token.token or token.access_token
         if not found or not found.isascii() or not found.isprintable():

@@ -85,7 +85,7 @@ def answered(
             http=http,
             retry_after=wished,
         )
-    words = entry.code.replace("_", " ").lower()
+    words = entry.code[:100].replace("_", " ").lower()
     text = "".join(c if c.isprintable() else " " for c in entry.message[:500])
     return RegistryError(
         f"{words}: {text or words}{later}", code=entry.code, http=http, retry_after=wished
@@ -106,7 +106,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _first(body: bytes) -> _Entry | None:
     try:
         entries = msgspec.json.decode(body, type=_Body).errors
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
     return entries[0] if entries and entries[0].code else None
 

@@ -7,7 +7,7 @@ from socket import SocketType
 
 from .clock import rfc3339
 from .loop import IN
-from .protocol import receive_packet
+from .protocol import ProtocolError, receive_packet
 from .streams import Streams
 
 TYPE_CHECKING = False
@@ -109,6 +109,10 @@ class Process:
             return False
         except OSError:
             packet = None
+        except ProtocolError as error:  # who traces it may make it say anything
+            self.fail(str(error))
+            self.kill(signal.SIGKILL)
+            return False
         if packet is None:
             self._end_status()
             self._advance()
