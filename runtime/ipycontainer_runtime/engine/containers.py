@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ipycontainer_runtime.engine import sweeping
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.annotations import requires_limits
 from ipycontainer_runtime.engine.cgroups import Cgroups
@@ -302,7 +303,7 @@ class Containers:
             if self._removals == before:
                 break
         self._sweeping = False
-        await asyncio.to_thread(self.store.empty_trash)
+        await sweeping.empty(self.store.trash)
 
 
 def _nothing(chain: Sequence[str]) -> None:

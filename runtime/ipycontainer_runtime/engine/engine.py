@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from ipycontainer_runtime.engine import sweeping
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.archives import Archives
 from ipycontainer_runtime.engine.backends import choose_ownership, choose_snapshotter
@@ -230,7 +231,7 @@ class Engine:
             await self.shims.start()
         await self.recovery.recover()
         self.garbage.sweep()
-        self.activity.background(asyncio.to_thread(self.layers.trash.empty), "empty the trash")
+        self.activity.background(sweeping.empty(self.layers.trash), "empty the trash")
 
     def _layer_added(self) -> None:
         # Called on the thread that unpacked it.

@@ -1,10 +1,9 @@
 """The use cases of images: list, inspect, history, tag, remove."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from ipycontainer_runtime.engine import imagelist, imageviews
+from ipycontainer_runtime.engine import imagelist, imageviews, sweeping
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.imageremoval import Held, InUse, Removal, Report, Use
 from ipycontainer_runtime.engine.imageviews import Version
@@ -99,7 +98,7 @@ class Images:
         """
         report = self._removal.remove(name, force=force, prune=prune)
         if any("Deleted" in entry for entry in report):
-            self._background(asyncio.to_thread(self._layers.trash.empty), "deleting layers")
+            self._background(sweeping.empty(self._layers.trash), "deleting layers")
         return report
 
     def _shared(self, record: ImageRecord, records: Sequence[ImageRecord]) -> int:

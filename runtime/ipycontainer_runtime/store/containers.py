@@ -28,7 +28,7 @@ class ContainerStore:
 
     def __init__(self, root: Path, trash: Trash) -> None:
         self.folder = root / "containers"
-        self._trash = trash
+        self.trash = trash
         self.folder.mkdir(mode=0o710, parents=True, exist_ok=True)
         self._records: dict[str, Record] = {}
         self._names: dict[str, str] = {}
@@ -140,11 +140,7 @@ class ContainerStore:
         """Take the container out of the index and its folder into the trash, by one rename."""
         if record := self._records.pop(container_id, None):
             del self._names[record.name]
-        self._trash.discard(self.folder / container_id)
-
-    def empty_trash(self) -> None:
-        """Delete what was discarded. Slow for big containers: called in a thread, after replies."""
-        self._trash.empty()
+        self.trash.discard(self.folder / container_id)
 
     @staticmethod
     def _write(folder: str, name: str, data: bytes) -> None:
