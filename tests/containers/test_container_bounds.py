@@ -34,7 +34,7 @@ def test_cgroups_are_seen_and_cannot_be_written(shared_engine: Engine, run: Make
     script = (
         "cd /sys/fs/cgroup; find . -name '*max*' | grep -q . && echo seen;"
         "for f in $(find . -type f); do echo 0 > $f; done 2>/dev/null && echo written;"
-        "mkdir $(find . -type d | tail -1)/x 2>/dev/null && echo made;"
+        "for d in . $(find . -type d | tail -1); do mkdir $d/x 2>/dev/null && echo made; done;"
         "mount -t cgroup -o pids none /mnt 2>/dev/null && echo mounted; cat /proc/self/cgroup"
     )
     output = said(shared_engine, run, script, HostConfig={"Memory": 64 << 20})
