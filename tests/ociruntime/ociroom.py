@@ -29,8 +29,8 @@ def write_command(folder: Path) -> Path:
     return path
 
 
-def fill(root: Path) -> None:
-    """Put busybox, and an account, into a root."""
+def fill(root: Path, *, by_root: bool = True) -> None:
+    """Put busybox, an account and, by root, a file of somebody else's into a root."""
     (root / "bin").mkdir(parents=True)
     (root / "etc").mkdir()
     shutil.copy("/bin/busybox", root / "bin/busybox")
@@ -41,7 +41,8 @@ def fill(root: Path) -> None:
     )
     (root / "etc/shared").mkdir()
     (root / "etc/shared/file").write_text("of the image\n")
-    os.chown(root / "etc/shared/file", 7, 8)
+    if by_root:
+        os.chown(root / "etc/shared/file", 7, 8)
 
 
 class Room:

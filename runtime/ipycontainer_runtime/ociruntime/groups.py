@@ -11,7 +11,16 @@ import os
 from typing import Any
 
 from ..errors import InvalidParameter, NotImplementedHere, Unavailable
-from ..linux.cgroup.base import Cgroup, CgroupError, kill_all, mounts, own_paths, read, read_pids
+from ..linux.cgroup.base import (
+    THROTTLES,
+    Cgroup,
+    CgroupError,
+    kill_all,
+    mounts,
+    own_paths,
+    read,
+    read_pids,
+)
 from ..linux.cgroup.base import write as write_cgroup
 from ..linux.cgroup.nothing import NoCgroup
 from ..linux.cgroup.v1 import V1Cgroup, inherit_cpuset
@@ -22,7 +31,7 @@ LIMITS = {
     "memory": {"limit", "swap", "reservation", "swappiness", "disableOOMKiller"},
     "cpu": {"shares", "quota", "period", "cpus", "mems"},
     "pids": {"limit"},
-    "blockIO": {"weight"},
+    "blockIO": {"weight", "weightDevice", *THROTTLES},
 }
 # The kernel has no such limits any more; runc leaves them out, too.
 WITHOUT_EFFECT = {"kernel", "kernelTCP", "checkBeforeUpdate", "useHierarchy"}
@@ -82,11 +91,6 @@ class Groups:
         """Apply `linux.resources`."""
         check(resources)
         self.cgroup.limit(resources)
-        memory = resources.get("memory") or {}
-        if "memory" in self.folders and memory.get("swappiness") is not None:
-            write_cgroup(f"{self.folders['memory']}/memory.swappiness", memory["swappiness"])
-        if "memory" in self.folders and memory.get("disableOOMKiller"):
-            write_cgroup(f"{self.folders['memory']}/memory.oom_control", 1)
         if self.filters_devices and resources.get("devices"):
             self._limit_devices(resources["devices"])
 
