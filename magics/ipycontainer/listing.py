@@ -112,6 +112,48 @@ def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[st
     )
 
 
+class Outline(Listing[Any]):
+    """What is known of one thing, as indented lines of name and value: `info` and `version`.
+
+    `lines` are (depth, name, value), None for a name alone; `width` is where values begin, 0 for
+    one space after the name.
+    """
+
+    def __init__(
+        self,
+        document: Row,
+        caption: str,
+        lines: Iterable[tuple[int, str, str | None]],
+        width: int = 0,
+    ) -> None:
+        super().__init__([document])
+        self._caption = caption
+        self._lines = [
+            (depth, one_line(name), None if value is None else one_line(value))
+            for depth, name, value in lines
+        ]
+        self._width = width
+
+    def text(self) -> str:
+        """Return the lines as the `docker` command prints them."""
+        return "\n".join(map(self._line, self._lines))
+
+    def _line(self, line: tuple[int, str, str | None]) -> str:
+        depth, name, value = line
+        if value is None:
+            return f"{' ' * depth}{name}"
+        start = f"{' ' * depth}{name}:"
+        return f"{start:{max(self._width, len(start) + 1)}}{value}".rstrip()
+
+    def html(self) -> str:
+        """Return a table of two columns, indented as the lines are."""
+        return html_table(
+            self._caption,
+            ["", ""],
+            [["\u2003" * depth + name, value or ""] for depth, name, value in self._lines],
+        )
+
+
 class Documents(Listing[T]):
     """Objects shown by what `inspect` says of them: a few facts, and all of it underneath."""
 

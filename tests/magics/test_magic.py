@@ -371,11 +371,13 @@ def test_dockers_longer_names_work(box: Box, shell: Shell) -> None:
 
 
 def test_version_and_info_name_both_sides(box: Box, shell: Shell) -> None:
-    version = shell.run("%container version").out
-    assert "ipycontainer:" in version
-    assert "API:" in version
-    assert "Containers:" in shell.run("%container info").out
-    assert shell.run("%container version --format '{{.Server.Os}}'").out == "linux\n"
+    [version] = shell.run("%container version").displayed
+    assert version.startswith("Client: ipycontainer")
+    assert "\n  API version:" in version
+    [info] = shell.run("%container info").displayed
+    assert "\n Containers: " in info
+    assert "<table" in (shell.run("%container info").value.html() or "")
+    assert shell.run("%container version --format '{{.Server.Os}}'").value == ["linux"]
 
 
 def test_unloading_takes_all_back(shell: Shell) -> None:

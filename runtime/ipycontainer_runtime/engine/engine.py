@@ -275,9 +275,12 @@ class Engine:
         return {*self._held_by_containers(), *self.pulls.layers}
 
     def _count(self) -> Counts:
-        running = sum(container.state.active for container in self.containers.all())
+        states = [container.state for container in self.containers.all()]
+        paused = sum(state.paused for state in states)
+        running = sum(state.active for state in states) - paused
         return Counts(
             running=running,
-            stopped=len(self.containers.all()) - running,
+            paused=paused,
+            stopped=len(states) - running - paused,
             images=len(self.image_store.list()),
         )

@@ -16,6 +16,7 @@ _LIMITS = (
     ("CPUShares", "cpu", "No cpu shares support"),
     ("CPUSet", "cpuset", "No cpuset support"),
     ("PidsLimit", "pids", "No pids limit support"),
+    ("OomKillDisable", "oom_control", ""),  # v2 has none, and Docker does not warn of that
 )
 _VERSIONS = {"v1": "1", "v2": "2", "none": "1"}
 
@@ -32,10 +33,10 @@ def describe() -> dict[str, Any]:
         "KernelVersion": uname.release,
         "NCPU": len(os.sched_getaffinity(0)),
         "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        "BridgeNfIptables": False,
-        "BridgeNfIp6tables": False,
-        "IPv4Forwarding": _forwards(),
-        "OomKillDisable": False,
+        "BridgeNfIptables": _is_on("net/bridge/bridge-nf-call-iptables"),
+        "BridgeNfIp6tables": _is_on("net/bridge/bridge-nf-call-ip6tables"),
+        "IPv4Forwarding": _is_on("net/ipv4/ip_forward"),
+        "KernelMemory": False,
         "KernelMemoryTCP": False,
     }
 
@@ -48,7 +49,7 @@ def limits() -> tuple[dict[str, Any], list[str]]:
         "CgroupVersion": _VERSIONS[hierarchy.mode],
     }
     fields |= {name: needed in hierarchy.controllers for name, needed, _ in _LIMITS}
-    missing = [text for name, _, text in _LIMITS if not fields[name]]
+    missing = [text for name, _, text in _LIMITS if text and not fields[name]]
     warnings = [f"WARNING: {text}" for text in missing]
     if hierarchy.reason:
         warnings.append(f"WARNING: {hierarchy.reason}")
@@ -66,9 +67,9 @@ def _operating_system() -> str:
     return _os_release().get("PRETTY_NAME", "Linux")
 
 
-def _forwards() -> bool:
+def _is_on(setting: str) -> bool:
     try:
-        with open("/proc/sys/net/ipv4/ip_forward", encoding="ascii") as file:
+        with open(f"/proc/sys/{setting}", encoding="ascii") as file:
             return file.read().strip() == "1"
     except OSError:
         return False

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -53,7 +54,7 @@ class System:
 
     def version(self) -> dict[str, Any]:
         """Return the reply of GET /version."""
-        uname = os.uname()
+        uname, built = os.uname(), _built()
         common = {
             "ApiVersion": API_VERSION,
             "MinAPIVersion": MIN_API_VERSION,
@@ -66,14 +67,14 @@ class System:
         component = {
             "Name": "Engine",
             "Version": __version__,
-            "Details": {**common, "BuildTime": "", "Experimental": "false"},
+            "Details": {**common, "BuildTime": built, "Experimental": "false"},
         }
         return {
             "Platform": {"Name": "ipycontainer"},
             "Components": [component],
             "Version": __version__,
             **common,
-            "BuildTime": "",
+            "BuildTime": built,
         }
 
     def extensions(self) -> dict[str, Any]:
@@ -103,6 +104,7 @@ class System:
             "ContainersStopped": count.stopped,
             "Images": count.images,
             "NFd": len(os.listdir("/proc/self/fd")),
+            "NGoroutines": threading.active_count(),
             "NEventsListener": self._subscribers(),
             "SystemTime": _rfc3339(time.time_ns()),
         }
@@ -180,10 +182,17 @@ _CONSTANT: dict[str, Any] = {
     "Labels": [],
     "ExperimentalBuild": False,
     "DefaultRuntime": OWN,
-    "Swarm": {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "RemoteManagers": None},
+    "Swarm": {
+        "NodeID": "",
+        "NodeAddr": "",
+        "LocalNodeState": "inactive",
+        "ControlAvailable": False,
+        "Error": "",
+        "RemoteManagers": None,
+    },
     "LiveRestoreEnabled": True,
     "Isolation": "",
-    "InitBinary": "",
+    "InitBinary": "ipycontainer",
     "ContainerdCommit": _NO_COMMIT,
     "RuncCommit": _NO_COMMIT,
     "InitCommit": _NO_COMMIT,
@@ -196,6 +205,11 @@ def architecture() -> str:
     """Return this machine's architecture in Go's words, which images use."""
     machine = os.uname().machine
     return _GO_ARCHITECTURES.get(machine, machine)
+
+
+def _built() -> str:
+    """Return when this was put on the machine: nothing here is compiled."""
+    return _rfc3339(os.stat(__file__).st_mtime_ns)
 
 
 def _rfc3339(nanoseconds: int) -> str:
