@@ -1,5 +1,7 @@
 """What a container tries on processes that are just entering it."""
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,3 +81,36 @@ def test_variables_of_the_engines_user_are_in_no_memory_of_the_container(
         calls.start(engine, container)
         assert calls.ended(engine, container) == 0
         assert b"of-the-user" not in calls.logged(engine, container)
+
+
+# The numbers of add_key and keyctl; -3 is the session keyring, 10 searches it (keyctl(2)).
+KEYS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+add, keyctl = {"x86_64": (248, 250)}.get(os.uname().machine, (217, 219))
+"""
+WITH_A_KEY = f"""{KEYS}
+assert libc.syscall(keyctl, 1, None) > 0
+assert libc.syscall(add, b"user", b"of-the-user", b"x", 1, -3) > 0
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+SEARCH = f"{KEYS}print(libc.syscall(keyctl, 10, -3, b'user', b'of-the-user', 0) > 0)"
+
+
+def test_keys_of_the_engines_user_are_not_the_containers(busybox: str) -> None:
+    # launch.Child._forget_keys
+    own = [path for path in ("/usr", "/lib", "/lib64", sys.base_prefix) if os.path.isdir(path)]
+    unfiltered = {
+        "SecurityOpt": ["seccomp=unconfined"],
+        "Binds": [f"{path}:{path}:ro" for path in own],
+    }
+    search = (os.path.realpath(sys.executable), "-I", "-c", SEARCH)
+    with running_engine((sys.executable, "-c", WITH_A_KEY)) as engine:
+        engine.client.images.pull(busybox)
+        searching = calls.create(engine, busybox, *search, HostConfig=unfiltered)
+        calls.start(engine, searching)
+        assert calls.ended(engine, searching) == 0
+        assert calls.logged(engine, searching).strip() == b"False"
+        running = calls.create(engine, busybox, "sleep", "1000", HostConfig=unfiltered)
+        calls.start(engine, running)
+        assert engine.succeed("exec", running, *search).strip() == "False"

@@ -9,6 +9,7 @@ whatever fails becomes one message that names the step.
 It runs under `python -I -S`, so it imports a little of the standard library and nothing of ours.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -46,6 +47,7 @@ from ipycontainer_runtime.launch.syscalls import (
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
     close_range,
+    join_session_keyring,
     mount,
     mount_setattr,
     open_tree,
@@ -166,6 +168,7 @@ class Child:
             os.umask(0o022)
             # Nobody in the container may look into this process, whose executable is the host's.
             prctl(PR_SET_DUMPABLE, 0)
+            self._forget_keys()
             start()
         except LaunchError as error:
             report = {"error": _said(str(error)), "step": _said(self.step), "exit": error.exit_code}
@@ -187,6 +190,18 @@ class Child:
         for to, fd in high:
             os.dup2(fd, to, inheritable=to < STATUS)
         close_range(STATUS + 1 + len(kept), LAST)
+
+    def _forget_keys(self) -> None:
+        """Leave the session keyring of the engine's user, which a process would inherit."""
+        try:
+            join_session_keyring()
+        except OSError as error:
+            # EPERM and ENOSYS: nobody here has keyrings. Who is filtered reaches none.
+            if error.errno == errno.EDQUOT and self.program is None:
+                raise LaunchError(
+                    "the engine's user has as many keyrings as he may have, and an unfiltered"
+                    " container could read his: raise `sysctl kernel.keys.maxkeys`"
+                ) from error
 
     def init(self, spec: dict[str, Any]) -> NoReturn:
         """Make the container and become its first process."""

@@ -29,6 +29,7 @@ FSCONFIG_SET_STRING = 1
 FSMOUNT_CLOEXEC = 1
 FSOPEN_CLOEXEC = 1
 IFF_UP = 1
+KEYCTL_JOIN_SESSION_KEYRING = 1
 MNT_DETACH = 2
 MOUNT_ATTR__ATIME = 0x70
 MOUNT_ATTR_NOATIME = 0x10
@@ -71,8 +72,8 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 # Numbers that differ between machines; those from open_tree on are the same everywhere.
 _NR: dict[str, dict[str, int]] = {
-    "x86_64": {"capset": 126, "clone": 56, "pivot_root": 155},
-    "aarch64": {"capset": 91, "clone": 220, "pivot_root": 41},
+    "x86_64": {"capset": 126, "clone": 56, "keyctl": 250, "pivot_root": 155},
+    "aarch64": {"capset": 91, "clone": 220, "keyctl": 219, "pivot_root": 41},
 }
 NR = _NR.get(os.uname().machine, _NR["x86_64"]) | {
     "open_tree": 428,
@@ -109,6 +110,7 @@ _close_range = _system_call("close_range", *[_flags] * 3)
 _fsconfig = _system_call("fsconfig", _long, _long, _text_, _text_, _long)
 _fsmount = _system_call("fsmount", _long, _flags, _flags)
 _fsopen = _system_call("fsopen", _text_, _flags)
+_keyctl = _system_call("keyctl", _long, _text_)
 _mount = _function("mount", _text_, _text_, _text_, _flags, _text_)
 _mount_setattr = _system_call("mount_setattr", _long, _text_, _flags, _text_, _flags)
 _move_mount = _system_call("move_mount", _long, _text_, _long, _text_, _flags)
@@ -164,6 +166,11 @@ def fsmount(fd: int, attributes: int) -> int:
 def fsopen(kind: str) -> int:
     """Open a context in which to configure a new file system."""
     return _check(_fsopen(_text(kind), FSOPEN_CLOEXEC))
+
+
+def join_session_keyring() -> None:
+    """Give this process a new, empty session keyring of its own."""
+    _check(_keyctl(KEYCTL_JOIN_SESSION_KEYRING, None))
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None) -> None:
