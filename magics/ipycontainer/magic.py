@@ -37,7 +37,8 @@ class ContainerMagics(Magics):
 
         Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, export,
         history, images, info, inspect, kill, logs, ls, pause, ps, pull, push, rename, restart, rm,
-        rmi, run, start, stats, stop, system (df, prune), tag, top, unpause, update, version, wait.
+        rmi, run, search, start, stats, stop, system (df, prune), tag, top, unpause, update,
+        version, wait.
         `%container VERB --help` tells the flags, which are Docker's.
 
         Output comes into the cell as it is made; `--out NAME` and `--err NAME` fill variables

@@ -15,6 +15,7 @@ from . import (  # noqa: F401 - each adds its verbs to `main`
     images,
     looking,
     run,
+    searching,
     stats,
     streams,
     system,

@@ -83,5 +83,6 @@ CONTAINERS = Filters(
     "ancestor before exited expose health id label name network publish since status volume"
 )
 IMAGES = Filters("before dangling label reference since")
+FOUND = Filters("is-automated is-official stars")
 PRUNED = Filters("label label! until", "Remove")
 EVENTS = Filters("container event image label type")

@@ -17,6 +17,7 @@ from ipycontainer_runtime.api import (
     pausing,
     processes,
     pruning,
+    searching,
     stats,
     system,
     updating,
@@ -31,6 +32,7 @@ _PREFIX = r"(?:/v\d+\.\d+)?"
 
 # In the order in which their paths are tried: first what a `run` asks for.
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
+    *searching.ROUTES,
     *pruning.ROUTES,  # before the names that a container or an image may have
     *containers.ROUTES,
     *archive.ROUTES,
