@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from _socket import socketpair
 
 from .. import launch
@@ -35,6 +36,8 @@ ALL_KINDS = frozenset(launch.NAMESPACES)
 CLONE_INTO_CGROUP = 0x200000000
 SYS_CLONE = {"x86_64": 56}.get(os.uname().machine, 220)
 SYS_CLONE3 = 435
+NO_ASKING = 86_400.0
+"""Seconds that a thread waits for the interpreter before it asks the other one to let go."""
 # Unlike a CDLL this one is called with the interpreter locked, so that a copy of the process is
 # made while no other thread runs. Made once: each makes a class, and a shim counts its pages.
 _syscall = ctypes.PyDLL(None, use_errno=True).syscall
@@ -99,6 +102,10 @@ class ThreadNursery(Nursery):
     members = 1
 
     def __init__(self, cgroup: Cgroup) -> None:
+        # On a busy machine the other thread may still wait for the interpreter, and would ask for
+        # it after 5 ms. A copy that is made then grants the wish, and waits for ever for a thread
+        # that it has not. Both threads give the interpreter up by themselves, so nobody need ask.
+        sys.setswitchinterval(NO_ASKING)
         self._cgroup = cgroup
         self._job: Callable[[], int] | None = None
         self._result: int | OSError = 0
