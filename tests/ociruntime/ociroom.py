@@ -1,11 +1,13 @@
 """The command as other programs call it, and bundles of Debian's static busybox."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,14 @@ def fill(root: Path, *, by_root: bool = True) -> None:
         os.chown(root / "etc/shared/file", 7, 8)
 
 
+@functools.cache
+def written_spec(command: Path) -> str:
+    """Return the config.json that `spec` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([command, "spec", "-b", folder], check=True)
+        return Path(folder, "config.json").read_text()
+
+
 class Room:
     """A folder with a bundle `b`; containers are kept below `state`."""
 
@@ -55,7 +65,7 @@ class Room:
         self.root = self.bundle / "rootfs"
         self.bundle.mkdir()
         fill(self.root)
-        self.call("spec", "-b", str(self.bundle))
+        (self.bundle / "config.json").write_text(written_spec(command))
         self.change(lambda spec: spec["process"].update(terminal=False))
 
     @property
@@ -132,8 +142,9 @@ class Room:
         return (self.folder / "output").read_text()
 
     def end(self) -> None:
-        for container in json.loads(self.call("list", "-f", "json")) or ():
-            self.call("delete", "--force", container["id"])
+        state = self.folder / "state"
+        for name in os.listdir(state) if state.exists() else ():
+            self.call("delete", "--force", name)
 
     def left_over(self) -> list[str]:
         """Return what is left of containers: folders, cgroups, mounts."""
