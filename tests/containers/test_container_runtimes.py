@@ -1,15 +1,19 @@
 """Containers of ours that another OCI runtime runs, through the docker command."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
-from support.engines import Engine
+from support.engines import Engine, engine_folder, stop
+from support.leftovers import outlived
 from support.needs import require
 
 OTHERS = ("crun", "runc")
 
-pytestmark = pytest.mark.needs("root", "dockerd")  # runc comes with it
+pytestmark = pytest.mark.needs("root", "docker")
 
 
 @pytest.fixture(params=OTHERS)
@@ -101,6 +105,25 @@ def test_it_is_paused_and_stopped_and_started_again(running: Engine, runtime: st
     running.succeed("kill", "other")
     running.succeed("wait", "other")
     running.succeed("rm", "other")
+
+
+def test_a_shim_that_is_killed_takes_it_along(busybox: str, runtime: str) -> None:
+    with engine_folder() as engine:
+        engine.start()
+        engine.succeed("pull", "-q", busybox)
+        flags = ("--network", "none", "--runtime", runtime, "--name", "other")
+        engine.succeed("run", "-d", *flags, busybox, "sleep", "1000")
+        pid = int(engine.succeed("inspect", "-f", "{{.State.Pid}}", "other"))
+        shim = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        path = next(line.split(":", 2)[2] for line in groups if ":devices:" in line)
+        os.kill(shim, signal.SIGKILL)
+        assert engine.succeed("wait", "other") == "137"
+        assert outlived([pid]) == []
+        engine.remove_containers()
+        engine.close()
+        assert stop(engine) == []
+    assert list(Path("/sys/fs/cgroup").glob(f"*{path}")) == []
 
 
 def test_runtimes_are_listed_and_others_refused(engine: Engine, busybox: str) -> None:

@@ -43,6 +43,7 @@ from .nursery import Nursery
 Take = Callable[[int, socket.socket], None]
 
 BUNDLES = "bundles"
+COMMAND = "command.json"
 CONSOLE = "console"  # relative: a socket's address has 108 bytes at most, and paths are longer
 STATUS = 3
 LAST = 0x7FFFFFFF
@@ -64,6 +65,8 @@ class ForeignInit:
         _wait_for_threads()
         _sweep(f"{run}/{BUNDLES}")
         os.makedirs(self._folder, 0o700)
+        with open(f"{self._folder}/{COMMAND}", "w", encoding="utf-8") as file:
+            json.dump([*self._command, self._id], file)
 
     def start(self, bundle: str, streams: Sequence[int], owner: Sequence[int] = ()) -> None:
         """Clone the caller; its streams may be closed afterwards. There is no `owner`."""
@@ -75,11 +78,7 @@ class ForeignInit:
 
     def let_go(self) -> None:
         """Have the runtime forget the container, and remove its files."""
-        if os.path.isdir(self._folder):
-            _delete(self._command, self._id)
-            shutil.rmtree(self._folder)
-            with contextlib.suppress(OSError):  # another's is in it
-                os.rmdir(os.path.dirname(self._folder))
+        forget(self._folder)
 
     def end(self) -> None:
         """Leave nothing of a container that was never started."""
@@ -124,6 +123,21 @@ class ForeignInit:
         caller.write(name, process)
         flags = ["--detach", "--process", f"{self._folder}/{name}"]
         caller.born(["exec", *flags], self._id, process)
+
+
+def forget(folder: str) -> None:
+    """Have the runtime forget a container by its bundle's folder, and remove that.
+
+    Called by its shim at the end, and when that was killed by the spawner or by a later shim. The
+    runtime also removes its cgroups, of which it makes more than we do.
+    """
+    with contextlib.suppress(FileNotFoundError, ValueError):  # killed before it wrote that
+        with open(f"{folder}/{COMMAND}", encoding="utf-8") as file:
+            *command, name = json.load(file)
+        _delete(command, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another's is beside it
+        os.rmdir(os.path.dirname(folder))
 
 
 class Caller:
@@ -259,11 +273,11 @@ def _wait_for_threads() -> None:
 
 
 def _sweep(folder: str) -> None:
-    """Remove the bundles of shims that were killed; a name ends with its shim's number."""
+    """Remove the bundles of shims that were killed when their spawner was; names end with pids."""
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         pid = name.rpartition("-")[2]
         if not os.path.exists(f"/proc/{pid}"):
-            shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
+            forget(f"{folder}/{name}")
 
 
 def _last_error(log: str) -> str:

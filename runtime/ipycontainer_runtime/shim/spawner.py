@@ -109,8 +109,24 @@ class Spawner:
             if status:
                 cgroup = self._hierarchy.open(f"{self._prefix}{pid}")
                 cgroup.kill()
+                self._forget_foreign(f"{self._prefix}{pid}")
                 cgroup.remove()
                 remove_folder(f"{self._folder}/{PARKED}{pid}")
+
+    def _forget_foreign(self, name: str) -> None:
+        """Have another runtime forget a container whose shim was killed; `name` is its cgroup's."""
+        bundle = f"{os.path.dirname(self._folder)}/bundles/{name}"
+        if not os.path.isdir(bundle):
+            return
+        pid = os.fork()
+        if pid == 0:
+            try:  # here, since what is imported for it would stay in every shim
+                from ipycontainer_runtime.shim.foreign import forget
+
+                forget(bundle)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
 
     def _sweep(self) -> None:
         """Remove what parked shims left that were killed."""
