@@ -107,13 +107,14 @@ def restart(session: Session, told: Told, rng: random.Random) -> None:
     told.containers[found] = 0
     if removed:
         told.auto_removed.add(found)
-    session.ask("POST", f"/containers/{found}/start")
-    for _ in range(3):
-        try:
+    try:
+        session.ask("POST", f"/containers/{found}/start")
+        for _ in range(3):
             session.ask("POST", f"/containers/{found}/restart?t=0")
-        except Refusal:
-            told.asked_gone.add(found)  # as Docker removes one that cannot be started again
-            raise
+    except Refusal:
+        if removed:
+            told.asked_gone.add(found)  # as Docker removes one that cannot be started
+        raise
     _remove(session, told, found)
 
 

@@ -109,6 +109,14 @@ def _few_descriptors(engine: Engine, pids: list[int], more: int) -> Iterator[Non
         for pid, old in before.items():
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
-        for pid in Processes(engine).forked:  # what was forked meanwhile has the limit as well
-            with suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+        # What was forked meanwhile has the limit as well, and may be forking now.
+        while any(_mended(pid, usual) for pid in Processes(engine).forked):
+            pass
+
+
+def _mended(pid: int, limit: tuple[int, int]) -> bool:
+    """Give a process its usual limit; tell whether it had another."""
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE, limit) != limit
+    except ProcessLookupError:
+        return False
