@@ -47,9 +47,9 @@ def test_a_container_runs_on_though_its_engine_never_wrote_that_it_started(
 def test_an_exit_that_no_engine_saw_is_known(engine: Engine, pulled: str) -> None:
     container = create(engine, pulled, *GO)
     start(engine, container)
-    engine.succeed("exec", "-d", container, "sh", "-c", "usleep 200000; touch /go")
     shim = leftovers.processes(engine.paths.run / "shims")
     pid = state(engine, container)["Pid"]
+    engine.succeed("exec", "-d", container, "sh", "-c", "sleep 1; touch /go")
     engine.kill()
     assert not leftovers.outlived([pid, *shim])
     (folder(engine, container) / "state.json").unlink(missing_ok=True)
@@ -65,8 +65,8 @@ def test_an_auto_removed_container_that_ended_unseen_is_removed(
     settings = {"AutoRemove": True}
     container = create(engine, pulled, *GO, HostConfig=settings)
     start(engine, container)
-    engine.succeed("exec", "-d", container, "sh", "-c", "usleep 200000; touch /go")
     pid = state(engine, container)["Pid"]
+    engine.succeed("exec", "-d", container, "sh", "-c", "sleep 1; touch /go")
     engine.kill()
     assert not leftovers.outlived([pid])
     engine.start()

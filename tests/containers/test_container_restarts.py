@@ -96,8 +96,8 @@ def test_a_container_that_was_killed_by_hand_stays_down(shared_engine: Engine, r
 
 def test_another_signal_by_hand_is_no_stop(shared_engine: Engine, run: Make) -> None:
     script = (
-        "[ -e /again ] && exec sleep 1000; touch /again; "
-        "trap 'exit 3' HUP; while :; do usleep 9000; done"
+        "[ -e /again ] && exec sleep 1000; "
+        "trap 'exit 3' HUP; touch /again; while :; do usleep 9000; done"
     )
     container = run("sh", "-c", script, HostConfig=policy("on-failure"))
     shared_engine.succeed(
@@ -164,9 +164,9 @@ class TestANewEngine:
         )
         container = create(engine, pulled, "sh", "-c", script, HostConfig=policy("always"))
         start(engine, container)
-        engine.succeed("exec", "-d", container, "sh", "-c", "usleep 200000; touch /go")
         shim = leftovers.processes(engine.paths.run / "shims")
         pid = state(engine, container)["Pid"]
+        engine.succeed("exec", "-d", container, "sh", "-c", "sleep 1; touch /go")
         engine.kill()
         assert not leftovers.outlived([pid, *shim])
         engine.start()
