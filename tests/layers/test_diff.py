@@ -16,6 +16,7 @@ import pytest
 from archives import Unpacker, archive, folder, link, member, symlink, tree
 from test_untar import make_rich
 
+from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.layers.diff import Packed, changes, write_layer
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.snapshot import (
@@ -294,6 +295,16 @@ def test_a_container_writes_to_no_layer(box: Box) -> None:
     below = [path / "etc" for path in box.snapshots.lowers(box.chain)]
     assert (below[1] / "passwd").read_text() == "root"
     assert (below[0] / "back").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_container_whose_making_was_cut_short_is_known(box: Box) -> None:
+    assert not box.snapshots.is_half(box.folder)
+    cut_short = box.folder.with_name("cut-short")
+    cut_short.mkdir()
+    assert box.snapshots.is_half(cut_short)
+    with pytest.raises(NotFound):
+        box.snapshots.prepare(cut_short, [one(99)])
+    assert box.snapshots.is_half(cut_short)
 
 
 def test_names_of_one_file_stay_so(tmp_path: Path, unpack: Unpacker) -> None:

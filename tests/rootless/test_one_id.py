@@ -155,6 +155,16 @@ def test_an_image_cannot_forge_the_record_of_ids(
     assert owners(engine.docker("export", name).stdout)["forged"] == (0, 0)
 
 
+def test_the_next_engine_takes_over_what_runs(ordinary_user: OrdinaryUser, owned: str) -> None:
+    with graded.own_folder() as folder:
+        with graded.serving(ordinary_user, folder, graded.NO_RANGES, last=False) as engine:
+            engine.succeed("pull", "-q", owned)
+            name = engine.succeed("run", "-d", "--network", "none", owned, "sleep", "1000")
+        with graded.serving(ordinary_user, folder, graded.NO_RANGES) as engine:
+            assert engine.succeed("exec", name, "sh", "-c", "chown 1:1 /tmp; id -u") == "0"
+            assert engine.succeed("exec", name, "cat", "/proc/1/cmdline").startswith("sleep")
+
+
 def test_a_data_root_of_one_id_is_refused_by_an_engine_with_many(
     ordinary_user: OrdinaryUser,
 ) -> None:

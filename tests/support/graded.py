@@ -32,11 +32,11 @@ class Graded(Host):
 
 
 @contextmanager
-def serving(user: OrdinaryUser, folder: Path, first: str) -> Iterator[Graded]:
+def serving(user: OrdinaryUser, folder: Path, first: str, *, last: bool = True) -> Iterator[Graded]:
     """Yield the engine of `user` on `folder`, after root's shell command `first`.
 
-    That is run in a mount namespace of its own. Fails the test when something of a container is
-    left.
+    That is run in a mount namespace of its own. The `last` one on a folder fails the test when
+    something of a container is left.
     """
     engine = Graded(folder)
     os.chown(folder, user.uid, user.gid)
@@ -56,11 +56,13 @@ def serving(user: OrdinaryUser, folder: Path, first: str) -> Iterator[Graded]:
     left: list[str] = []
     try:
         yield engine
-        left = _remove_containers(engine)
+        if last:
+            left = _remove_containers(engine)
     finally:
         engine.close()
         ends.end(process)
-    left += [leftovers.command(pid) for pid in leftovers.outlived(leftovers.processes(folder))]
+    if last:
+        left += map(leftovers.command, leftovers.outlived(leftovers.processes(folder)))
     assert not left, (left, engine.log)
     assert "Traceback" not in engine.log, engine.log
 

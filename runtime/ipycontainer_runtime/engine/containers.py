@@ -85,10 +85,13 @@ class Containers:
         self._removals = 0
         self.removed: Callable[[Sequence[str]], None] = _nothing
         """Called with the layers of a removed container whose image was removed before it."""
-        self._all = {
-            record.id: Container(record, store.state(record.id), store.path(record.id))
-            for record in store.records()
-        }
+        self._all: dict[str, Container] = {}
+        for record in list(store.records()):
+            folder = store.path(record.id)
+            if snapshotter.is_half(Path(folder)):  # nobody was told that it was created
+                store.discard(record.id)
+            else:
+                self._all[record.id] = Container(record, store.state(record.id), folder)
 
     def all(self) -> list[Container]:
         """Return every container, oldest first."""

@@ -145,6 +145,7 @@ class Lifecycle:
             attendant.began(container)
 
     async def _launch(self, container: Container) -> Started:
+        self._grade.check_containers()
         # The shim makes its folder and socket while the bundle is composed here.
         shim = await self._shims.shim(container.id, functools.partial(self.on_event, container))
         self._watch(container, shim)

@@ -55,6 +55,10 @@ class Snapshotter(Protocol):
         """Return the bytes of the files that the container changed."""
         ...
 
+    def is_half(self, container: Path) -> bool:
+        """Tell whether an engine was killed while it prepared this container."""
+        ...
+
     def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
         """Return what `inspect` tells of the root, in the words of Docker's driver."""
         ...
@@ -74,10 +78,11 @@ class OverlaySnapshotter:
     def prepare(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
         """Make `upper`, `work` and `rootfs`; NotFound when a layer is not unpacked."""
         mounts = self.mounts(container, chain_ids)
-        for name in ("upper", "work", "rootfs"):
+        for name in ("upper", "work"):
             (container / name).mkdir(exist_ok=True)
         # An overlay's root has the mode, owner and time of its upper folder, not of the image's.
         _as_root(container / "upper", self._layers, chain_ids)
+        (container / "rootfs").mkdir(exist_ok=True)
         return mounts
 
     def mounts(
@@ -112,6 +117,10 @@ class OverlaySnapshotter:
         """Add up the files of the upper folder; hard links count once."""
         return tree_size(container / "upper")
 
+    def is_half(self, container: Path) -> bool:
+        """Tell whether what is made last is missing."""
+        return not (container / "rootfs").exists()
+
     def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
         """Return the overlay's folders; no lower ones when the image was removed by force."""
         lower: list[Path] = []
@@ -141,10 +150,10 @@ class CopySnapshotter:
 
     def prepare(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
         """Copy the layers; NotFound when one is not unpacked."""
-        (container / "rootfs").mkdir()
         replicate(self._shown(chain_ids), container / "copy", self._prefix)
         _as_root(container / "copy", self._layers, chain_ids)
         (container / "copied").touch()
+        (container / "rootfs").mkdir()
         return self.mounts(container, chain_ids)
 
     def mounts(
@@ -177,6 +186,10 @@ class CopySnapshotter:
             if stat.S_ISREG(node.status.st_mode) and not node.is_whiteout:
                 found[node.status.st_ino] = node.status.st_size
         return sum(found.values())
+
+    def is_half(self, container: Path) -> bool:
+        """Tell whether what is made last is missing."""
+        return not (container / "rootfs").exists()
 
     def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
         """Return nothing, as Docker's vfs does."""
