@@ -10,13 +10,14 @@ from ipycontainer_runtime import client
 image = sys.argv[1]
 engine = client.connect()
 api = engine.api
+alone = api.create_host_config(network_mode="none")
 told: dict[str, object] = {}
 
 
 def attempt(command: str) -> dict[str, object]:
     """Run a command, and return what it said or why it was refused."""
     try:
-        made = api.create_container(image, ["sh", "-c", command], network_disabled=True)
+        made = api.create_container(image, ["sh", "-c", command], host_config=alone)
         engine.containers.get(made["Id"]).start()
     except docker.errors.APIError as error:
         return {"error": error.explanation}
@@ -31,6 +32,16 @@ told["history"] = len(engine.images.get(image).history())
 told["info"] = {k: v for k, v in engine.info().items() if k in ("Driver", "SecurityOptions")}
 told["ran"] = ran = attempt("id -u; rm /etc/group; echo x >/made; test -r /proc/self/stat")
 if "id" in ran:
+    secret = {"SECRET": "hush"}
+    other = api.create_container(image, ["sleep", "1000"], environment=secret)["Id"]
+    engine.containers.get(other).start()
+    told["execed"] = engine.containers.get(other).exec_run("id -u").output.decode()
+    looking = "cat $p/environ >&2 && echo $p; readlink $p/root"
+    told["spied"] = attempt(
+        "read me rest </proc/self/stat; for p in /proc/[0-9]*; do "
+        f"[ $p = /proc/$me ] || ({looking}); done 2>/dev/null; echo end"
+    )
+    engine.containers.get(other).kill()
     told["diff"] = engine.containers.get(ran["id"]).diff()
     engine.containers.get(ran["id"]).commit("committed")
     image = "committed"

@@ -107,9 +107,7 @@ class Engine:
     def _make_lives(self) -> None:
         """Make what starts containers, ends them, and goes along with them."""
         filters = Filters(self.paths.run, one_id=self.grade.one_id)
-        self.execs = Execs(
-            containers=self.containers, rootless=self.grade.rootless, seccomp=filters.path
-        )
+        self.execs = Execs(containers=self.containers, grade=self.grade, seccomp=filters.path)
         self.pausing = Pausing(containers=self.containers, cgroups=self.cgroups)
         restarts = Restarts(self.activity)
         self.lifecycle = Lifecycle(

@@ -27,6 +27,7 @@ from ipycontainer_runtime.errors import (
     StartFailed,
     Unavailable,
 )
+from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.shim.messages import AttachOptions, ExecExited, ExecRequest
 from ipycontainer_runtime.store.records import Words, words
@@ -84,9 +85,9 @@ class Exec:
 class Execs:
     """Every exec of this engine; they end with their containers."""
 
-    def __init__(self, *, containers: Containers, rootless: bool, seccomp: FilterPath) -> None:
+    def __init__(self, *, containers: Containers, grade: Grade, seccomp: FilterPath) -> None:
         self._containers = containers
-        self._rootless = rootless
+        self._grade = grade
         self._seccomp = seccomp
         self._all: dict[str, Exec] = {}
         self._ended: deque[str] = deque()
@@ -199,7 +200,7 @@ class Execs:
             "env": environment(record, tty=config.tty, extra=config.env or ()),
             "cwd": config.working_dir or record.config.working_dir or "/",
             "capabilities": capability_sets(allowed),
-            "noNewPrivileges": allowed.no_new_privileges or self._rootless,
+            "noNewPrivileges": allowed.no_new_privileges or self._grade.rootless,
             "oomScoreAdj": host.oom_score_adj,
             "ipycontainer": {
                 "user": config.user or record.config.user,
@@ -207,7 +208,7 @@ class Execs:
                 "seccomp": self._seccomp(allowed),
                 "namespaces": own_kinds(host),
                 "traced": _may_trace(found.container),
-                "ids": id_range(record),
+                "ids": id_range(record, self._grade),
             },
         }
 

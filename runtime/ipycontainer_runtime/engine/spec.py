@@ -68,7 +68,8 @@ def build_spec(
     mounts = _system_mounts(host, cgroups, grade)
     mounts += file_mounts(folder, host)
     mounts += placed.mounts
-    if ids := id_range(record):
+    ids = id_range(record, grade)
+    if ids and ids["first"]:
         mounts = [_owned(mount, ids) for mount in mounts]
     root = f"{folder}/rootfs"
     return {
@@ -94,10 +95,14 @@ def build_spec(
     }
 
 
-def id_range(record: Record) -> IdRange | None:
-    """Return the ids of a container's own user namespace as the launcher takes them."""
+def id_range(record: Record, grade: Grade) -> IdRange | None:
+    """Return the ids of a container's own user namespace as the launcher takes them.
+
+    Where containers see each other's processes in /proc each has one with all ids of the engine,
+    since the kernel lets nobody look into a process of another namespace (ptrace(2)).
+    """
     if record.ids is None:
-        return None
+        return {"first": 0, "count": grade.ids} if grade.masked else None
     return {"first": record.ids.first, "count": record.ids.count}
 
 

@@ -221,7 +221,9 @@ class Child:
                 os.close(fd)
         self.step = "make mounts private"
         mount(None, "/", None, MS_REC | MS_SLAVE, None)
-        root = Root(self.extras["rootfs_path"], self.terminal, self.kept[-1] if self.kept else -1)
+        # Where 0 is 0 there as here, layers need no mapping.
+        users = self.kept[-1] if self.kept and self.ids and self.ids["first"] else -1
+        root = Root(self.extras["rootfs_path"], self.terminal, users)
         for operation in plan(spec):
             self.step = repr(operation)
             operation.do(root)
@@ -251,7 +253,7 @@ class Child:
         own_streams(user, self.ids["first"] if self.ids else 0)
         if self.ids:
             self.step = "enter the user namespace"
-            enter_users(self.kept[-1], user, self.ids["count"])
+            enter_users(self.kept[-1], user, self.ids["count"], self.keeps_groups)
         close_range(STATUS + 1, LAST)  # before a working directory could name one of them
         self.step = "enter the working directory"
         enter_folder(self.process.get("cwd") or "/")

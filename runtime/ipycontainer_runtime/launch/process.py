@@ -90,18 +90,20 @@ def own_streams(user: User, first: int = 0) -> None:
                 continue  # a socket or a file of the host: it works as it is, only not by its name
 
 
-def enter_users(namespace: int, user: User, count: int) -> None:
+def enter_users(namespace: int, user: User, count: int, keeps_groups: bool) -> None:
     """Enter the container's user namespace, by a descriptor of it or a pidfd, and be its root.
 
     Refuses a user that is none of its `count` ids.
     """
-    if unknown := [number for number in (user.uid, user.gid, *user.groups) if number >= count]:
+    groups = () if keeps_groups else user.groups
+    if unknown := [number for number in (user.uid, user.gid, *groups) if number >= count]:
         raise LaunchError(
             f"user or group {unknown[0]} is outside the {count} ids of the container's user "
-            "namespace: use a smaller one, or leave --userns out"
+            "namespace: use a smaller one, or see `ipycontainer doctor` for how to get more ids"
         )
     setns(namespace, CLONE_NEWUSER)
-    os.setgroups(())
+    if not keeps_groups:
+        os.setgroups(())
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
 

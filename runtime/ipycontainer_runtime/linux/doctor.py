@@ -42,7 +42,7 @@ def examine(root: Path, grade: Grade | None = None) -> list[Check]:
     return [Check(*line) for line in json.loads(done.stdout)]
 
 
-def main(root: str, known: tuple[str, str, bool, str] | None) -> None:
+def main(root: str, known: tuple[str, str, bool, str, int] | None) -> None:
     """Print the checks as JSON; `examine` calls it in a process of its own."""
     folder = Path(root)
     grade = foresee() if known is None else Grade(*known)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import Unavailable
 from . import delegation, idmaps, userns
 
+_MOST = 2**31  # past every id that a container may name
 _HAD_ONE = "Stop its containers and the engine, and start it again, to have a range of ids"
 ROOT, RANGE, ONE_ID, NONE = "root", "range", "one id", "none"
 
@@ -25,6 +26,8 @@ class Grade(NamedTuple):
     """Whether a new /proc or /sys is refused, so that containers get those around the engine."""
     undelegated: str = ""
     """Why an ordinary user's engine has no cgroup of systemd's."""
+    ids: int = 0
+    """How many ids its user namespace has from 0 on, where it is masked."""
 
     @property
     def rootless(self) -> bool:
@@ -56,8 +59,8 @@ class Grade(NamedTuple):
             )
         if self.masked:
             told.append(
-                "This engine runs inside a container that masks /proc: processes of its other "
-                f"containers are listed in this one. {MASKED_CURE}"
+                "This engine runs inside a container that masks /proc: the processes of that one, "
+                f"and of its other containers, are listed in this one. {MASKED_CURE}"
             )
         return told
 
@@ -108,5 +111,5 @@ def _present(lack: str) -> Grade:
 
     masked = bool(probes.masks())
     if ids.one:
-        return Grade(ONE_ID, lack or _HAD_ONE, masked)
-    return Grade(RANGE, masked=masked)
+        return Grade(ONE_ID, lack or _HAD_ONE, masked, ids=1)
+    return Grade(RANGE, masked=masked, ids=min(ids.size, _MOST))

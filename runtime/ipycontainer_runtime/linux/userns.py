@@ -38,9 +38,14 @@ class IdMap(NamedTuple):
     """True when root here is not the machine's root."""
 
     @property
+    def size(self) -> int:
+        """How many ids there are, for users as for groups."""
+        return min(sum(part.size for part in ids) for ids in (self.uids, self.gids))
+
+    @property
     def one(self) -> bool:
         """Whether there is a single id."""
-        return 1 in (sum(part.size for part in ids) for ids in (self.uids, self.gids))
+        return self.size == 1
 
 
 class Pin(NamedTuple):

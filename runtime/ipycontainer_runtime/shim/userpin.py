@@ -1,4 +1,4 @@
-"""The user namespace of a root engine's container, held until its first process has entered it."""
+"""The user namespace of a container's own, held until its first process has entered it."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ class UserPin:
         try:
             for name in ("uid_map", "gid_map"):
                 with open(f"/proc/{self.pid}/{name}", "w") as file:
-                    file.write(f"0 {ids['first']} {ids['count']}\n")
+                    file.write("".join(_lines(name, ids["first"], ids["count"])))
             namespace = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             self.fds = (os.pidfd_open(self.pid), namespace)
         except BaseException:
@@ -38,6 +38,16 @@ class UserPin:
         for fd in self.fds:
             os.close(fd)
         os.kill(self.pid, signal.SIGKILL)  # the shim reaps it
+
+
+def _lines(name: str, first: int, count: int) -> "Iterable[str]":
+    """Map 0 and up to ids of ours; no line may go beyond one of those by which we have them."""
+    with open(f"/proc/self/{name}") as file:
+        for line in file:
+            begin, _, size = map(int, line.split())
+            low, high = max(begin, first), min(begin + size, first + count)
+            if low < high:
+                yield f"{low - first} {low} {high - low}\n"
 
 
 def _wait() -> None:
