@@ -64,9 +64,7 @@ class Groups:
             return NoCgroup("container")
         if self.mode == "v2":
             parent, name = os.path.split(self.folders[""])
-            return V2Cgroup(
-                name, parent, frozenset(read(f"{self.folders['']}/cgroup.controllers").split())
-            )
+            return V2Cgroup(name, parent, _controllers(self.folders[""]))
         parents = {
             controller: os.path.dirname(folder) for controller, folder in self.folders.items()
         }
@@ -221,6 +219,13 @@ def _make_v2(folder: str) -> None:
         hand_down(above)
         above = f"{above}/{name}"
         os.makedirs(above, exist_ok=True)
+
+
+def _controllers(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(read(f"{folder}/cgroup.controllers").split())
+    except FileNotFoundError:  # its caller has removed it already
+        return frozenset()
 
 
 def _fill_cpusets(folder: str) -> None:
