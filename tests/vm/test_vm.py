@@ -15,9 +15,9 @@ from vmdisk import ROOT
 from support.needs import require
 
 # Making the disk the first time counts too.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
-SECONDS = 300
+SECONDS = 600
 MUST_WORK = "IPYCONTAINER_MUST_WORK=all,cgroup2,limits,user_namespaces"
 PYTEST = "python -m pytest -q -p no:cacheprovider --timeout=300"
 MARKED = {
@@ -33,6 +33,12 @@ PLACES = {
         "mkdir /sys/fs/cgroup/box; echo 0 >/sys/fs/cgroup/box/cgroup.procs;"
         " unshare --cgroup --mount sh -c 'umount /sys/fs/cgroup;"
         ' mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"\' sh ' + SEAM,
+    ),
+    "in a delegated service, beside others": (
+        "root",
+        "systemd-run --uid=tester --property=Delegate=yes --pipe --wait --quiet"
+        " --working-directory=/project --setenv=PATH --setenv=PYTHONPATH"
+        f" sh -c 'sleep 1000 & {SEAM}'",
     ),
     "in a delegated scope": (
         "user",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from vmdisk import PEOPLE, ROOT, disk, image
 
-BOOT_SECONDS = 120
+BOOT_SECONDS = 240
 # cgroup v2 alone is systemd's own choice since Debian 11.
 KERNEL = "root=/dev/vda console=ttyS0 loglevel=4 mitigations=off systemd.mask=systemd-journal-flush"
 SHARED = ("runtime", "magics", "tests", "pyproject.toml")
@@ -92,7 +92,7 @@ def booted(folder: Path) -> Iterator[Machine]:
             yield machine
         except (OSError, EOFError) as error:
             log = (folder / "console.log").read_text(errors="replace")
-            raise AssertionError(f"{error!r}; the machine's console:\n{log[-4000:]}") from error
+            raise AssertionError(f"{error!r}; the machine's console:\n{log[-1500:]}") from error
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -69,6 +69,8 @@ busybox mount -t ext4 -o ro /dev/vdb /root/project
 exec /bin/busybox switch_root /root /sbin/init
 END
 chmod +x initrd/init
+# Or systemd would do again what was done for a new /usr.
+touch -r /usr /etc/.updated /var/.updated
 (cd initrd && find . | busybox cpio -o -H newc >../initrd.img)
 rm -r initrd
 """
@@ -90,7 +92,8 @@ END
 chmod +x /usr/local/bin/serve-port
 cat >/etc/systemd/system/login@.service <<END
 [Unit]
-After=systemd-user-sessions.service dbus.socket
+After=systemd-user-sessions.service systemd-logind.service
+Wants=systemd-logind.service
 [Service]
 User=%i
 PAMName=login
@@ -106,7 +109,8 @@ for name in {" ".join(PEOPLE)}; do
 done
 cd /etc/systemd/system
 for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer dpkg-db-backup.timer \\
-    docker-registry.service systemd-firstboot.service getty.target systemd-networkd.service; do
+    docker-registry.service systemd-firstboot.service getty.target systemd-networkd.service \\
+    systemd-binfmt.service proc-sys-fs-binfmt_misc.automount; do
     ln -sf /dev/null "$unit"
 done
 """

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cgroup.base import mounts, own_paths
-from .cgroup.v2 import LEAF
+from .cgroup.v2 import LEAF, delegated
 
 if TYPE_CHECKING:
     from jeepney import MatchRule
     from jeepney.io.blocking import DBusConnection
 
-_SECONDS = 5
+_SECONDS = 15  # the first who connects waits for the bus itself to start
 _TRIES = 3
 _BUS_NAME = "org.freedesktop.systemd1"
 _BUS_PATH = "/org/freedesktop/systemd1"
@@ -39,7 +39,7 @@ def claim(run: Path) -> str:
     own = own_paths().get("", "/")
     if os.geteuid() == 0 or "memory" in own_paths() or not mounts("cgroup2"):
         return ""
-    if f"/{_scope(run)}/" in own:
+    if f"/{_scope(run)}/" in own or delegated(_folder(own.removesuffix(f"/{LEAF}"))):
         return ""
     bus = _bus()
     if not os.path.exists(bus):
@@ -48,7 +48,7 @@ def claim(run: Path) -> str:
     from jeepney.io.blocking import open_dbus_connection
 
     try:
-        with open_dbus_connection(f"unix:path={bus}") as connection:
+        with open_dbus_connection(f"unix:path={bus}", auth_timeout=_SECONDS) as connection:
             _join(_Systemd(connection), _scope(run))
     except (OSError, AuthenticationError, DBusErrorResponse) as error:
         return f"systemd gives no scope: {error}"
@@ -57,6 +57,11 @@ def claim(run: Path) -> str:
 
 def _scope(run: Path) -> str:
     return f"ipycontainer-{binascii.crc32(os.fsencode(run)):08x}.scope"
+
+
+def _folder(path: str) -> str:
+    _, point, _ = mounts("cgroup2")[0]
+    return point + path
 
 
 def _bus() -> str:
@@ -165,7 +170,6 @@ def _enter_leaf() -> None:
     own = own_paths()[""]
     if own.endswith(f"/{LEAF}"):
         return
-    _, point, _ = mounts("cgroup2")[0]
-    leaf = Path(point + own, LEAF)
+    leaf = Path(_folder(own), LEAF)
     leaf.mkdir(exist_ok=True)
     (leaf / "cgroup.procs").write_text("0")

@@ -332,12 +332,14 @@ def _enable(folder: str, file: str, controller: str) -> bool:
 def _empty_into_leaf(folder: str) -> bool:
     """Move the processes of a folder that may not hold any to a leaf; false when some are foreign.
 
-    Only at the top of a container's own view of the tree, or when we are the only one there:
-    elsewhere the folder belongs to whoever put the others into it.
+    Only at the top of a container's own view of the tree, in what systemd delegated, or when we are
+    the only one there: elsewhere the folder belongs to whoever put the others into it.
     """
     pids = read_pids(f"{folder}/cgroup.procs")
     top = not os.path.exists(f"{folder}/../cgroup.procs")
-    if 0 in pids or not (top or pids == [os.getpid()]):  # 0: one that our pid namespace lacks
+    if 0 in pids:  # one that our pid namespace lacks
+        return False
+    if not (top or delegated(folder) or pids == [os.getpid()]):
         return False
     leaf = f"{folder}/{LEAF}"
     if not os.path.isdir(leaf):
@@ -348,6 +350,17 @@ def _empty_into_leaf(folder: str) -> bool:
         except ProcessLookupError:
             continue
     return True
+
+
+def delegated(folder: str) -> bool:
+    """Tell whether the machine's systemd has marked a folder as its user's to divide.
+
+    A user's own systemd marks none. Source: https://systemd.io/CGROUP_DELEGATION, "user.delegate".
+    """
+    try:
+        return os.getxattr(folder, "user.delegate") == b"1" and os.access(folder, os.W_OK)
+    except OSError:  # no such mark, or a kernel before 5.7, which keeps none
+        return False
 
 
 def _has_swap(parent: str) -> bool:
