@@ -55,8 +55,8 @@ def test_an_engine_keeps_the_layers_of_a_container_whose_image_is_gone(
 def test_a_commit_that_is_refused_leaves_no_blob(engine: Engine, busybox: str) -> None:
     engine.succeed("pull", "-q", busybox)
     before = blobs(engine), layers(engine)
-    script = "mkdir /many; for i in $(seq 3000); do echo $i > /many/$i; done"
-    for _ in range(3):  # the removal comes before, after or, mostly, in between
+    script = "mkdir /many; for i in $(seq 1500); do echo $i > /many/$i; done"
+    for _ in range(2):  # the removal comes before, after or, mostly, in between
         container = created(engine, busybox, "sh", "-c", script)
         engine.succeed("start", "-a", container)
         with ThreadPoolExecutor(2) as pool:
