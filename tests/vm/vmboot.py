@@ -24,6 +24,7 @@ VARIABLES = {
     "PATH": "/opt/tests/bin:/usr/bin:/usr/sbin",
     "PYTHONPATH": "/project/runtime:/project/magics",
     "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",  # so that silence means that nothing happens
     "IPYCONTAINER_TEST_CACHE": "/tmp/images-$(id -u)",
 }
 
