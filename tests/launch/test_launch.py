@@ -229,6 +229,14 @@ def test_a_mount_point_that_is_a_symlink_leads_nowhere_outside(box: Box, name: s
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["proc", "sys"])
+def test_a_kernels_file_system_is_mounted_on_no_link(box: Box, name: str) -> None:
+    # Off without Filesystem._refuse_link [CVE-2019-19921].
+    (box.image / "elsewhere").mkdir()
+    (box.image / name).symlink_to("elsewhere")
+    assert f"/{name} of the image is a symbolic link" in refused(box.sh("true"))
+
+
 def test_a_bind_target_behind_a_symlink_stays_inside(box: Box) -> None:
     (box.image / "tmp").mkdir()
     inside = Path("/tmp", secrets.token_hex(8))

@@ -28,6 +28,7 @@ from ipycontainer_runtime.launch.syscalls import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_NODEV,
+    RESOLVE_IN_ROOT,
     RESOLVE_NO_SYMLINKS,
     SIOCGIFFLAGS,
     SIOCSIFFLAGS,
@@ -209,6 +210,8 @@ class Filesystem(NamedTuple):
 
     def do(self, root: Root) -> None:
         """Make, configure and attach it; open a terminal in a devpts that the process will use."""
+        if self.kind in ("proc", "sysfs"):
+            self._refuse_link(root)
         target = root.target(self.target, True)
         fs = fsopen(self.kind)
         fsconfig(fs, FSCONFIG_SET_STRING, "source", self.source or self.kind)
@@ -222,6 +225,21 @@ class Filesystem(NamedTuple):
         root.attach(tree, target)
         if self.kind == "devpts" and root.terminal:
             root.console = open_terminal(root.open(f"{self.target}/ptmx", os.O_RDWR | os.O_NOCTTY))
+
+    def _refuse_link(self, root: Root) -> None:
+        # Its masks are found by name: were /proc a link into a mount that others write to, they
+        # could be put on something else meanwhile (CVE-2019-19921, CVE-2023-27561).
+        try:
+            os.close(
+                openat2(root.fd, self.target, os.O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS)
+            )
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise LaunchError(
+                    f"{self.target} of the image is a symbolic link: it must be a folder"
+                ) from error
+            if error.errno != errno.ENOENT:
+                raise
 
 
 class Bind(NamedTuple):
