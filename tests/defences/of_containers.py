@@ -5,6 +5,8 @@ from defence import Defence
 LAUNCH = "launch/test_launch.py::"
 BUNDLE = "containers/test_container_bundle.py::"
 HTTP = "process/test_http.py::"
+ENTERING = "attacks/test_exec_attacks.py::"
+CLIENTS = "attacks/test_client_attacks.py::"
 
 DEFENCES = (
     # -- defaults
@@ -197,6 +199,14 @@ DEFENCES = (
         ("attacks/test_runtime_attacks.py::test_what_is_no_device_is_not_shown_as_one",),
     ),
     Defence(
+        "4",
+        "/proc is mounted on a link into what others write to (CVE-2019-19921)",
+        "launch/root.py",
+        "            self._refuse_link(root)\n",
+        "            pass\n",
+        (LAUNCH + "test_a_kernels_file_system_is_mounted_on_no_link",),
+    ),
+    Defence(
         "5",
         "a bind's target behind a symlink leads out (CVE-2023-27561)",
         "launch/root.py",
@@ -258,6 +268,14 @@ DEFENCES = (
         ),
     ),
     Defence(
+        "8",
+        "who may trace takes over a process that enters",
+        "engine/execs.py",
+        'return not host.privileged and "CAP_SYS_PTRACE" in security(host).capabilities',
+        "return False",
+        (ENTERING + "test_a_process_that_enters_shows_nothing_of_the_host",),
+    ),
+    Defence(
         "9",
         "a signal reaches whoever has the number of a process that ended",
         "shim/process.py",
@@ -317,6 +335,22 @@ DEFENCES = (
     ),
     # -- 24 to 27: the API
     Defence(
+        "22",
+        "the person's variables are in the memory of a container's launcher",
+        "shim/spawning.py",
+        "for name, value in os.environ.items() if name in VARIABLES}",
+        "for name, value in os.environ.items()}",
+        (ENTERING + "test_variables_of_the_engines_user_are_in_no_memory_of_the_container",),
+    ),
+    Defence(
+        "22",
+        "a container has the keys of its engine's user",
+        "launch/__init__.py",
+        "            self._forget_keys()\n",
+        "",
+        (ENTERING + "test_keys_of_the_engines_user_are_not_the_containers",),
+    ),
+    Defence(
         "24",
         "another user opens the socket",
         "activation.py",
@@ -357,6 +391,30 @@ DEFENCES = (
         (HTTP + "test_a_body_past_its_bound_is_refused",),
     ),
     Defence(
+        "25",
+        "JSON is nested deeper than a stack",
+        "api/base.py",
+        "except (msgspec.MsgspecError, RecursionError) as error:",
+        "except msgspec.MsgspecError as error:",
+        (CLIENTS + "test_json_that_is_nested_too_deep_is_refused",),
+    ),
+    Defence(
+        "25",
+        "a number has five thousand digits",
+        "engine/signals.py",
+        "if len(name) < 4 and 1 <=",
+        "if 1 <=",
+        (CLIENTS + "test_numbers_of_five_thousand_digits_do_no_harm",),
+    ),
+    Defence(
+        "25",
+        "a command is longer than the launcher's messages",
+        "launch/__init__.py",
+        "cut = text if len(text) <= LONGEST else",
+        "cut = text if text else",
+        (CLIENTS + "test_a_command_as_long_as_it_can_be_ends_no_container",),
+    ),
+    Defence(
         "26",
         "a name holds a slash or a line break",
         "engine/names.py",
@@ -382,6 +440,22 @@ DEFENCES = (
             "containers/test_container_mounts.py::"
             "test_a_folder_above_the_engines_is_shown_without_them",
         ),
+    ),
+    Defence(
+        "26",
+        "a terminal obeys what a message quotes of an image",
+        "launch/__init__.py",
+        'return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)',
+        "return cut",
+        (CLIENTS + "test_no_message_has_what_a_terminal_obeys",),
+    ),
+    Defence(
+        "26",
+        "a terminal obeys what a message quotes of a client",
+        "errors.py",
+        "super().__init__(printable(message))",
+        "super().__init__(message)",
+        (CLIENTS + "test_no_message_has_what_a_terminal_obeys",),
     ),
     Defence(
         "27",

@@ -1,11 +1,14 @@
 """What a hostile layer tries; each comment names the line without which its test fails."""
 
+import bz2
 import errno
 import gzip
+import lzma
 import os
 import stat
 import tarfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from archives import Unpacker, archive, folder, link, member, names, symlink
 from backports import zstd
 
 from ipycontainer_runtime.errors import Corrupt
+from ipycontainer_runtime.layers.compression import STEP, inflate
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.tarread import Limits
 
@@ -166,6 +170,14 @@ def test_gzip_that_grows_a_thousandfold_is_stopped(unpack: Unpacker) -> None:
     data = archive(member("zeros", bytes(64 << 20)))
     with pytest.raises(Corrupt, match="inflates to more than the"):
         unpack(gzip.compress(data), limits=Limits(free=1 << 20))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress])
+def test_no_step_of_decompressing_gives_more_than_its_bound(pack: Callable[[bytes], bytes]) -> None:
+    # compression._gunzip and _decompressed: STEP
+    sizes = [len(piece) for piece in inflate([pack(bytes(STEP * 10))])]
+    assert sum(sizes) == STEP * 10
+    assert max(sizes) <= STEP
 
 
 def test_a_zstd_window_of_two_gigabytes_is_refused(unpack: Unpacker) -> None:
