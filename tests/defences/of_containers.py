@@ -319,7 +319,7 @@ DEFENCES = (
         "11",
         "root in a container is root on the machine though it asked for ids of its own",
         "launch/__init__.py",
-        """            enter_users(self.kept[-1], user, self.ids["count"])\n""",
+        """            enter_users(self.kept[-1], user, self.ids["count"], self.keeps_groups)\n""",
         "            pass\n",
         (
             "containers/test_container_userns.py::test_root_in_the_container_is_nobody_on_the_machine",
