@@ -144,6 +144,8 @@ def test_a_subscriber_that_never_reads_is_cut_off() -> None:
         ("12.000000001", 12_000_000_001),
         ("1970-01-01T00:00:12Z", 12 * 10**9),
         ("1970-01-01T01:00:12+01:00", 12 * 10**9),
+        ("1970-01-01T00:00:12.123456789Z", 12_123_456_789),
+        ("1970-01-01T00:00:12", 12 * 10**9),
     ],
 )
 def test_times_are_read_as_docker_reads_them(value: str, expected: int | None) -> None:
@@ -153,3 +155,8 @@ def test_times_are_read_as_docker_reads_them(value: str, expected: int | None) -
 def test_a_time_that_is_none_is_named() -> None:
     with pytest.raises(InvalidParameter, match='invalid since "soon"'):
         module.nanoseconds("since", "soon")
+
+
+@pytest.mark.parametrize("name", ["config", "node", "plugin", "scope", "secret", "service"])
+def test_every_filter_of_docker_is_known(name: str) -> None:
+    assert module.checked_filters({name: ["x"]})

@@ -85,4 +85,4 @@ CONTAINERS = Filters(
 IMAGES = Filters("before dangling label reference since")
 FOUND = Filters("is-automated is-official stars")
 PRUNED = Filters("label label! until", "Remove")
-EVENTS = Filters("container event image label type")
+EVENTS = Filters("container daemon event image label network plugin scope type volume")

@@ -5,10 +5,10 @@ import re
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timezone
 
 import msgspec
 
+from ipycontainer_runtime.engine.times import parse_rfc3339
 from ipycontainer_runtime.errors import InvalidParameter
 
 BACKLOG = 1024
@@ -18,7 +18,9 @@ _BEHIND = 8192
 _SECOND = 1_000_000_000
 _TIMESTAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?")
 _KINDS = frozenset(("container", "image", "volume", "network", "daemon", "plugin", "builder"))
-_FILTERS = _KINDS | {"event", "type", "label", "scope"}
+# A swarm's things are asked about in vain here, as under an engine that is in none.
+_SWARMS = frozenset(("config", "node", "secret", "service"))
+_FILTERS = _KINDS | _SWARMS | {"event", "type", "label", "scope"}
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -158,14 +160,11 @@ def nanoseconds(name: str, value: str) -> int | None:
     if match := _TIMESTAMP.fullmatch(value):
         return int(match[1]) * _SECOND + int((match[2] or "").ljust(9, "0"))
     try:
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return parse_rfc3339(value)
     except ValueError:
         raise InvalidParameter(
             f'invalid {name} "{value}": seconds since 1970 or an RFC 3339 time is wanted'
         ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return int(moment.timestamp() * 1_000_000) * 1000
 
 
 def checked_filters(filters: Filters) -> Filters:
