@@ -1,10 +1,12 @@
 """Fixtures that every room's tests share; what they are made of is in `support`."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from support import images, users
+from support import calls, images, users
+from support.calls import Make
 from support.dockerd import running_dockerd
 from support.engines import Engine, running_engine
 from support.hosts import Host
@@ -87,3 +89,29 @@ def shared_engine(busybox: str) -> Iterator[Engine]:
     with running_engine() as running:
         running.succeed("pull", "-q", busybox)
         yield running
+
+
+@pytest.fixture
+def make(shared_engine: Engine, busybox: str) -> Iterator[Make]:
+    """A function that creates a container of busybox and returns its id."""
+    made = []
+
+    def create(*command: str, **fields: Any) -> str:
+        made.append(calls.create(shared_engine, busybox, *command, **fields))
+        return made[-1]
+
+    yield create
+    for container in made:
+        calls.remove(shared_engine, container)
+
+
+@pytest.fixture
+def run(shared_engine: Engine, make: Make) -> Make:
+    """A function that creates and starts a container of busybox and returns its id."""
+
+    def create_and_start(*command: str, **fields: Any) -> str:
+        container = make(*command, **fields)
+        calls.start(shared_engine, container)
+        return container
+
+    return create_and_start

@@ -1,28 +1,13 @@
 """What the attacks on containers share with the tests of containers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from support import calls
+from support.calls import Make
 from support.engines import Engine
-
-Make = Callable[..., str]
-
-
-@pytest.fixture
-def make(shared_engine: Engine, busybox: str) -> Iterator[Make]:
-    """A function that creates a container and returns its id."""
-    made = []
-
-    def create(*command: str, **fields: Any) -> str:
-        made.append(calls.create(shared_engine, busybox, *command, **fields))
-        return made[-1]
-
-    yield create
-    for container in made:
-        calls.remove(shared_engine, container)
 
 
 @pytest.fixture

@@ -4,15 +4,14 @@ Each comment names the line without which its test fails.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
 from support import calls
+from support.calls import Make
 from support.engines import Engine
-
-Make = Callable[..., str]
 
 # To a terminal: put a text into the clipboard, by OSC 52.
 ESCAPE = "\x1b]52;c;ZXZpbA==\x07"

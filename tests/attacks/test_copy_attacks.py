@@ -5,20 +5,19 @@ Each comment names the line without which its test fails.
 
 import lzma
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support import calls
+from support.calls import Make
 from support.copies import archive, folder, get, hard_link, member, opened, put, symlink
 from support.engines import Engine
 
 pytestmark = pytest.mark.ordinary_user
 
 ROUNDS = 60
-Make = Callable[..., str]
 
 # Both lead to $1 by turns: /d, a link, and /tree/x, a folder that is swapped for a link.
 SWAPPING = """
@@ -38,20 +37,6 @@ def outside(tmp_path: Path) -> Path:
     victim.mkdir()
     (victim / "file").write_text("secret")
     return victim
-
-
-@pytest.fixture
-def make(shared_engine: Engine, busybox: str) -> Iterator[Make]:
-    """A function that creates a container and returns its id."""
-    made = []
-
-    def create(*command: str, **fields: Any) -> str:
-        made.append(calls.create(shared_engine, busybox, *command, **fields))
-        return made[-1]
-
-    yield create
-    for container in made:
-        calls.remove(shared_engine, container)
 
 
 def untouched(outside: Path) -> bool:

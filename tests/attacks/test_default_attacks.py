@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from support import calls
+from support.calls import Make
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]
 
 Said = Callable[..., str]
-Make = Callable[..., str]
 
 KERNELS = (
     "/proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/irq/default_smp_affinity "

@@ -2,15 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support import calls
+from support.calls import Make
 from support.engines import Engine, running_engine
 
-Make = Callable[..., str]
 ROUNDS = 40
 
 WATCHING = """

@@ -12,10 +12,10 @@ import ipycontainer_runtime
 from ipycontainer_runtime.engine.annotations import REQUIRE_LIMITS
 from ipycontainer_runtime.launch.root import Device, LaunchError, Root
 from support import calls
+from support.calls import Make
 from support.engines import Engine, running_engine
 
 Said = Callable[..., str]
-Make = Callable[..., str]
 
 RUNTIME = Path(ipycontainer_runtime.__file__).parents[1]
 # An engine makes no cgroup where it sees no hierarchy.

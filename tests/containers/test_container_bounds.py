@@ -1,13 +1,9 @@
 """What a container cannot do to its host, through the whole engine; tests/launch has the rest."""
 
-from collections.abc import Callable
-
 import pytest
 
-from support.calls import call, ended, logged, start
+from support.calls import Make, call, ended, logged, start
 from support.engines import Engine
-
-Make = Callable[..., str]
 
 pytestmark = pytest.mark.needs("docker", "busybox")
 

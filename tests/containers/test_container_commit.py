@@ -1,7 +1,6 @@
 """A container becomes an image, which runs; what it changed is listed."""
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
@@ -10,10 +9,8 @@ import pytest
 
 from ipycontainer_runtime.engine.instructions import apply
 from ipycontainer_runtime.errors import InvalidParameter
-from support.calls import Reply, call, create, ended, logged, remove, start, state
+from support.calls import Make, Reply, call, create, ended, logged, remove, start, state
 from support.engines import Engine
-
-Make = Callable[..., str]
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 

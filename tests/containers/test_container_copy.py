@@ -13,11 +13,10 @@ import pytest
 from backports import zstd
 
 from support import calls, copies
+from support.calls import Make
 from support.copies import archive, folder, get, hard_link, member, opened, put, symlink
 from support.engines import Engine
 from support.hosts import Host
-
-Make = Callable[..., str]
 
 pytestmark = pytest.mark.ordinary_user
 

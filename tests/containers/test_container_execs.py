@@ -2,14 +2,11 @@
 
 import socket
 import time
-from collections.abc import Callable
 
 import pytest
 
-from support.calls import call
+from support.calls import Make, call
 from support.engines import Engine
-
-Make = Callable[..., str]
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 

@@ -6,9 +6,8 @@ import time
 
 import pytest
 
-from conftest import Make
 from ipycontainer_runtime.engine.annotations import REQUIRE_LIMITS, TIMEOUT
-from support.calls import call, create, ended, logged, remove, start, state
+from support.calls import Make, call, create, ended, logged, remove, start, state
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]

@@ -3,17 +3,14 @@
 The lists are those of https://docs.docker.com/reference/api/engine/version/v1.44/, ContainerCreate.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from ipycontainer_runtime.store.records import Config, HostConfig
-from support.calls import call, ended, logged
+from support.calls import Make, call, ended, logged
 from support.engines import Engine
-
-Make = Callable[..., str]
 
 pytestmark = pytest.mark.needs("docker", "busybox", "root")
 

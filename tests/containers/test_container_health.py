@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from conftest import Make
-from support.calls import begin, call, create, start, state
+from support.calls import Make, begin, call, create, start, state
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]

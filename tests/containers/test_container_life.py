@@ -2,16 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
 
-from support.calls import begin, call, create, ended, remove, start, state
+from support.calls import Make, begin, call, create, ended, remove, start, state
 from support.engines import Engine
 
-Make = Callable[..., str]
 SLEEP = ("sleep", "1000")
 # The first process of a pid namespace takes only the signals that it asked for.
 OBEDIENT = ("sh", "-c", "trap 'exit 3' TERM USR1; echo ready; while :; do sleep 0.02; done")

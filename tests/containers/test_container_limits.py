@@ -1,14 +1,12 @@
 """Limits bind, on whatever cgroups the machine has, and what meets them is told."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 
-from support.calls import begin, call, ended, logged, state
+from support.calls import Make, begin, call, ended, logged, state
 from support.engines import Engine
 
-Make = Callable[..., str]
 MEGABYTE = 1 << 20
 
 

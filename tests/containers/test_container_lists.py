@@ -1,7 +1,7 @@
 """Lists, filters and inspection, compared with Docker's own engine."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -10,11 +10,9 @@ import pytest
 from ipycontainer_runtime.engine.describe import command_text
 from ipycontainer_runtime.engine.times import human_duration, parse_instant, rfc3339
 from ipycontainer_runtime.errors import InvalidParameter
-from support.calls import call, create, ended, remove, start
+from support.calls import Make, call, create, ended, remove, start
 from support.engines import Engine
 from support.hosts import Host
-
-Make = Callable[..., str]
 
 pytestmark = pytest.mark.needs("docker", "busybox")
 

@@ -1,15 +1,13 @@
 """What a container shares with its host when asked: namespaces, devices, privileges."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.calls import call, ended, logged
+from support.calls import Make, call, ended, logged
 from support.engines import Engine
 
-Make = Callable[..., str]
 CAPABILITIES = "grep -E '^(CapEff|CapBnd|Seccomp):' /proc/self/status | cut -f2"
 
 pytestmark = [pytest.mark.needs("docker", "busybox", "root")]

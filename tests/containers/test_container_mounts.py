@@ -1,14 +1,11 @@
 """What of the host is shown in a container, and what of it never is."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from support.calls import call, ended, logged, start, state
+from support.calls import Make, call, ended, logged, start, state
 from support.engines import Engine
-
-Make = Callable[..., str]
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 

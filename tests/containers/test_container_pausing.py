@@ -1,14 +1,12 @@
 """Pause and unpause, over the API, with containers that count."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from support.calls import begin, call, ended, logged, start, state
+from support.calls import Make, begin, call, ended, logged, start, state
 from support.engines import Engine
 
-Make = Callable[..., str]
 COUNTING = ("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done")
 
 pytestmark = [

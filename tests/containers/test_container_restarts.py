@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from conftest import Make
 from ipycontainer_runtime import client
 from support import leftovers
-from support.calls import begin, call, create, ended, logged, remove, start, state
+from support.calls import Make, begin, call, create, ended, logged, remove, start, state
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]

@@ -2,16 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.calls import begin, call
+from support.calls import Make, begin, call
 from support.engines import Engine
 
-Make = Callable[..., str]
 MEGABYTE = 1 << 20
 
 pytestmark = [

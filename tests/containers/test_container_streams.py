@@ -4,15 +4,13 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from support.calls import begin, call, ended, logged, start
+from support.calls import Make, begin, call, ended, logged, start
 from support.engines import Engine
 
-Make = Callable[..., str]
 TALK = ("sh", "-c", "echo one; echo two >&2; sleep 0.3; echo three")
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 RAW = "application/vnd.docker.raw-stream"

@@ -1,13 +1,9 @@
 """The processes of a container, over the API."""
 
-from collections.abc import Callable
-
 import pytest
 
-from support.calls import call, state
+from support.calls import Make, call, state
 from support.engines import Engine
-
-Make = Callable[..., str]
 
 pytestmark = [pytest.mark.needs("docker", "busybox", "root")]
 

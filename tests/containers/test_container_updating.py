@@ -1,14 +1,12 @@
 """Update: other limits bind at once and at the next start, and what cannot be is refused."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from support.calls import Reply, call, start
+from support.calls import Make, Reply, call, start
 from support.engines import Engine
 
-Make = Callable[..., str]
 MEGABYTE = 1 << 20
 SLEEP = ("sleep", "1000")
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Make
 from support import leftovers
-from support.calls import call, create, ended, logged, remove, start, state
+from support.calls import Make, call, create, ended, logged, remove, start, state
 from support.engines import Engine
 
 pytestmark = pytest.mark.needs("root", "busybox")

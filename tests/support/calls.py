@@ -2,10 +2,14 @@
 
 import json
 import socket
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any, NamedTuple
 
 from support.hosts import Host
+
+Make = Callable[..., str]
+"""Makes a container of the words of its command and fields of the request; returns its id."""
 
 
 class Reply(NamedTuple):
