@@ -27,6 +27,7 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.wrapper: list[str] = []
         self.image = folder / "image"
         for name in ("image/bin", "image/etc", "upper", "work", "rootfs"):
             (folder / name).mkdir(parents=True)
@@ -75,7 +76,7 @@ class Box:
         self, spec: dict[str, Any], *execs: dict[str, Any], leaked: tuple[int, ...] = ()
     ) -> dict[str, Any]:
         asked = json.dumps({"spec": spec, "execs": execs})
-        command = [sys.executable, "-I", "-S", str(DRIVER), str(RUNTIME)]
+        command = [*self.wrapper, sys.executable, "-I", "-S", str(DRIVER), str(RUNTIME)]
         done = subprocess.run(
             command,
             input=asked,
@@ -134,6 +135,13 @@ def test_only_standard_streams_are_open(box: Box) -> None:
             listed = box.launch(box.spec(process), leaked=(leaked.fileno(),))["output"].split()
             assert listed[:3] == ["0", "1", "2"]
             assert len(listed) <= 4
+
+
+def test_no_signal_is_ignored_though_the_engine_ignores_it(box: Box) -> None:
+    box.wrapper = ["sh", "-c", "trap '' HUP USR1 PIPE; exec \"$@\"", "sh"]
+    look = box.process("grep", "-E", "Sig(Ign|Blk)", "/proc/self/status")
+    told = box.launch(box.spec(look))["output"].split()
+    assert told == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
 
 
 def test_an_exec_has_only_standard_streams_and_is_in_the_same_namespaces(box: Box) -> None:

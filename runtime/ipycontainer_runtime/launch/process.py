@@ -1,5 +1,6 @@
 """The container's process: its terminal, its folder, its privileges, its command."""
 
+import _signal  # type: ignore[import-not-found]  # asks without making enumerations, 64 times
 import errno
 import json
 import os
@@ -197,9 +198,11 @@ def execute(process: dict[str, Any], home: str) -> NoReturn:
             environment[key] = value
     arguments = process["args"]
     command = find_command(arguments[0], environment.get("PATH", os.defpath))
-    # Python ignores SIGPIPE, and what is ignored or blocked stays so across exec.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
+    # What is ignored or blocked stays so across exec: SIGPIPE, which Python ignores, and whatever
+    # was ignored where the engine was started (`nohup`), which no shell could trap then.
+    for number in range(1, signal.NSIG):
+        if _signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execve(command, arguments, environment)  # noqa: S606 - no shell is wanted
