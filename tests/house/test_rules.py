@@ -18,6 +18,7 @@ LAUNCHER_NEEDS = {
         "functools",
         "json",
         "os",
+        "_signal",
         "resource",
         "signal",
         "socket",

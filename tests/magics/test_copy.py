@@ -19,7 +19,9 @@ Command = Callable[..., subprocess.CompletedProcess[bytes]]
 @pytest.fixture
 def container(box: Box) -> str:
     """A container that does not run."""
-    made = box.client.api.create_container(IMAGE, "true", name="box", network_disabled=True)
+    api = box.client.api
+    host = api.create_host_config(network_mode="none")
+    made = api.create_container(IMAGE, "true", name="box", host_config=host)
     return str(made["Id"])
 
 
