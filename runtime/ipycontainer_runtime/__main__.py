@@ -85,6 +85,7 @@ def _idle_seconds() -> float:
 
 def _serve(where: Paths, fd: int | None, idle: float) -> None:
     from ipycontainer_runtime.activation import prepare_run_folder
+    from ipycontainer_runtime.linux import userns
 
     logging.basicConfig(format="%(asctime)s %(message)s")
     # Shims inherit it, and containers from them: Docker's have this one.
@@ -92,11 +93,16 @@ def _serve(where: Paths, fd: int | None, idle: float) -> None:
     prepare_run_folder(where.run)
     where.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _own(where)  # before the namespace, whose pin an engine that is refused would leave
+    rejoined = (where.run / userns.RECORD).exists()
     grade = _take_grade(where)
-    listener = _listener(where, fd)
-    loop = asyncio.new_event_loop()
     try:
+        listener = _listener(where, fd)
+        loop = asyncio.new_event_loop()
         loop.run_until_complete(_run(where, listener, idle, grade))
+    except ContainerError:
+        if grade.rootless and not rejoined:
+            userns.release(where.run)  # nobody else would end the pin of an engine that is refused
+        raise
     finally:
         lock.release()
 

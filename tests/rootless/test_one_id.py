@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ipycontainer_runtime.linux.userns import RECORD
 from support import graded, images, made
 from support.graded import Graded
 from support.registry import Registry
@@ -172,6 +173,7 @@ def test_a_data_root_of_one_id_is_refused_by_an_engine_with_many(
         with graded.serving(ordinary_user, folder, graded.NO_RANGES) as engine:
             engine.succeed("version")
         said = graded.refused(ordinary_user, folder, "true")
+        assert not (folder / "run" / RECORD).exists()  # of a namespace that a process pins
     assert "have single owners, and this engine (range) would give them mapped ones" in said
     assert len(said.splitlines()) == 1
 
