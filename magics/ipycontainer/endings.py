@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .session import Session
 
+TIMEOUT = "io.ipycontainer.timeout"
+"""The annotation by which our engine is told how many seconds a container may run."""
 _KILLED = 137
 _START_CODES = {"command-not-found": NOT_FOUND, "command-not-executable": CANNOT_EXECUTE}
 
@@ -52,7 +54,7 @@ def check_ending(
     else:
         host = details["HostConfig"]
         memory = int(host.get("Memory") or 0)
-        timeout = timeout or (host.get("Annotations") or {}).get("io.ipycontainer.timeout")
+        timeout = timeout or (host.get("Annotations") or {}).get(TIMEOUT)
         name = name or details["Name"].lstrip("/")
         if fault is None and ending.code == _KILLED and details["State"].get("OOMKilled"):
             fault = "oom"

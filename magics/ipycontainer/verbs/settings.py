@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..endings import TIMEOUT
 from ..failures import Usage
 from ..units import parse_duration
 from .options import Flags
@@ -87,7 +88,7 @@ def annotations_of(flags: Flags) -> dict[str, str]:
     """Return the annotations, our own flags' among them."""
     found = _pairs(flags["annotation"])
     if flags["timeout"] is not None:
-        found["io.ipycontainer.timeout"] = f"{flags['timeout']:g}"
+        found[TIMEOUT] = f"{flags['timeout']:g}"
     if flags["require_limits"]:
         found["io.ipycontainer.require-limits"] = "true"
     return found

@@ -37,9 +37,10 @@ class Activity:
         self._changed.set()
 
     def release(self, reason: str) -> None:
-        """Undo `need`; a reason that was never given is none."""
-        self._needs.discard(reason)
-        self._changed.set()
+        """Undo `need`; a reason that was never given is none, and wakes nobody."""
+        if reason in self._needs:
+            self._needs.remove(reason)
+            self._changed.set()
 
     def touch(self) -> None:
         """Begin the quiet time anew."""

@@ -1,7 +1,8 @@
 """Restart policies: whether a container that ended is started again, and when."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.container import Container
@@ -17,7 +18,7 @@ LONGEST_DELAY = 60.0
 LONG_ENOUGH = 10.0
 """Seconds of running after which the delays begin anew."""
 
-StartAgain = Callable[[Container], Awaitable[None]]
+StartAgain = Callable[[Container], Coroutine[Any, Any, None]]
 
 
 def check_restart_policy(host: HostConfig) -> None:
@@ -96,7 +97,7 @@ class Restarts:
 
         def begin() -> None:
             container.next_start = None
-            self._activity.background(_awaited(start(container)), "start a container again")
+            self._activity.background(start(container), "start a container again")
 
         loop = asyncio.get_running_loop()
         container.next_start = loop.call_later(container.delay, begin)
@@ -111,7 +112,3 @@ class Restarts:
 
 def _why(container: Container) -> str:
     return f"restart policy of {container.id}"
-
-
-async def _awaited(start: Awaitable[None]) -> None:
-    await start

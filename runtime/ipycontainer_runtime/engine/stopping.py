@@ -31,7 +31,7 @@ class Stopping:
         """Signal a container, wait, then kill it; False when it does not run. -1 waits for ever."""
         container = self._containers.get(reference)
         if not container.state.running:
-            return await self._stay_stopped(container)
+            return await self._stay_stopped(container, timeout, signal)
         config = container.record.config
         number = signal_number(signal or config.stop_signal or "", signals.SIGTERM)
         if timeout is None:
@@ -47,14 +47,14 @@ class Stopping:
         self._containers.publish(container, "stop")
         return True
 
-    async def _stay_stopped(self, container: Container) -> bool:
+    async def _stay_stopped(self, container: Container, timeout: int | None, signal: str) -> bool:
         """Give up the next start of a container that is between two runs."""
         async with container.lock:  # a start that is under way has finished then
             if container.state.restarting:
                 self._give_up_restart(container)
                 self._containers.publish(container, "stop")
                 return True
-        return await self.stop(container.id, None) if container.state.running else False
+        return await self.stop(container.id, timeout, signal) if container.state.running else False
 
     def _give_up_restart(self, container: Container) -> None:
         self._restarts.cancel(container)

@@ -31,13 +31,7 @@ UNSUPPORTED = {
 def load(folder: str) -> dict[str, Any]:
     """Return the spec of the bundle in `folder`; raises a ContainerError naming what is wrong."""
     path = os.path.join(folder, "config.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            spec: dict[str, Any] = json.load(file)
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no {path}: `ipycontainer-oci spec` writes one") from error
-    except ValueError as error:
-        raise InvalidParameter(f"{path} is not JSON: {error}") from error
+    spec = read_json(path, cure=": `ipycontainer-oci spec` writes one")
     try:
         check(spec)
     except (AttributeError, KeyError, TypeError) as error:
@@ -50,6 +44,18 @@ def load(folder: str) -> dict[str, Any]:
         if is_bind(mount):
             mount["source"] = os.path.realpath(os.path.join(folder, mount["source"]))
     return spec
+
+
+def read_json(path: str, *, of: str = "", cure: str = "") -> dict[str, Any]:
+    """Return a file's object; a message begins with the flag it is `of`, and ends with a cure."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found: dict[str, Any] = json.load(file)
+    except FileNotFoundError as error:
+        raise NotFound(f"{of}there is no {path}{cure}") from error
+    except ValueError as error:
+        raise InvalidParameter(f"{of}{path} is not JSON: {error}") from error
+    return found
 
 
 def check(spec: dict[str, Any]) -> None:

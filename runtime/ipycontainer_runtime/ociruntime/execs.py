@@ -1,15 +1,14 @@
 """One more process in a container: from `--process FILE`, or the container's own with changes."""
 
-import json
 import os
 import socket
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import Conflict, InvalidParameter, NotFound
+from ..errors import Conflict, InvalidParameter
 from ..launch.syscalls import PR_SET_DUMPABLE, prctl, setns
 from . import console, states
 from .birth import Birth, born
-from .bundle import check_process
+from .bundle import check_process, read_json
 from .create import FLAGS
 from .first import First, become_more, groups_denied
 from .states import Container
@@ -81,14 +80,7 @@ def _filter(container: Container) -> bytes | None:
 
 def read_process(path: str) -> dict[str, Any]:
     """Return the process that a file describes."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            process: dict[str, Any] = json.load(file)
-    except FileNotFoundError as error:
-        raise NotFound(f"--process: there is no {path}") from error
-    except ValueError as error:
-        raise InvalidParameter(f"--process: {path} is not JSON: {error}") from error
-    return process
+    return read_json(path, of="--process: ")
 
 
 def like_first(container: Container, args: list[str], **changes: Any) -> dict[str, Any]:

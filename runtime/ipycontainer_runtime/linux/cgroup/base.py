@@ -83,6 +83,13 @@ class Cgroup:
 
         Harmless when the cgroup has gone, which somebody else may remove meanwhile.
         """
+        try:
+            self._kill()
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+
+    def _kill(self) -> None:
         raise NotImplementedError
 
     def usage(self) -> dict[str, int]:

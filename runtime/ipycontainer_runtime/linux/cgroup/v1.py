@@ -17,7 +17,6 @@ import os
 import time
 
 from .base import (
-    GONE,
     PARENT,
     Cgroup,
     CgroupError,
@@ -216,15 +215,8 @@ class V1Cgroup(Cgroup):
                 raise CgroupError(errno.EBUSY, f"cannot pause {self.name}: a process does not stop")
             time.sleep(0.001)  # v1 announces no change of state
 
-    def kill(self) -> None:
-        """Freeze, so that nothing forks and no pid is reused, then kill and thaw."""
-        try:
-            self._kill()
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
-
     def _kill(self) -> None:
+        """Freeze, so that nothing forks and no pid is reused, then kill and thaw."""
         if not self.pids():
             return
         if "freezer" not in self._parents:

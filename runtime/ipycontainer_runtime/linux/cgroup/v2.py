@@ -112,15 +112,8 @@ class V2Cgroup(Cgroup):
             write(f"{self.folder}/cgroup.freeze", 0)
             raise CgroupError(errno.EBUSY, f"cannot pause {self.name}: a process does not stop")
 
-    def kill(self) -> None:
-        """Write cgroup.kill (Linux 5.14); before that, freeze, kill and thaw."""
-        try:
-            self._kill()
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
-
     def _kill(self) -> None:
+        """Write cgroup.kill (Linux 5.14); before that, freeze, kill and thaw."""
         try:
             write(f"{self.folder}/cgroup.kill", 1)
         except FileNotFoundError:
