@@ -66,6 +66,7 @@ def test_an_event_has_dockers_shape() -> None:
         ({"label": ["tier"]}, ["start", "exec_start: ls -l", "die"]),
         ({"label": ["tier=front"], "event": ["start"]}, ["start"]),
         ({"label": ["tier=back"]}, []),
+        ({"label": ["tier", "other"]}, []),
     ],
 )
 def test_filters_choose(filters: dict[str, list[str]], expected: list[str]) -> None:

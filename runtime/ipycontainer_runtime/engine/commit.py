@@ -76,10 +76,13 @@ class Commits:
         container = self._containers.get(request.container)
         with self._garbage.making() as made:
             record = await self._make(container, request, made)
-        self._containers.publish(container, "commit", comment=request.comment, imageID=record.id)
-        if request.reference:
-            name = request.reference.canonical.familiar
-            self._events.publish("image", "tag", record.id, {"name": name})
+        name = request.reference.canonical.familiar if request.reference else ""
+        if name:
+            labels = record.config.defaults.labels or {}
+            self._events.publish("image", "tag", record.id, {**labels, "name": name})
+        self._containers.publish(
+            container, "commit", comment=request.comment, imageID=record.id, imageRef=name
+        )
         return record.id
 
     async def _make(self, container: Container, request: CommitRequest, made: Made) -> ImageRecord:
@@ -108,7 +111,9 @@ class Commits:
             yield
             return
         with self._cgroups.frozen(container.cgroup):
+            self._containers.publish(container, "pause")
             yield
+        self._containers.publish(container, "unpause")
 
     def _pack(self, container: Container, base: ImageRecord, made: Made) -> Packed | None:
         """Write the layer and unpack it for those who run the image; None where nothing changed."""

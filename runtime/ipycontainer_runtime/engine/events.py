@@ -149,8 +149,11 @@ class Events:
 
     @staticmethod
     def window(since: str, until: str) -> tuple[int | None, int | None]:
-        """Return the two query parameters as nanoseconds."""
-        return nanoseconds("since", since), nanoseconds("until", until)
+        """Return the two query parameters as nanoseconds; InvalidParameter for none between."""
+        begin, end = nanoseconds("since", since), nanoseconds("until", until)
+        if begin is not None and end is not None and begin > end:
+            raise InvalidParameter(f"`since` time ({since}) cannot be after `until` time ({until})")
+        return begin, end
 
 
 def nanoseconds(name: str, value: str) -> int | None:
@@ -176,9 +179,9 @@ def checked_filters(filters: Filters) -> Filters:
 
 
 def matches(event: Event, filters: Filters) -> bool:
-    """Tell whether `event` passes: any value of a filter, all filters."""
+    """Tell whether `event` passes: all filters, by any value of each, but by every label."""
     return all(
-        any(_matches_one(event, name, value) for value in values)
+        (all if name == "label" else any)(_matches_one(event, name, value) for value in values)
         for name, values in filters.items()
         if values
     )

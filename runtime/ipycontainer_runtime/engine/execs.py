@@ -290,8 +290,9 @@ class Execs:
         }
 
     def _publish(self, found: Exec, action: str, **attributes: str) -> None:
-        command = " ".join(words(found.config.cmd) or ())
-        named = action if action == "exec_die" else f"{action}: {command}"
+        first, *others = words(found.config.cmd) or [""]
+        # Docker puts a space behind a command that is a single word.
+        named = action if action == "exec_die" else f"{action}: {first} {' '.join(others)}"
         self._containers.publish(found.container, named, execID=found.id, **attributes)
 
 

@@ -151,7 +151,8 @@ class Removal:
         return not record.references and not self._children(record)
 
     def _publish(self, record: ImageRecord, action: str) -> None:
-        labels = record.config.defaults.labels or {}
+        # Docker looks for an image's labels when it tells, and a deleted one has none any more.
+        labels = record.config.defaults.labels or {} if action == "untag" else {}
         self.events.publish("image", action, record.id, {**labels, "name": record.id})
 
 

@@ -47,7 +47,13 @@ class Processes:
         # On v1 the shim's nursery is one of them. Without cgroups the first process is all we know.
         pids -= {_parent(container.state.pid)}
         pids |= {container.state.pid}
-        if (arguments or DEFAULT) == DEFAULT:
+        listing = await self._listing(arguments or DEFAULT, pids)
+        self._containers.publish(container, "top")
+        return listing
+
+    @staticmethod
+    async def _listing(arguments: str, pids: set[int]) -> Listing:
+        if arguments == DEFAULT:
             found = (_row(pid) for pid in sorted(pids))
             return Listing(TITLES, [row for row in found if row is not None])
         return await asyncio.to_thread(_asked_of_ps, arguments, pids)
