@@ -7,6 +7,7 @@ capabilities, separated by commas, or is `all` for every one that a package can 
 """
 
 import functools
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -68,6 +69,11 @@ def _debian_keys() -> str:
     return "" if found.exists() else f"no {found}: apt install debian-archive-keyring"
 
 
+def _playwright() -> str:
+    found = importlib.util.find_spec("playwright")
+    return "" if found else "no playwright: pip install -r tests/requirements.txt"
+
+
 def _x86_64() -> str:
     machine = os.uname().machine
     return "" if machine == "x86_64" else f"this machine is an {machine}"
@@ -100,6 +106,7 @@ def _limits() -> str:
 
 CAPABILITIES = {
     "busybox": Capability(_busybox),
+    "chromium": _command("chromium", "chromium"),
     "cgroup1": Capability(_cgroup1, of_the_kernel=True),
     "cgroup2": Capability(_cgroup2, of_the_kernel=True),
     "crun": _command("crun", "crun"),
@@ -114,6 +121,7 @@ CAPABILITIES = {
     "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
     "newuidmap": _command("newuidmap", "uidmap"),
     "openssl": _command("openssl", "openssl"),
+    "playwright": Capability(_playwright),
     "podman": _command("podman", "podman"),
     "ps": _command("ps", "procps"),
     "qemu": _command("qemu-system-x86_64", "qemu-system-x86"),
