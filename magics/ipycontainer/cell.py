@@ -81,16 +81,18 @@ class _Variable:
 class Cell:
     """Writes into the cell that runs; reads the cell's body.
 
-    `live` says whether the front end can redraw an output, as notebooks can and terminals cannot.
+    `live` says whether the front end can redraw an output, as notebooks can and terminals cannot;
+    `rich` whether the person wants to see tables rather than text.
     """
 
     program = "%container"
 
-    def __init__(self, body: str | None, *, live: bool) -> None:
+    def __init__(self, body: str | None, *, live: bool, rich: bool) -> None:
         self.offers_input = body is not None
         self._body = body or ""
         self._unread = bool(self._body.strip())
         self._live = live
+        self._rich = rich
         # Looked up now: `%%capture` and redirect_stdout put their own streams in place.
         self._sinks: dict[int, _Text | _Variable] = {
             STDOUT: _Text(sys.stdout),
@@ -197,4 +199,5 @@ class Cell:
 
     def show(self, listing: Listing[Any]) -> object:
         """Return the listing: the cell displays its last value."""
+        listing.rich = self._rich
         return listing

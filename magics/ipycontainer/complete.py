@@ -17,23 +17,35 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from IPython.core.completer import CompletionContext
 
+    from .preferences import Preferences
+    from .session import Session
+
 _LINE = re.compile(r"^\s*(?:[\w\s,.]+=\s*)?%%?container\s+(.*)$", re.DOTALL)
 _ARGUMENTS = (str, int, float, PurePath, list, tuple)
 
 
 def matcher(
-    connect: Callable[[], DockerClient], names: Mapping[str, Any]
+    connect: Callable[[], DockerClient],
+    names: Mapping[str, Any],
+    prefer: Callable[[], Preferences],
 ) -> Callable[[CompletionContext], SimpleMatcherResult]:
     """Return what IPython's completer asks for every Tab; it answers for our lines alone."""
 
     @context_matcher()  # type: ignore[untyped-decorator] # IPython's is untyped
     def container_matcher(context: CompletionContext) -> SimpleMatcherResult:
+        from .cell import Cell
+        from .session import Session
+
         line = _LINE.match(context.text_until_cursor)
         if line is None:
             return SimpleMatcherResult(completions=[])
         words = line[1].split()
         last = words.pop() if words and not line[1][-1].isspace() else ""
-        found = _variables(last, names) if last.startswith("{") else _offered(words, last, connect)
+        if last.startswith("{"):
+            found = _variables(last, names)
+        else:
+            session = Session(Cell(None, live=False, rich=False), connect, prefer=prefer)
+            found = _offered(words, last, session)
         return SimpleMatcherResult(
             completions=[SimpleCompletion(text=text, type="argument") for text in found],
             matched_fragment=last,
@@ -59,13 +71,10 @@ def _is_argument(value: object) -> bool:
     return isinstance(value, _ARGUMENTS) or isinstance(getattr(value, "id", None), str)
 
 
-def _offered(words: list[str], last: str, connect: Callable[[], DockerClient]) -> list[str]:
+def _offered(words: list[str], last: str, session: Session) -> list[str]:
     from click.shell_completion import ShellComplete
 
-    from .cell import Cell
-    from .session import Session
     from .verbs import main
 
-    session = Session(Cell(None, live=False), connect)
     completion = ShellComplete(main, {"obj": session}, session.program, "")
     return [item.value for item in completion.get_completions(words, last)]

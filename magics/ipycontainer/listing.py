@@ -23,6 +23,9 @@ _MONO = "font-family:var(--jp-code-font-family,monospace)"
 class Listing(list[T]):
     """A list with a text and perhaps an HTML form."""
 
+    rich = True
+    """Whether the HTML form is shown where there is one."""
+
     def text(self) -> str:
         """Return the form for terminals and for `text/plain`."""
         return "\n".join(str(item) for item in self)
@@ -38,7 +41,7 @@ class Listing(list[T]):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return both forms; IPython calls this to display a value."""
         bundle = {"text/plain": self.text()}
-        if (html := self.html()) is not None:
+        if self.rich and (html := self.html()) is not None:
             bundle["text/html"] = html
         return bundle
 

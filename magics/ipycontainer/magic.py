@@ -5,13 +5,16 @@ Kept light: nothing here imports click or docker before a verb runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Configurable
+
+    from .traits import IPyContainer
 
 _NAME = "container"
 _REACH = "get_ipython().magics_manager.registry['ContainerMagics'].show"
@@ -22,8 +25,9 @@ _MATCHER = "ipycontainer.complete"
 class ContainerMagics(Magics):
     """The magic, with the client that its verbs share."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, preferences: IPyContainer) -> None:
         super().__init__(shell)
+        self.preferences = preferences
         self._clients: dict[str | None, DockerClient] = {}
         self._told: set[str] = set()
 
@@ -48,6 +52,9 @@ class ContainerMagics(Magics):
         A whole word {name} is the notebook's variable, as exactly one argument; {*names} is each
         item of a list. Quote it to pass it as it is. Nothing goes through a shell: `$`, `*`, `|`
         and {{.ID}} reach the container untouched.
+
+        `%config IPyContainer` shows and sets preferences: a default image, limits, profiles of
+        flags for `--profile`, text instead of tables and bars.
         """
         from .cell import Cell
         from .failures import Interrupted
@@ -57,9 +64,13 @@ class ContainerMagics(Magics):
 
         assert self.shell is not None  # IPython makes magics with their shell
         names = self.shell.user_ns
-        surface = Cell(cell, live=getattr(self.shell, "kernel", None) is not None)
+        preferences = self.preferences.current()
+        rich = preferences.display == "rich"
+        live = getattr(self.shell, "kernel", None) is not None
+        surface = Cell(cell, live=live and rich, rich=rich)
+        session = Session(surface, self.client, self._told, lambda: preferences)
         try:
-            return invoke(Session(surface, self.client, self._told), split(line, names))
+            return invoke(session, split(line, names))
         except KeyboardInterrupt:
             raise Interrupted("interrupted before it was done") from None
         finally:
@@ -95,13 +106,26 @@ def load(shell: InteractiveShell) -> None:
     """Register the magic and its completion, and have its listings shown wherever they stand."""
     from .complete import matcher
     from .dropped import ShowDropped
+    from .preferences import stored_config
+    from .traits import IPyContainer
 
     unload(shell)
-    magics = ContainerMagics(shell)
+    config = stored_config()
+    config.merge(shell.config)
+    preferences = IPyContainer.made(config)
+    magics = ContainerMagics(shell, preferences)
     shell.register_magics(magics)
+    _configurables(shell).append(preferences)
     shell.ast_transformers.append(ShowDropped(shell, _REACH))
     if shell.Completer is not None:
-        shell.Completer.custom_matchers.append(matcher(magics.client, shell.user_ns))
+        shell.Completer.custom_matchers.append(
+            matcher(magics.client, shell.user_ns, preferences.current)
+        )
+
+
+def _configurables(shell: InteractiveShell) -> list[Configurable]:
+    """Return what `%config` shows and sets; IPython's own types say too little of the list."""
+    return cast("list[Configurable]", shell.configurables)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -109,6 +133,7 @@ def unload(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop(ContainerMagics.__name__, None)
     if isinstance(magics, ContainerMagics):
         magics.close()
+        _configurables(shell).remove(magics.preferences)
     shell.ast_transformers[:] = [
         t for t in shell.ast_transformers if type(t).__name__ != "ShowDropped"
     ]

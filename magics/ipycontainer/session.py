@@ -13,7 +13,14 @@ from .failures import ENGINE_FAILED, Failure
 if TYPE_CHECKING:
     from docker import DockerClient
 
+    from .preferences import Preferences
     from .surface import Surface
+
+
+def _stored() -> Preferences:
+    from .preferences import stored
+
+    return stored()
 
 
 @dataclass
@@ -24,11 +31,18 @@ class Session:
     connect: Callable[[], DockerClient]
     told: set[str] = field(default_factory=set)
     """The warnings that were given already; a notebook's cells share it."""
+    prefer: Callable[[], Preferences] = _stored
+    """What tells the person's preferences: the files, or a notebook's `%config`."""
 
     @cached_property
     def client(self) -> DockerClient:
         """The engine's client."""
         return self.connect()
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        """What the person prefers; raises `Failure` where it cannot be read."""
+        return self.prefer()
 
     @property
     def api(self) -> Any:

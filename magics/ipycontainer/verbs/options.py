@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .base import flag
+from .preferred import profile_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 Flags = dict[str, Any]
@@ -118,6 +119,7 @@ _OPTIONS = (
         help="When to pull the image.",
     ),
     flag("-q", "--quiet", help="Show no progress of a pull."),
+    profile_option,
     _text("--cidfile", help="Write the container's id to this file.", metavar="FILE"),
 )
 

@@ -24,6 +24,7 @@ from .base import (
     variables,
 )
 from .options import Flags, container_options
+from .preferred import PreferredCommand
 from .settings import OWN_FLAGS, annotations_of, config_of, host_config_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _sig_proxy = click.option(
 )
 
 
-@main.command(context_settings=PASSTHROUGH)
+@main.command(cls=PreferredCommand, context_settings=PASSTHROUGH)
 @flag("-d", "--detach", help="Leave it running and return the container.")
 @click.option(
     "-a",
@@ -85,7 +86,7 @@ def run(
     return None
 
 
-@main.command(context_settings=PASSTHROUGH)
+@main.command(cls=PreferredCommand, context_settings=PASSTHROUGH)
 @container_options
 @image_argument()
 @_command
