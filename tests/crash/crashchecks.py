@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,8 +99,3 @@ def running(engine: Engine, containers: int) -> list[str]:
     if len(shims) > most:
         found.append(f"folders {sorted(map(str, shims))} for {containers} containers")
     return found
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process is there and has not ended."""
-    return pid > 0 and os.path.exists(f"/proc/{pid}") and b") Z" not in leftovers.read(pid, "stat")

@@ -1,4 +1,4 @@
-"""What goes wrong: processes killed, a disk full, a descriptor table full."""
+"""What goes wrong: processes killed, connections broken, a disk or a descriptor table full."""
 
 import os
 import random
@@ -10,12 +10,13 @@ from pathlib import Path
 
 from crashdisk import Disk
 
-from support import leftovers
+from support import descriptors, leftovers
 from support.engines import Engine
 
 KILLS = ("engine", "spawner", "shim", "shims", "engine and spawner", "all")
 HELD = ("disk", "descriptors of the engine", "descriptors of the spawner")
-KINDS = (*KILLS, *HELD)
+CONNECTIONS = "connections to shims"
+KINDS = (*KILLS, *HELD, CONNECTIONS)
 
 
 class Processes:
@@ -66,6 +67,11 @@ def fault(kind: str, engine: Engine, disk: Disk, rng: random.Random) -> Iterator
     if kind == "disk":
         with disk.full(rng.choice((0, 0, 4096, 65536, 1 << 20))):
             yield []
+    elif kind == CONNECTIONS:
+        for pid in there.engine:
+            with suppress(ProcessLookupError):
+                descriptors.break_connections(pid, set(there.shims))
+        yield []
     elif kind in HELD:
         pids = there.engine if kind.endswith("engine") else there.spawner
         with _few_descriptors(engine, pids, rng.randrange(12)):

@@ -232,7 +232,7 @@ class World:
 
 def _true(state: dict[str, Any]) -> bool:
     """Tell whether what is said to run does."""
-    return not state["Running"] or crashchecks.alive(state["Pid"])
+    return not state["Running"] or leftovers.alive(state["Pid"])
 
 
 @contextmanager

@@ -41,6 +41,11 @@ def parent(pid: int) -> int:
     return int(fields[1])
 
 
+def alive(pid: int) -> bool:
+    """Tell whether process `pid` is there and has not ended."""
+    return pid > 0 and os.path.exists(f"/proc/{pid}") and b") Z" not in read(pid, "stat")
+
+
 def command(pid: int) -> str:
     """Return how process `pid` was started, for a message."""
     return f"{pid} {read(pid, 'cmdline').replace(bytes(1), b' ').decode(errors='replace')[:200]}"

@@ -1,6 +1,7 @@
 """One container as the running engine knows it: its record, its state, and who waits for it."""
 
 import asyncio
+import enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ipycontainer_runtime.errors import Conflict
@@ -9,6 +10,15 @@ from ipycontainer_runtime.store.records import Fault, Record, State
 if TYPE_CHECKING:
     from ipycontainer_runtime.engine.attach import Attachment
     from ipycontainer_runtime.shim.client import ShimConnection
+
+
+class Found(enum.Enum):
+    """What a container's shim was found to be."""
+
+    RUNNING = enum.auto()
+    NEVER_STARTED = enum.auto()
+    """It is there, and was not told to start the container, or that has just ended."""
+    GONE = enum.auto()
 
 
 class Ended(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from ipycontainer_runtime.engine import sweeping
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.adoption import Adoption
 from ipycontainer_runtime.engine.archives import Archives
 from ipycontainer_runtime.engine.backends import choose_ownership, choose_snapshotter
 from ipycontainer_runtime.engine.capture import HOST, Captures
@@ -140,13 +141,19 @@ class Engine:
             )
         )
         self.lifecycle.attend(Deadlines(self.activity, self.stopping))
+        self.lifecycle.adoption = Adoption(
+            containers=self.containers,
+            lifecycle=self.lifecycle,
+            shims=self.shims,
+            execs=self.execs,
+        )
         self.recovery = Recovery(
             stopping=self.stopping,
             activity=self.activity,
             containers=self.containers,
             lifecycle=self.lifecycle,
+            adoption=self.lifecycle.adoption,
             shims=self.shims,
-            execs=self.execs,
         )
 
     def _make_commits(self) -> None:

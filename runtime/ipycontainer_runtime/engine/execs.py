@@ -35,6 +35,9 @@ from ipycontainer_runtime.store.records import Words, words
 MOST_ENDED = 512
 """Ended execs that are kept for inspection; Docker keeps them five minutes."""
 
+_UNSEEN = 137
+"""Exit code of an exec whose end nobody saw: its shim was killed, or has forgotten it."""
+
 FilterPath = Callable[[Security], str | None]
 """Gives the compiled seccomp filter for what a container is allowed; None where it has none."""
 
@@ -100,8 +103,13 @@ class Execs:
         return found
 
     def adopt(self, container: Container, known: Mapping[str, int | None]) -> None:
-        """Take over the execs that a container's shim knows from an earlier engine."""
+        """Take over the execs that a container's shim knows, and what became of them meanwhile."""
+        for exec_id in tuple(container.exec_ids):
+            if self._all[exec_id].running and (code := known.get(exec_id, _UNSEEN)) is not None:
+                self._finish(self._all[exec_id], code)
         for exec_id, code in known.items():
+            if exec_id in self._all:
+                continue
             found = Exec(exec_id, container, ExecConfig())
             found.running, found.exit_code = code is None, code
             found.launched.set()
@@ -244,7 +252,7 @@ class Execs:
         """Take all execs of a container as killed: its shim is gone."""
         for exec_id in tuple(container.exec_ids):
             if self._all[exec_id].running:
-                self._finish(self._all[exec_id], 137)
+                self._finish(self._all[exec_id], _UNSEEN)
 
     def _finish(self, found: Exec, code: int) -> None:
         found.running, found.exit_code = False, code

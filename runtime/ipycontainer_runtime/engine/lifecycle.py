@@ -12,14 +12,14 @@ import functools
 import logging
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from ipycontainer_runtime.engine import runtimes
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.cgroups import Cgroups
-from ipycontainer_runtime.engine.container import Attendant, Container, Ended, not_running
+from ipycontainer_runtime.engine.container import Attendant, Container, Ended, Found, not_running
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
 from ipycontainer_runtime.engine.faults import bad_end, failed_start, fault_attributes
@@ -45,6 +45,9 @@ from ipycontainer_runtime.shim.messages import (
 )
 from ipycontainer_runtime.shim.spawning import Spawner
 from ipycontainer_runtime.store.records import State
+
+if TYPE_CHECKING:
+    from ipycontainer_runtime.engine.adoption import Adoption
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +90,8 @@ class Lifecycle:
         self._restarts = restarts
         self._attendants: list[Attendant] = [restarts]
         self._unsaved: dict[str, Container] = {}
+        self.adoption: Adoption | None = None
+        """Finds the shims again whose connection has broken; set once it is made."""
 
     def attend(self, attendant: Attendant) -> None:
         """Tell somebody of every run that begins or ends from now on."""
@@ -138,9 +143,10 @@ class Lifecycle:
         container.timed_out = False
         self.save_soon(container)
         self._containers.publish(container, "start")
-        self._began(container)
+        self.began(container)
 
-    def _began(self, container: Container) -> None:
+    def began(self, container: Container) -> None:
+        """Tell the attendants that a container runs."""
         for attendant in self._attendants:
             attendant.began(container)
 
@@ -219,9 +225,8 @@ class Lifecycle:
     # -- events of the shim
 
     def take(self, container: Container, shim: ShimConnection) -> None:
-        """Go on with a container that an earlier engine started."""
+        """Go on with a container by another connection to its shim."""
         self._watch(container, shim)
-        self._began(container)
 
     def _watch(self, container: Container, shim: ShimConnection) -> None:
         container.shim = shim
@@ -242,22 +247,36 @@ class Lifecycle:
                 self.end(container, exited)
 
     def _lost(self, container: Container, shim: ShimConnection) -> None:
-        """The connection is gone: nothing follows an exit; without one the shim was killed."""
-        self._execs.abandon(container)
+        """The connection is gone: nothing follows an exit; without one the shim may live."""
         if container.shim is shim and container.state.running:
             self._activity.background(self._orphaned(container, shim), "look for an exit")
-        elif container.shim is None and not container.lock.locked():
-            self._shims.clear(container.id)  # it was killed on its way out, if anything is there
+        elif container.shim is None:
+            self._execs.abandon(container)
+            if not container.lock.locked():
+                self._shims.clear(container.id)  # it was killed on its way out, if any is there
 
     async def _orphaned(self, container: Container, shim: ShimConnection) -> None:
         async with container.lock:
             if container.shim is not shim or not container.state.running:
                 return
+            assert self.adoption is not None, "set before the first start"
+            if await self.adoption.adopt(container) is Found.RUNNING:
+                return
+            unseen = self._containers.store.exit_record(container.id) is None
+            exited = self.unseen_exit(container, _LOST)
+            self._execs.abandon(container)
             try:
-                if self._containers.store.exit_record(container.id) is None:
+                if unseen:
                     await self._clear(container, container.cgroup)
             finally:  # what cannot be cleared away must not keep anybody waiting for the exit
-                self.end(container, self.unseen_exit(container, _LOST))
+                self.end(container, exited)
+
+    async def reunited(self, container: Container, shim: ShimConnection) -> None:
+        """Return once a connection that has broken was replaced, or its container has ended."""
+        while container.shim is shim and container.state.running:
+            await asyncio.sleep(0)  # whoever finds the shim again takes the lock in a moment
+            async with container.lock:
+                pass
 
     async def _clear(self, container: Container, cgroup: str) -> None:
         """Remove what a shim left that was killed."""

@@ -101,12 +101,18 @@ class Stopping:
             await ended
 
     async def _signal(self, container: Container, number: int) -> None:
-        if container.shim is not None:
-            self._containers.publish(container, "kill", signal=str(number))
-            # It may have ended a moment ago; its exit is on the way then.
-            with contextlib.suppress(NotFound, Unavailable):
-                await container.shim.signal(number)
-            await self._pausing.let_go(container)
+        if container.shim is None:
+            return
+        self._containers.publish(container, "kill", signal=str(number))
+        while (shim := container.shim) is not None:
+            try:
+                # It may have ended a moment ago; its exit is on the way then.
+                with contextlib.suppress(NotFound):
+                    await shim.signal(number)
+                break
+            except Unavailable:  # the connection is broken; who waits for an end must have asked
+                await self._lifecycle.reunited(container, shim)
+        await self._pausing.let_go(container)
 
     async def remove(self, reference: str, *, force: bool = False) -> None:
         """Remove a container; a running one only by force, which kills it first."""

@@ -93,22 +93,28 @@ class ShimConnection:
         self.closed.set_result(None)
         for reply in self._replies.values():
             if not reply.done():
-                reply.set_exception(Unavailable("the container's shim ended before it answered"))
+                reply.set_exception(
+                    Unavailable("the connection to the container's shim ended; try again")
+                )
         self._replies.clear()
 
     def _ask(self, message: Message, fds: tuple[int, ...] = ()) -> asyncio.Future[Message]:
         self._last += 1
         reply: asyncio.Future[Message] = self._loop.create_future()
         self._replies[self._last] = reply
-        self._send({**message, "id": self._last}, fds)
+        try:
+            self._send({**message, "id": self._last}, fds)
+        except OSError:  # there is no descriptor for what would have to wait
+            del self._replies[self._last]
+            raise
         return reply
 
     def _send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         if self.closed.done():
-            raise Unavailable("the container's shim is gone; start the container again")
+            raise Unavailable("the connection to the container's shim has ended; try again")
         try:
             self._channel.send(message, fds)
-        except OSError:
+        except ConnectionError:
             # What the shim said before it left is still to be read: an exit, above all.
             self._read()
             return
