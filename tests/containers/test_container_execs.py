@@ -54,6 +54,14 @@ def test_an_exec_that_cannot_run_says_why_on_its_stream(shared_engine: Engine, b
     assert execute(shared_engine, box, "/etc/passwd")[0] == 126
 
 
+@pytest.mark.parametrize("folder", ["/absent", "absent", "/bin/sh"])
+def test_the_folder_of_an_exec_is_not_made(shared_engine: Engine, box: str, folder: str) -> None:
+    code, output = execute(shared_engine, box, "true", workdir=folder)
+    assert code == 126
+    assert f"cannot enter the working directory {folder}".encode() in output
+    assert execute(shared_engine, box, "ls", "-d", "/absent")[0] == 1
+
+
 def test_a_detached_exec_that_cannot_run_is_refused(shared_engine: Engine, box: str) -> None:
     made = call(shared_engine, "POST", f"/containers/{box}/exec", {"Cmd": ["no-such-command"]})
     reply = call(shared_engine, "POST", f"/exec/{made.body['Id']}/start", {"Detach": True})

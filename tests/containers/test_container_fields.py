@@ -54,7 +54,7 @@ CONFIG: dict[str, Works | Refused] = {
     "Volumes": Works({"/data": {}}),
     "WorkingDir": Works("/tmp", "pwd", "/tmp"),
     "Entrypoint": Works(["echo", "entered"], "", "entered true"),
-    "NetworkDisabled": Refused(True),
+    "NetworkDisabled": Works(True, "ip -o link | wc -l", "1"),
     "MacAddress": Refused("02:42:ac:11:00:02"),
     "OnBuild": Works(["RUN true"]),
     "Labels": Works({"a": "b"}),

@@ -30,7 +30,7 @@ from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.engine.unsupported import refuse_networking
 from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users
-from ipycontainer_runtime.errors import InvalidParameter, NotFound, Unavailable
+from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter, Snapshotter
@@ -212,10 +212,14 @@ class Containers:
         old = container.record.name
         if not name.removeprefix("/"):
             raise InvalidParameter("Neither old nor new names may be empty")
-        new = checked_name(name)
+        try:
+            new = checked_name(f"/{name.removeprefix('/')}")
+            if new != old:
+                self.store.rename(container.record, new)
+        except (InvalidParameter, Conflict) as error:
+            raise type(error)(f"Error when allocating new name: {error}") from error
         if new == old:
             raise InvalidParameter("Renaming a container with the same name as its current name")
-        self.store.rename(container.record, new)
         self.publish(container, "rename", oldName=f"/{old}")
 
     async def list(

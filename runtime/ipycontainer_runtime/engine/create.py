@@ -118,6 +118,7 @@ def merged(asked: Config, image: ContainerConfig) -> Config:
         stop_signal=asked.stop_signal or image.stop_signal or UNSET,
         stop_timeout=UNSET if asked.stop_timeout is None else asked.stop_timeout,
         shell=asked.shell or image.shell or UNSET,
+        network_disabled=asked.network_disabled or UNSET,
     )
 
 
@@ -163,7 +164,7 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
     host.shm_size = host.shm_size or DEFAULT_SHM
     host.log_config.type = host.log_config.type or "json-file"
     host.log_config.config = host.log_config.config or {}
-    host.network_mode = host.network_mode or "default"
+    host.network_mode = "none" if config.network_disabled else host.network_mode or "default"
     host.restart_policy.name = host.restart_policy.name or "no"
     host.ipc_mode = host.ipc_mode or "private"
     host.cgroupns_mode = host.cgroupns_mode or "private"

@@ -106,6 +106,8 @@ class Lifecycle:
         """
         container = self._containers.get(reference)
         async with container.lock:
+            if container.state.paused:
+                raise Conflict("cannot start a paused container, try unpause instead")
             if container.state.active:
                 return False
             self._refuse_removing(container)

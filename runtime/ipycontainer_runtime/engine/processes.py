@@ -69,7 +69,8 @@ def _asked_of_ps(arguments: str, pids: set[int]) -> Listing:
             "arguments out"
         ) from error
     if done.returncode != 0:
-        raise InvalidParameter(f"{' '.join(words)} failed: {done.stderr.strip()[:200]}")
+        why = done.stderr.strip().partition("\n")[0][:200]
+        raise InvalidParameter(f"{' '.join(words)} failed: {why}")
     first, *lines = done.stdout.splitlines() or [""]
     titles = first.split()
     if "PID" not in titles:

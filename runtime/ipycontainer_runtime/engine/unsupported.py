@@ -48,10 +48,6 @@ def refuse_config(config: Config) -> None:
         raise NotImplementedHere(
             "Config.MacAddress is not supported yet, as bridge networks are not: leave it out"
         )
-    if config.network_disabled:
-        raise NotImplementedHere(
-            "Config.NetworkDisabled is not supported: use HostConfig.NetworkMode none"
-        )
     if config.args_escaped:
         raise NotImplementedHere("Config.ArgsEscaped is for Windows alone: leave it out")
 

@@ -140,6 +140,8 @@ class Child:
         self.extras = extras
         self.terminal = bool(process.get("terminal"))
         self.traced = bool(extras.get("traced"))
+        self.makes = False
+        """Whether this is the container's first process, for which its folder is made."""
         self.kept: list[int] = []
         """Descriptors of namespaces: the init's, or those of `become_init`'s owner."""
         self.ids: dict[str, int] | None = extras.get("ids")
@@ -205,6 +207,7 @@ class Child:
 
     def init(self, spec: dict[str, Any]) -> NoReturn:
         """Make the container and become its first process."""
+        self.makes = True
         set_limits(self.process)
         namespaces = spec.get("linux", {}).get("namespaces", [])
         if self.kept:
@@ -256,7 +259,7 @@ class Child:
             enter_users(self.kept[-1], user, self.ids["count"], self.keeps_groups)
         close_range(STATUS + 1, LAST)  # before a working directory could name one of them
         self.step = "enter the working directory"
-        enter_folder(self.process.get("cwd") or "/")
+        enter_folder(self.process.get("cwd") or "/", made=self.makes)
         self.step = "give up privileges"
         become(self.process, user, self.program, self.keeps_groups)
         if self.traced:

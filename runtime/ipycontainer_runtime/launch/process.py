@@ -109,16 +109,16 @@ def enter_users(namespace: int, user: User, count: int, keeps_groups: bool) -> N
     os.setresuid(0, 0, 0)
 
 
-def enter_folder(path: str) -> None:
-    """Make the working directory where it is missing, and go there without leaving the root."""
+def enter_folder(path: str, *, made: bool) -> None:
+    """Go to the working directory without leaving the root; `made` where it is missing."""
     root = Root("/", terminal=False)
     root.fd = os.open("/", os.O_PATH | os.O_CLOEXEC)
     try:
-        os.fchdir(root.target(path, folder=True))
+        os.fchdir(root.target(path, folder=True) if made else root.open(path))
         os.getcwd()  # raises where the folder cannot be reached from our root
     except OSError as error:
         why = f"cannot enter the working directory {path}: {error.strerror}"
-        raise LaunchError(why) from error
+        raise LaunchError(why, 125 if made else 126) from error
 
 
 def set_limits(process: dict[str, Any]) -> None:

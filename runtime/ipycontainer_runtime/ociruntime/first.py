@@ -142,7 +142,8 @@ class First:
         # Before a working directory could name one of them.
         close_range(self.status + 1 + (self._fifo >= 0), LAST)
         self.step = "enter the working directory"
-        enter_folder(self.process["cwd"])
+        # A container's folder is made where it is missing, an exec's is not, as by runc.
+        enter_folder(self.process["cwd"], made=self._fifo >= 0)
         os.umask((self.process.get("user") or {}).get("umask", 0o022))
         self.step = "execute"
         path = next((e[5:] for e in self.environment if e.startswith("PATH=")), os.defpath)
