@@ -208,6 +208,22 @@ def test_a_file_is_kept_for_each_set_of_capabilities(tmp_path: Path) -> None:
     assert with_it.read_bytes() != without.read_bytes()
 
 
+@pytest.mark.parametrize("arch", ["x86_64", "i386"])
+def test_calls_are_faked_where_the_profile_lets_them_through(arch: str) -> None:
+    refused = rule("fchown", action="ERRNO", errnoRet=7)
+    some = rule("setuid", args=[argument(0, "EQ", 5)])
+    wanted = profile(refused, some, rule("chown"), rule("mkdir"))
+    faked = frozenset({"chown", "fchown", "setuid", "lchown"})
+    program = bpf.unpack(custom.compiled(wanted, "x86_64", faked))
+
+    def answer(call: str, *arguments: int) -> int:
+        return bpf.run(program, ARCHES[arch], table(arch)[call], *arguments)
+
+    assert [answer(call) for call in ("chown", "mkdir")] == [ERRNO, ALLOW]
+    assert [answer(call) for call in ("fchown", "lchown")] == [ERRNO | 7, ERRNO | 1]
+    assert [answer("setuid", uid) for uid in (5, 6)] == [ERRNO, ERRNO | 1]
+
+
 def test_random_rules_say_what_reading_them_says() -> None:
     chance = random.Random(5)
     for _ in range(40):

@@ -1,6 +1,7 @@
 """An ordinary user with no range of ids: one id for every file, and what images say is kept."""
 
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -129,6 +130,19 @@ def test_changing_owners_and_users_seems_to_work(engine: Graded, owned: str) -> 
     assert b"uid=0(root)" in done.stdout
     unconfined = ("--security-opt", "seccomp=unconfined")
     engine.succeed(*RUN, *unconfined, owned, "chown", "33:33", "/srv")
+
+
+def test_somebody_s_own_profile_is_kept_and_what_it_allows_seems_to_work(
+    engine: Graded, owned: str, tmp_path: Path
+) -> None:
+    rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
+    own = ("--security-opt", f"seccomp={profile}")
+    script = "chown 33:33 /srv && echo given; mkdir /made"
+    done = engine.docker(*RUN, *own, owned, "sh", "-c", script)
+    assert done.stdout == b"given\n"
+    assert b"can't create directory '/made': No space left" in done.stderr
 
 
 def test_another_user_is_refused_with_the_cure(engine: Graded, owned: str) -> None:

@@ -36,6 +36,7 @@ from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.layers.view import Source, View
+from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 
 Put = Callable[[bytes], None]
@@ -97,8 +98,10 @@ class Archives:
         snapshotter: Snapshotter,
         ownership: Ownership,
         paths: Paths,
+        grade: Grade,
     ) -> None:
         self._paths = paths
+        self._grade = grade
         self._containers = containers
         self._snapshotter = snapshotter
         self._ownership = ownership
@@ -197,6 +200,7 @@ class Archives:
 
         One that runs may end: what it had mounted is kept by its namespace's descriptor.
         """
+        self._grade.check_files()
         namespace = await _namespace(container)
         if namespace is not None:
             try:

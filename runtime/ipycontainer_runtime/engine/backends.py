@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from ipycontainer_runtime.errors import Conflict
+from ipycontainer_runtime.layers.mixed import MixedSnapshotter
 from ipycontainer_runtime.layers.ownership import Mapped, Ownership, Single
-from ipycontainer_runtime.layers.snapshot import CopySnapshotter, OverlaySnapshotter, Snapshotter
+from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.linux.mounted import filesystem
 from ipycontainer_runtime.store import atomic
@@ -43,12 +44,12 @@ def choose_snapshotter(
 ) -> Snapshotter:
     """Return how containers get their root: over an overlay, or from a copy where there is none."""
     if grade.runs_nothing or (not grade.rootless and not _on_overlay(root)):
-        return OverlaySnapshotter(layers, ownership)
+        return MixedSnapshotter(layers, ownership)
     from ipycontainer_runtime.linux import probes  # which root need not wait for
 
-    if probes.overlay_refusal(root) is None:
-        return OverlaySnapshotter(layers, ownership)
-    return CopySnapshotter(layers, ownership)
+    refused = probes.overlay_refusal(root)
+    why = f"{refused.filename}: {refused.strerror}" if refused else ""
+    return MixedSnapshotter(layers, ownership, why)
 
 
 def _on_overlay(root: Path) -> bool:

@@ -182,6 +182,7 @@ class Engine:
             snapshotter=self.snapshotter,
             ownership=self.ownership,
             paths=self.paths,
+            grade=self.grade,
         )
 
     def _make_images(self) -> None:

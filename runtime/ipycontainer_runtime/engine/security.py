@@ -123,7 +123,8 @@ class Filters:
         if allowed.confined and allowed.profile:
             from ipycontainer_runtime.linux.seccomp.conditional import cached_profile
 
-            return str(cached_profile(self._run, allowed.profile, allowed.capabilities))
+            profile, one_id = allowed.profile, self._one_id
+            return str(cached_profile(self._run, profile, allowed.capabilities, one_id=one_id))
         if allowed.confined:
             return str(self._cached(allowed.capabilities))
         if self._one_id:

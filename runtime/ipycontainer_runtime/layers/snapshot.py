@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ipycontainer_runtime.errors import Conflict, NotFound
+from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.layers.copied import walk_changed
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.replicate import replicate
@@ -160,12 +160,11 @@ class CopySnapshotter:
         self, container: Path, chain_ids: Sequence[str], *, transient: bool = False
     ) -> list[Mount]:
         """Return one bind mount of the copy."""
-        if not (container / "copied").exists():
-            raise Conflict(
-                "the container stands on an overlay, which this engine may not mount any more: "
-                "start the engine where it could, or remove the container"
-            )
         return [Mount("bind", str(container / "copy"), "/", ("bind",))]
+
+    def made(self, container: Path) -> bool:
+        """Tell whether a container's root is such a copy."""
+        return (container / "copied").exists()
 
     def walk(self, container: Path, chain_ids: Sequence[str]) -> Iterator[tuple[Node, bool]]:
         """Walk what differs from the layers."""

@@ -49,6 +49,11 @@ class Grade(NamedTuple):
         if self.runs_nothing:
             raise Unavailable(f"containers cannot be run here: {self.reason}")
 
+    def check_files(self) -> None:
+        """Raise Unavailable, with the cure, when no container's root can be mounted for a copy."""
+        if self.runs_nothing:
+            raise Unavailable(f"the files of containers cannot be reached here: {self.reason}")
+
     def warnings(self) -> list[str]:
         """Return what somebody who creates a container is told of it."""
         told = []

@@ -15,19 +15,24 @@ from typing import Any
 
 from ...errors import InvalidParameter
 from . import custom, kept
+from .profile import FAKED_CALLS
 
 # What such files call the machines.
 GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def cached_profile(run: Path, text: str, capabilities: frozenset[str]) -> Path:
+def cached_profile(
+    run: Path, text: str, capabilities: frozenset[str], *, one_id: bool = False
+) -> Path:
     """Return `<run>/seccomp-<hash>.bpf` with the filter of such a file's text, made when absent.
 
-    `capabilities` are the container's `CAP_` names. Raises InvalidParameter for what is no profile,
-    NotImplementedHere for what needs a listener.
+    `capabilities` are the container's `CAP_` names; with `one_id` the calls that change owners are
+    faked where it allows them. Raises InvalidParameter for what is no profile, NotImplementedHere
+    for what needs a listener.
     """
-    what = f"custom {' '.join(sorted(capabilities))} {os.uname().release} {text}"
-    return kept(run, what, lambda: custom.compiled(resolved(text, capabilities)))
+    faked = FAKED_CALLS if one_id else frozenset[str]()
+    what = f"custom {one_id} {' '.join(sorted(capabilities))} {os.uname().release} {text}"
+    return kept(run, what, lambda: custom.compiled(resolved(text, capabilities), faked=faked))
 
 
 def resolved(

@@ -12,6 +12,7 @@ seccomp_rule_add(3), include/uapi/linux/seccomp.h; tests hold it against libsecc
 
 import errno
 import os
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 from ...errors import InvalidParameter, NotImplementedHere
@@ -67,18 +68,23 @@ class Rule(NamedTuple):
     conditions: tuple[Condition, ...]
 
 
-def compiled(profile: dict[str, Any], machine: str = os.uname().machine) -> bytes:
+def compiled(
+    profile: dict[str, Any],
+    machine: str = os.uname().machine,
+    faked: Container[str] = (),
+) -> bytes:
     """Return a spec's `linux.seccomp` as an array of `struct sock_filter`.
 
-    Raises InvalidParameter for what is no profile, NotImplementedHere for what needs a listener.
+    What the profile lets through of the `faked` calls is answered as if it were done. Raises
+    InvalidParameter for what is no profile, NotImplementedHere for what needs a listener.
     """
     try:
-        return _compiled(profile, machine)
+        return _compiled(profile, machine, faked)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidParameter(f"the seccomp profile is not valid: {error!r}") from error
 
 
-def _compiled(profile: dict[str, Any], machine: str) -> bytes:
+def _compiled(profile: dict[str, Any], machine: str, faked: Container[str]) -> bytes:
     if profile.get("listenerPath"):
         raise NotImplementedHere("seccomp listenerPath is not supported: leave it out")
     default = _action(profile["defaultAction"], profile.get("defaultErrnoRet"))
@@ -89,15 +95,23 @@ def _compiled(profile: dict[str, Any], machine: str) -> bytes:
         if architecture not in wanted:
             return bpf.ret(ACTIONS["SCMP_ACT_KILL_PROCESS"])
         otherwise, wide = bpf.ret(default), architecture in WIDE
+        numbers = table(architecture)
         known = {
             number: _ordered(rules[name], default, wide) if name in rules else otherwise
-            for name, number in table(architecture).items()
+            for name, number in numbers.items()
         }
+        for name in filter(faked.__contains__, numbers):
+            without = [rule._replace(action=_fake(rule.action)) for rule in rules.get(name, ())]
+            known[numbers[name]] = _ordered(without, _fake(default), wide)
         refused = bpf.ret(ERRNO | errno.ENOSYS)
         later = otherwise if default in LETS_THROUGH else refused
         return bpf.branch(bpf.BPF_JMP_JGE_K, X32, refused, dispatch(known, later))
 
     return assemble(calls, machine)
+
+
+def _fake(action: int) -> int:
+    return ERRNO if action in LETS_THROUGH else action  # errno 0 is success
 
 
 def _architectures(names: list[str], machine: str) -> set[str]:
