@@ -13,6 +13,7 @@ from ipycontainer_runtime.api import (
     execs,
     extensions,
     images,
+    inputs,
     missing,
     pausing,
     processes,
@@ -46,6 +47,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *updating.ROUTES,
     *capture.ROUTES,
     *extensions.ROUTES,
+    *inputs.ROUTES,
 ]
 
 

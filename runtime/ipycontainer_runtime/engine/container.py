@@ -4,6 +4,7 @@ import asyncio
 import enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ipycontainer_runtime.engine.wanted import Inputs
 from ipycontainer_runtime.errors import Conflict
 from ipycontainer_runtime.store.records import Fault, Record, State
 
@@ -67,6 +68,7 @@ class Container:
         """Attached before the start; handed to the shim just before it starts."""
         self.exits = Waiters()
         self.removals = Waiters()
+        self.inputs = Inputs()
         self.exec_ids: list[str] = []
         self.removing = False
         self.restart_requests = 0

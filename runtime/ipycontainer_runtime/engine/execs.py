@@ -142,6 +142,13 @@ class Execs:
         _running(found.container)
         return found
 
+    def unended(self, exec_id: str) -> Exec:
+        """Return an exec that runs or is to be started."""
+        found = self.get(exec_id)
+        if found.exit_code is not None:
+            raise Conflict(f"exec {exec_id} has ended")
+        return found
+
     async def start(
         self,
         found: Exec,
@@ -191,6 +198,7 @@ class Execs:
             tty=config.tty,
             stdin=config.attach_stdin,
             attach=options if attached else None,
+            watch=found.container.inputs.heard(found.id),
             traced=_may_trace(found.container),
         )
 
@@ -258,6 +266,7 @@ class Execs:
         found.running, found.exit_code = False, code
         with contextlib.suppress(ValueError):
             found.container.exec_ids.remove(found.id)
+        found.container.inputs.end(found.id)
         self._publish(found, "exec_die", exitCode=str(code))
         self._ended.append(found.id)
         if len(self._ended) > MOST_ENDED:

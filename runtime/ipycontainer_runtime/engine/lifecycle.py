@@ -39,6 +39,7 @@ from ipycontainer_runtime.shim.messages import (
     Event,
     ExecExited,
     Exited,
+    InputWanted,
     LogOptions,
     Started,
     StartRequest,
@@ -213,6 +214,7 @@ class Lifecycle:
         self.save_soon(container)
         self._containers.publish(container, "fault", **fault_attributes(state.fault))
         container.drop_waiting()
+        container.inputs.end(None)
         for attendant in self._attendants:
             attendant.ended(container)
         if container.record.host_config.auto_remove:
@@ -232,6 +234,7 @@ class Lifecycle:
 
     def _watch(self, container: Container, shim: ShimConnection) -> None:
         container.shim = shim
+        container.inputs.connected(shim)
         shim.closed.add_done_callback(lambda _: self._lost(container, shim))
 
     def on_event(self, container: Container, event: Event) -> None:
@@ -242,6 +245,8 @@ class Lifecycle:
             self._execs.ended(event)
         elif isinstance(event, Detached):
             self._containers.publish(container, "detach")
+        elif isinstance(event, InputWanted):
+            container.inputs.tell(event)
 
     async def _exited(self, container: Container, exited: Exited) -> None:
         async with container.lock:
@@ -319,6 +324,7 @@ class Lifecycle:
             **fault_attributes(state.fault),
         )
         container.exits.wake(Ended(exited.code, fault=state.fault))
+        container.inputs.end(None)
         self.settle(container, lasted)
         for attendant in self._attendants:
             attendant.ended(container)

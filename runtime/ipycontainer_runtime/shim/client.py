@@ -75,6 +75,10 @@ class ShimConnection:
         """Set a terminal's size in characters; before the start it is kept for it."""
         await self._ask({"do": "resize", "exec": exec_id, "width": width, "height": height})
 
+    def watch_input(self, exec_id: str | None = None, *, on: bool) -> None:
+        """Have `InputWanted` told of the container's input, or an exec's, or no more of it."""
+        self._send({"do": "watch", "exec": exec_id, "on": on})
+
     async def signal(self, number: int, exec_id: str | None = None) -> None:
         """Send a signal to the container's first process, or to an exec'd one. Raises NotFound."""
         await self._ask({"do": "signal", "exec": exec_id, "signal": number})

@@ -40,7 +40,22 @@ class Detached:
     exec: str | None
 
 
-Event: TypeAlias = Exited | ExecExited | Detached
+@dataclass(frozen=True, slots=True)
+class InputWanted:
+    """Whether a process waits for the input of the container, or of the exec named.
+
+    `echo` is false while what is typed is not to be seen; `line` is the unfinished line that was
+    written last, `process` the name of who waits. Both are the container's own words.
+    """
+
+    exec: str | None
+    wanted: bool
+    echo: bool = True
+    line: str = ""
+    process: str = ""
+
+
+Event: TypeAlias = Exited | ExecExited | Detached | InputWanted
 OnEvent: TypeAlias = Callable[[Event], None]
 
 
@@ -102,6 +117,8 @@ class ExecRequest:
     attach: AttachOptions | None = None
     failure: str = "%s\r\n"
     """What an attached client reads when the process cannot be started; %s is the reason."""
+    watch: bool = False
+    """Whether to tell when its input is waited for, from its beginning."""
     traced: bool = False
     """Whether others in the container may trace it, and so may not see it before it is launched."""
 
@@ -163,6 +180,7 @@ def exec_message(request: ExecRequest) -> Message:
         "attach": _attachment(request.attach) if request.attach else None,
         "failure": request.failure,
         "traced": request.traced,
+        "watch": request.watch,
     }
 
 
@@ -197,6 +215,9 @@ def event_from(message: Message) -> Event:
         )
     if message["event"] == "exec-exit":
         return ExecExited(message["exec"], message["code"])
+    if message["event"] == "input":
+        told = {name: message[name] for name in ("echo", "line", "process") if name in message}
+        return InputWanted(message["exec"], message["wanted"], **told)
     return Detached(message.get("exec"))
 
 

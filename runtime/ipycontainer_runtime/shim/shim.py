@@ -96,6 +96,8 @@ class Shim:
             self._loop.turn()
 
     def _deserted(self) -> None:
+        for streams in (self._streams, *(process.streams for process in self._execs.values())):
+            streams.end_watch()
         if not self._init.begun:
             self._leave()  # nobody is left who could start it
 
@@ -106,6 +108,7 @@ class Shim:
             "attach": self._attach,
             "exec": self._exec,
             "resize": self._resize,
+            "watch": self._watch,
             "signal": self._signal,
             "status": self._status,
         }[message["do"]](message, fds, answer)
@@ -167,6 +170,8 @@ class Shim:
         )
         if message["attach"]:
             streams.attach(fds.pop(), message["attach"])
+        if message["watch"]:
+            self._begin_watch(name, streams)
 
         def launched(reply: "Message") -> None:
             if "error" in reply and message["attach"]:
@@ -233,6 +238,25 @@ class Shim:
             return
         streams.resize(message["width"], message["height"])
         answer({})
+
+    def _watch(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        """Begin or end to tell whether an input is waited for; what is so already is told."""
+        name = message["exec"]
+        process = self._execs.get(name) if name else self._init
+        if process is None:
+            return  # it has ended, as was told
+        if not message["on"]:
+            process.streams.end_watch()
+        elif process.streams.watch is None:
+            self._begin_watch(name, process.streams)
+
+    def _begin_watch(self, name: str | None, streams: Streams) -> None:
+        from .watching import Watch
+
+        def tell(message: "Message") -> None:
+            self._tell({"event": "input", "exec": name, **message})
+
+        streams.begin_watch(Watch(streams, self._cgroup.pids, tell))
 
     def _signal(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         process = self._find(message["exec"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .protocol import Message
+    from .watching import Watch
 
 STDOUT, STDERR = 1, 2
 F_SETPIPE_SZ = 1031
@@ -42,6 +43,7 @@ class Streams:
         self.stdin_once = False
         self.input: Input | None = None
         self.detached = on_detach
+        self.watch: Watch | None = None
         self._outputs: list[Output] = []
         self._attachments: list[Attachment] = []
         self._size: tuple[int, int] | None = None
@@ -69,6 +71,20 @@ class Streams:
             output.watch()
         for attachment in self._attachments[:]:
             attachment.begin()
+        if self.watch is not None:
+            self.watch.begin()
+
+    def begin_watch(self, watch: "Watch") -> None:
+        """Have somebody told when the input is waited for, now or once there is one."""
+        self.watch = watch
+        if self._begun:
+            watch.begin()
+
+    def end_watch(self) -> None:
+        """Tell nobody any more."""
+        if self.watch is not None:
+            self.watch.end()
+            self.watch = None
 
     def attach(self, fd: int, options: "Message") -> None:
         """Add a client, whose connection is ours now; it waits until the process is launched."""
@@ -106,9 +122,16 @@ class Streams:
         if self.tty and self._outputs:
             set_size(self._outputs[0].fd, width, height)
 
+    @property
+    def behind(self) -> bool:
+        """Whether no output is read until a client has caught up."""
+        return self._paused
+
     def emit(self, stream: int, data: bytes) -> None:
         """Log output and send it to each client."""
         self.log.write(stream, data)
+        if self.watch is not None:
+            self.watch.said(stream, data)
         for attachment in self._attachments[:]:
             attachment.send(stream, data)
             if attachment.behind:
@@ -137,6 +160,7 @@ class Streams:
             output.drain()
         if self.input is not None:
             self.input.close()
+        self.end_watch()
 
     def finish(self) -> None:
         """Close each client's connection once it has received everything."""
@@ -203,17 +227,23 @@ class Input:
     def __init__(self, streams: Streams, fd: int) -> None:
         os.set_blocking(fd, False)
         self._streams = streams
-        self._fd = fd
+        self.fd = fd
         self._queue: deque[memoryview] = deque()
         self._waiting: list[Attachment] = []
         self._ending = self._widened = False
 
+    @property
+    def pending(self) -> bool:
+        """Whether something waits until the process has taken what came before."""
+        return bool(self._queue)
+
     def write(self, data: bytes, source: Attachment) -> bool:
         """Pass data on; false when some had to be queued: `source` then reads when told to."""
-        if self._fd < 0:
+        if self.fd < 0:
             source.stop_reading()
             return True
         self._queue.append(memoryview(data))
+        self._stir()
         if self._write():
             return True
         self._waiting.append(source)
@@ -222,7 +252,7 @@ class Input:
     def _write(self) -> bool:
         while self._queue:
             try:
-                written = os.write(self._fd, self._queue[0])
+                written = os.write(self.fd, self._queue[0])
             except BlockingIOError:
                 self._wait()
                 return False
@@ -232,14 +262,18 @@ class Input:
             self._queue[0] = self._queue[0][written:]
             if not self._queue[0]:
                 self._queue.popleft()
-        self._streams.loop.forget(self._fd)
+        self._streams.loop.forget(self.fd)
         return True
+
+    def _stir(self) -> None:
+        if self._streams.watch is not None:
+            self._streams.watch.typed()
 
     def _wait(self) -> None:
         if not self._widened:
             self._widened = True
-            widen(self._fd)
-        self._streams.loop.watch(self._fd, OUT, self._on_events)
+            widen(self.fd)
+        self._streams.loop.watch(self.fd, OUT, self._on_events)
 
     def _on_events(self, events: int) -> None:
         if not self._write():
@@ -258,12 +292,13 @@ class Input:
 
     def close(self) -> None:
         """Close it now; what is queued is lost."""
-        if self._fd < 0:
+        if self.fd < 0:
             return
-        self._streams.loop.forget(self._fd)
-        os.close(self._fd)
-        self._fd = -1
+        self._streams.loop.forget(self.fd)
+        os.close(self.fd)
+        self.fd = -1
         self._queue.clear()
+        self._stir()
         for source in self._waiting:
             source.stop_reading()
 
