@@ -13,9 +13,30 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def processes(folder: Path) -> list[int]:
-    """Return the processes that were started for, or have a mount from, something in `folder`."""
+    """Return the processes that were started for, or have a mount from, something in `folder`.
+
+    What is mounted for this process too is no sign: every process of the machine may have it.
+    """
     mark = os.fsencode(folder)
-    return [pid for pid in _pids() if mark in read(pid, "environ") + read(pid, "mountinfo")]
+    own = _marked_mounts(os.getpid(), mark)
+    return [
+        pid
+        for pid in _pids()
+        if mark in read(pid, "environ") or not _marked_mounts(pid, mark) <= own
+    ]
+
+
+def _marked_mounts(pid: int, mark: bytes) -> set[tuple[bytes, bytes]]:
+    """Return what is mounted where for a process and has to do with a folder.
+
+    Without the numbers, and the marks of propagation, by which copies of a mount differ.
+    """
+    found = set()
+    for line in read(pid, "mountinfo").splitlines():
+        if mark in line:
+            place, _, what = line.partition(b" - ")
+            found.add((b" ".join(place.split()[3:5]), what))
+    return found
 
 
 def _pids() -> Iterator[int]:
