@@ -5,6 +5,7 @@ image). The layout is valid whenever the engine is killed: an entry is added aft
 blobs are deleted after their last entry. Other tools read it: `skopeo inspect oci:FOLDER:x:1`.
 """
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,7 @@ from ipycontainer_runtime.oci.model import (
 from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.store import atomic
 from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.reserve import Reserve
 
 # Annotations of an entry. The first is containerd's and holds the whole reference; the second is
 # the image-spec's, what skopeo and umoci look up; the third names the image it was committed from.
@@ -110,6 +112,7 @@ class ImageStore:
         self.folder = root / "images"
         self.blobs = blobs
         self._index_path = self.folder / "index.json"
+        self._reserve = Reserve(self._index_path)
         # Content by digest never changes, so what was once decoded stays so.
         self._contents: dict[str, _Content] = {}
         self._records: tuple[ImageRecord, ...] | None = None
@@ -121,6 +124,7 @@ class ImageStore:
             self._write(())
         else:
             self._entries = self._read()
+            self._reserve.keep(self._index_path.stat().st_size)
 
     def list(self) -> tuple[ImageRecord, ...]:
         """Return every image, newest first."""
@@ -219,7 +223,7 @@ class ImageStore:
         entry = next((e for e in self._entries if _name_of(e) == wanted), None)
         if entry is None:
             raise NotFound(f"No such image: {reference.familiar}")
-        self._write(_without(self._entries, {wanted}))
+        self._shrink(_without(self._entries, {wanted}))
         return self.resolve(entry.digest)
 
     def remove(self, record: ImageRecord) -> Removed:
@@ -227,7 +231,7 @@ class ImageStore:
 
         The layers that no other image stands on are returned, not deleted: containers may.
         """
-        self._write(tuple(e for e in self._entries if self._id_of(e) != record.id))
+        self._shrink(tuple(e for e in self._entries if self._id_of(e) != record.id))
         others = self.list()
         used = frozenset[str]().union(*(other.blobs for other in others))
         freed = sorted(self._all_blobs(record) - used)
@@ -294,9 +298,31 @@ class ImageStore:
             ) from error
 
     def _write(self, entries: tuple[Descriptor, ...]) -> None:
-        atomic.write(self._index_path, encode(Index(entries, media_type=OCI_INDEX)))
+        content = _encoded(entries)
+        atomic.write(self._index_path, content)
+        self._reserve.keep(len(content))
+        self._take(entries)
+
+    def _shrink(self, entries: tuple[Descriptor, ...]) -> None:
+        """Write an index with less in it, which must be possible on a disk that is full."""
+        try:
+            self._write(entries)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            try:
+                self._reserve.write(_encoded(entries))
+            except FileNotFoundError:  # it was used, and the disk is still as full
+                raise error from None
+            self._take(entries)
+
+    def _take(self, entries: tuple[Descriptor, ...]) -> None:
         self._entries = entries
         self._records = None
+
+
+def _encoded(entries: tuple[Descriptor, ...]) -> bytes:
+    return encode(Index(entries, media_type=OCI_INDEX))
 
 
 def _merged(known: ImageRecord | None, record: ImageRecord) -> ImageRecord:
