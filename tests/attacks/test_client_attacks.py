@@ -57,11 +57,59 @@ def test_json_that_is_nested_too_deep_is_refused(
     assert sent(shared_engine, path.format(running), DEEP[kind]) == 400
 
 
+ZERO = "\0"
+IMPOSSIBLE: dict[str, dict[str, object]] = {
+    "a zero byte in a folder": {"Binds": [f"/tmp{ZERO}:/x"]},
+    "a zero byte in a device": {"Devices": [{"PathOnHost": f"/dev/{ZERO}"}]},
+    "a device that is a number": {"Devices": [{"PathOnHost": 5}]},
+    "a disk that is a descriptor": {"BlkioDeviceReadBps": [{"Path": 5, "Rate": 1}]},
+    "half a size": {"ConsoleSize": [1]},
+    "a size beyond all": {"ConsoleSize": [1 << 70, 1]},
+    "a list of a million CPUs": {"CpusetCpus": ",".join(["0-9999"] * 100_000)},
+    "a nested profile": {"SecurityOpt": ["seccomp=" + "[" * 100_000]},
+    "a second line for resolv.conf": {"DnsSearch": ["a\nnameserver 192.0.2.1"]},
+    "a second option in resolv.conf": {"DnsOptions": ["a b"]},
+}
+
+
+@pytest.mark.parametrize("asked", IMPOSSIBLE)
+def test_what_no_container_can_have_is_refused_at_once(
+    shared_engine: Engine, busybox: str, asked: str
+) -> None:
+    # engine.strings; store.records.Size and devices; blockio._number; resources._LONGEST_LIST;
+    # conditional.resolved: RecursionError
+    body = {"Image": busybox, "Cmd": ["true"], "HostConfig": IMPOSSIBLE[asked]}
+    refused = calls.call(shared_engine, "POST", "/containers/create", body)
+    assert (refused.status, len(refused.message) < 2_000) == (400, True)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a b", "d" * 65])
+def test_a_domain_is_one_name(shared_engine: Engine, busybox: str, name: str) -> None:
+    # engine.create.complete: refuse_spaces
+    body = {"Image": busybox, "Cmd": ["true"], "Domainname": name}
+    assert calls.call(shared_engine, "POST", "/containers/create", body).status == 400
+
+
+def test_a_log_of_endless_files_costs_no_more_than_those_there_are(
+    shared_engine: Engine, make: Make
+) -> None:
+    # shim.logwriter.LogFile._rotate: `while number < self._files - 1 and`
+    options = {"max-size": "100", "max-file": "9" * 4_000}
+    config = {"LogConfig": {"Type": "json-file", "Config": options}}
+    container = make("sh", "-c", "for n in 1 2 3 4; do echo line $n; done", HostConfig=config)
+    calls.start(shared_engine, container)
+    assert calls.ended(shared_engine, container) == 0
+    assert len(calls.logged(shared_engine, container).splitlines()) == 4
+
+
 def test_numbers_of_five_thousand_digits_do_no_harm(shared_engine: Engine, running: str) -> None:
     # engine.signals.signal_number and api.containers._tail: the length of the digits
     number = "9" * 5_000
     kill = calls.call(shared_engine, "POST", f"/containers/{running}/kill?signal={number}")
     assert (kill.status, kill.message[:14]) == (400, "Invalid signal")
+    # api.base.VERSION_PREFIX
+    for version in (f"v{number}.1", f"v1.{number}"):
+        assert calls.call(shared_engine, "GET", f"/{version}/_ping").status == 404
     for tail in (number, str(1 << 63), "٣"):
         logs = f"/containers/{running}/logs?stdout=1&tail={quote(tail)}"
         assert calls.call(shared_engine, "GET", logs).status == 200

@@ -150,3 +150,29 @@ def test_a_setuid_program_changes_nothing(shared_engine: Engine, make: Make) -> 
         words = [word.format(container) for word in become_root]
         told = shared_engine.docker("exec", *words).stdout
         assert (told.strip() == b"0") is works
+
+
+def test_an_account_file_that_is_the_kernels_is_not_read() -> None:
+    # launch.user._entries: `not found.st_size`. Who reads /proc/kmsg takes it from the host's log.
+    code = """
+import io
+from ipycontainer_runtime.launch import user
+
+class File(io.FileIO):
+    def read(self, size):
+        print("read")
+        return super().read(size)
+
+user.open = lambda fd, mode: File(fd)
+print([*user._entries("/", "/proc/self/status", 1)])
+"""
+    assert python(code).split() == ["[]"]
+
+
+def test_an_account_is_a_line_and_no_part_of_a_name(tmp_path: Path) -> None:
+    # launch.user._entries: `split`
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("ann:x:7:7:Ann\x85root2:x:0:0::/:/home/ann:\n")
+    find = "from ipycontainer_runtime.launch.user import find_user"
+    told = python(f"{find}; find_user('root2', root={str(tmp_path)!r})")
+    assert "unable to find user root2" in told

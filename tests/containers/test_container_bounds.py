@@ -25,6 +25,14 @@ def test_a_fork_bomb_ends_at_its_limit(shared_engine: Engine, run: Make) -> None
 
 
 @pytest.mark.needs("root")
+def test_memory_ends_at_its_limit(shared_engine: Engine, run: Make) -> None:
+    # Fails without `steps` in linux/cgroup/v1.py.
+    script = "head -c 64000000 /dev/zero | tail -c 48000000 | wc -c"
+    assert said(shared_engine, run, script, HostConfig={"Memory": 16 << 20}).split()[0] == "0"
+    assert said(shared_engine, run, script, HostConfig={"Memory": 96 << 20}).strip() == "48000000"
+
+
+@pytest.mark.needs("root")
 def test_cgroups_are_seen_and_cannot_be_written(shared_engine: Engine, run: Make) -> None:
     # Fails without `readonly` in engine/cgroups.py.
     script = (

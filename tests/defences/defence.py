@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+ROOT, ORDINARY = "root", "an ordinary user"
+BOTH = (ROOT, ORDINARY)
+
 
 class Defence(NamedTuple):
     """One defence, and how it is taken out.
@@ -19,3 +22,5 @@ class Defence(NamedTuple):
     unsound: str
     tests: tuple[str, ...]
     """Node ids below tests/; one that names no parameter stands for all of them."""
+    who: tuple[str, ...] = (ROOT,)
+    """Whose engines the defence holds for, each by itself; tests of no engine are run by root."""

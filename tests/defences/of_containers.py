@@ -1,6 +1,6 @@
 """Defences against containers, and against clients of the engine."""
 
-from defence import Defence
+from defence import BOTH, Defence
 
 LAUNCH = "launch/test_launch.py::"
 BUNDLE = "containers/test_container_bundle.py::"
@@ -25,6 +25,7 @@ DEFENCES = (
         '    _drop_bounding(_mask(capabilities.get("bounding", [])))\n',
         "",
         ("attacks/test_default_attacks.py::test_a_process_holds_dockers_capabilities",),
+        BOTH,
     ),
     Defence(
         "defaults",
@@ -65,6 +66,7 @@ DEFENCES = (
         '_SYS = Mount("sysfs", "sysfs", "/sys", (*_QUIET, "ro"))',
         '_SYS = Mount("sysfs", "sysfs", "/sys", _QUIET)',
         ("attacks/test_default_attacks.py::test_nothing_of_the_kernels_is_writable",),
+        BOTH,
     ),
     Defence(
         "defaults",
@@ -89,6 +91,7 @@ DEFENCES = (
         "bound: int = MOUNT_ATTR_NODEV)",
         "bound: int = 0)",
         ("attacks/test_default_attacks.py::test_a_device_node_in_a_bind_cannot_be_opened",),
+        BOTH,
     ),
     Defence(
         "defaults",
@@ -97,6 +100,7 @@ DEFENCES = (
         'KINDS = ("mount", "pid", "ipc", "uts", "cgroup", "network")',
         'KINDS = ("mount", "pid", "uts", "cgroup", "network")',
         ("attacks/test_default_attacks.py::test_a_container_has_namespaces_of_its_own",),
+        BOTH,
     ),
     Defence(
         "defaults",
@@ -105,6 +109,7 @@ DEFENCES = (
         "    if program and not no_new_privileges:\n        set_seccomp_filter(program)",
         "    if program and not no_new_privileges:\n        pass",
         ("attacks/test_default_attacks.py::test_every_process_is_filtered",),
+        BOTH,
     ),
     Defence(
         "defaults",
@@ -113,6 +118,7 @@ DEFENCES = (
         "        if program:\n            set_seccomp_filter(program)",
         "        if program:\n            pass",
         ("attacks/test_default_attacks.py::test_every_process_is_filtered",),
+        BOTH,
     ),
     Defence(
         "defaults",
@@ -121,6 +127,7 @@ DEFENCES = (
         '"seccomp": self._seccomp(allowed),',
         '"seccomp": None,',
         ("attacks/test_default_attacks.py::test_every_process_is_filtered",),
+        BOTH,
     ),
     Defence(
         "defaults",
@@ -154,6 +161,7 @@ DEFENCES = (
         "            prctl(PR_SET_DUMPABLE, 0)\n",
         "",
         ("containers/test_container_faults.py::test_nobody_in_the_container_looks_into_its_init",),
+        BOTH,
     ),
     Defence(
         "2",
@@ -248,6 +256,22 @@ DEFENCES = (
     ),
     Defence(
         "7",
+        "/etc/passwd is a file of the kernel's, such as /proc/kmsg",
+        "launch/user.py",
+        "if not stat.S_ISREG(found.st_mode) or not found.st_size:",
+        "if not stat.S_ISREG(found.st_mode):",
+        ("attacks/test_runtime_attacks.py::test_an_account_file_that_is_the_kernels_is_not_read",),
+    ),
+    Defence(
+        "6",
+        "a part of somebody's name is an account",
+        "launch/user.py",
+        """.split("\\n"):""",
+        ".splitlines():",
+        ("attacks/test_runtime_attacks.py::test_an_account_is_a_line_and_no_part_of_a_name",),
+    ),
+    Defence(
+        "7",
         "a gigabyte of /etc/passwd is read",
         "launch/user.py",
         "if found.st_size > LARGEST_ACCOUNT_FILE:",
@@ -274,6 +298,7 @@ DEFENCES = (
         'return not host.privileged and "CAP_SYS_PTRACE" in security(host).capabilities',
         "return False",
         (ENTERING + "test_a_process_that_enters_shows_nothing_of_the_host",),
+        BOTH,
     ),
     Defence(
         "9",
@@ -290,6 +315,7 @@ DEFENCES = (
         "            os.setsid()\n",
         "",
         ("attacks/test_runtime_attacks.py::test_every_process_leads_a_session_of_its_own",),
+        BOTH,
     ),
     Defence(
         "11",
@@ -306,6 +332,24 @@ DEFENCES = (
         'options = (*_QUIET, "mode=1777", f"size={host.shm_size}")',
         'options = (*_QUIET, "mode=1777")',
         ("containers/test_container_bounds.py::test_shared_memory_is_bounded",),
+        BOTH,
+    ),
+    Defence(
+        "11",
+        "memory is not bounded",
+        "linux/cgroup/v1.py",
+        'steps = [(hard, limit, "the memory limit"), (both, swap, "the memory and swap limit")]',
+        "steps = []",
+        ("containers/test_container_bounds.py::test_memory_ends_at_its_limit",),
+    ),
+    Defence(
+        "11",
+        "a log grows without end",
+        "shim/logwriter.py",
+        "if self._largest and self._size and self._size + length > self._largest:",
+        "if False:",
+        ("containers/test_container_bounds.py::test_a_log_is_bounded_by_rotation",),
+        BOTH,
     ),
     Defence(
         "11",
@@ -341,6 +385,7 @@ DEFENCES = (
         "for name, value in os.environ.items() if name in VARIABLES}",
         "for name, value in os.environ.items()}",
         (ENTERING + "test_variables_of_the_engines_user_are_in_no_memory_of_the_container",),
+        BOTH,
     ),
     Defence(
         "22",
@@ -349,6 +394,7 @@ DEFENCES = (
         "            self._forget_keys()\n",
         "",
         (ENTERING + "test_keys_of_the_engines_user_are_not_the_containers",),
+        BOTH,
     ),
     Defence(
         "24",
@@ -357,6 +403,7 @@ DEFENCES = (
         "            os.chmod(address, 0o600)\n",
         "            os.chmod(address, 0o666)\n",
         ("process/test_activation.py::test_sockets_and_log_are_for_their_owner_alone",),
+        BOTH,
     ),
     Defence(
         "24",
@@ -365,6 +412,7 @@ DEFENCES = (
         "if found.st_uid != os.geteuid() or found.st_mode & 0o022:",
         "if False:",
         ("process/test_activation.py::test_a_run_folder_that_others_can_write_is_refused",),
+        BOTH,
     ),
     Defence(
         "24",
@@ -397,6 +445,7 @@ DEFENCES = (
         "except (msgspec.MsgspecError, RecursionError) as error:",
         "except msgspec.MsgspecError as error:",
         (CLIENTS + "test_json_that_is_nested_too_deep_is_refused",),
+        BOTH,
     ),
     Defence(
         "25",
@@ -405,6 +454,59 @@ DEFENCES = (
         "if len(name) < 4 and 1 <=",
         "if 1 <=",
         (CLIENTS + "test_numbers_of_five_thousand_digits_do_no_harm",),
+        BOTH,
+    ),
+    Defence(
+        "25",
+        "a version has five thousand digits",
+        "api/base.py",
+        r"/v([0-9]{1,9})\.([0-9]{1,9})(?=/)",
+        r"/v([0-9]+)\.([0-9]+)(?=/)",
+        (CLIENTS + "test_numbers_of_five_thousand_digits_do_no_harm",),
+        BOTH,
+    ),
+    Defence(
+        "25",
+        "a seccomp profile is nested deeper than a stack",
+        "linux/seccomp/conditional.py",
+        "except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:",
+        "except (AttributeError, KeyError, TypeError, ValueError) as error:",
+        (CLIENTS + "test_what_no_container_can_have_is_refused_at_once",),
+        BOTH,
+    ),
+    Defence(
+        "25",
+        "a list of CPUs holds up the engine for a minute",
+        "engine/resources.py",
+        "    if len(text) > _LONGEST_LIST:\n        return None\n",
+        "",
+        (CLIENTS + "test_what_no_container_can_have_is_refused_at_once",),
+        BOTH,
+    ),
+    Defence(
+        "25",
+        "a log is rotated through more names than it has files",
+        "shim/logwriter.py",
+        "        while number < self._files - 1 and os.path.exists(",
+        "        while number < self._files - 1 or os.path.exists(",
+        (CLIENTS + "test_a_log_of_endless_files_costs_no_more_than_those_there_are",),
+        BOTH,
+    ),
+    Defence(
+        "25",
+        "a client that does not read fills the memory of a container's shim",
+        "shim/streams.py",
+        "            if attachment.behind:\n",
+        "            if False:\n",
+        ("shim/test_shim_clients.py",),
+    ),
+    Defence(
+        "25",
+        "a client that has gone keeps its place",
+        "shim/attachment.py",
+        "        if events & GONE:\n            self._lose()\n",
+        "        if events & GONE:\n",
+        ("shim/test_shim_clients.py",),
     ),
     Defence(
         "25",
@@ -413,6 +515,7 @@ DEFENCES = (
         "cut = text if len(text) <= LONGEST else",
         "cut = text if text else",
         (CLIENTS + "test_a_command_as_long_as_it_can_be_ends_no_container",),
+        BOTH,
     ),
     Defence(
         "26",
@@ -421,6 +524,24 @@ DEFENCES = (
         "    if not _NAME.fullmatch(bare):\n",
         "    if not _NAME.match(bare):\n",
         ("containers/test_container_request.py::test_names_that_are_none_are_refused",),
+    ),
+    Defence(
+        "26",
+        "a path holds a zero byte",
+        "engine/create.py",
+        "    refuse_zeros(raw)\n",
+        "",
+        (CLIENTS + "test_what_no_container_can_have_is_refused_at_once",),
+        BOTH,
+    ),
+    Defence(
+        "26",
+        "a name holds a line of a file",
+        "engine/create.py",
+        '    refuse_spaces("--dns-search", host.dns_search or [])\n',
+        "",
+        (CLIENTS + "test_what_no_container_can_have_is_refused_at_once",),
+        BOTH,
     ),
     Defence(
         "26",
@@ -440,6 +561,7 @@ DEFENCES = (
             "containers/test_container_mounts.py::"
             "test_a_folder_above_the_engines_is_shown_without_them",
         ),
+        BOTH,
     ),
     Defence(
         "26",
@@ -448,6 +570,7 @@ DEFENCES = (
         'return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)',
         "return cut",
         (CLIENTS + "test_no_message_has_what_a_terminal_obeys",),
+        BOTH,
     ),
     Defence(
         "26",
@@ -456,6 +579,7 @@ DEFENCES = (
         "super().__init__(printable(message))",
         "super().__init__(message)",
         (CLIENTS + "test_no_message_has_what_a_terminal_obeys",),
+        BOTH,
     ),
     Defence(
         "27",

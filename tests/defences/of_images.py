@@ -1,6 +1,6 @@
 """Defences against layers, archives and registries."""
 
-from defence import Defence
+from defence import BOTH, Defence
 
 UNTAR = "layers/test_untar_attacks.py::"
 TOKENS = "registry/test_authentication.py::"
@@ -153,6 +153,46 @@ DEFENCES = (
     ),
     Defence(
         "15",
+        "indexes are nested a thousand deep",
+        "registry/manifests.py",
+        "DEPTH_LIMIT = 4\n",
+        "DEPTH_LIMIT = 4000\n",
+        ("attacks/test_layers_documents.py::test_an_index_nested_a_thousand_deep_is_refused",),
+    ),
+    Defence(
+        "15",
+        "many tiny frames take time by the square",
+        "layers/compression.py",
+        "_FIRST = 4096\n",
+        "_FIRST = 1 << 20\n",
+        (UNTAR + "test_many_frames_of_nothing_are_bounded_and_each_costs_the_same",),
+    ),
+    Defence(
+        "15",
+        "frames of nothing have no end",
+        "layers/compression.py",
+        "    if count >= _MOST_FRAMES:\n",
+        "    if False:\n",
+        (UNTAR + "test_many_frames_of_nothing_are_bounded_and_each_costs_the_same",),
+    ),
+    Defence(
+        "15",
+        "an id is below all others, or none",
+        "layers/tarread.py",
+        "    if not 0 <= number <= _LARGEST_ID:\n",
+        "    if False:\n",
+        (UNTAR + "test_an_id_that_no_file_has_is_refused",),
+    ),
+    Defence(
+        "15",
+        "a file is older than time",
+        "layers/tarread.py",
+        "    return max(-_LATEST, min(nanoseconds, _LATEST))\n",
+        "    return nanoseconds\n",
+        (UNTAR + "test_a_time_that_no_file_has_becomes_the_nearest",),
+    ),
+    Defence(
+        "15",
         "one step of decompressing gives all there is",
         "layers/compression.py",
         "output = frame.decompress(data, STEP)",
@@ -215,6 +255,7 @@ DEFENCES = (
         "resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS",
         "resolve: int = 0",
         (COPY + "test_a_link_to_the_host_leads_into_the_container",),
+        BOTH,
     ),
     Defence(
         "20",
@@ -223,6 +264,7 @@ DEFENCES = (
         'if b".." in parts or b"\\0" in name:',
         'if b"\\0" in name:',
         (COPY + "test_an_archive_that_climbs_is_refused",),
+        BOTH,
     ),
     # -- 21 to 23: registries and credentials
     Defence(

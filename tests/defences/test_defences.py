@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from defence import Defence
+from defence import ORDINARY, ROOT, Defence
 from of_containers import DEFENCES as OF_CONTAINERS
 from of_images import DEFENCES as OF_IMAGES
+
+from support.users import OrdinaryUser
 
 DEFENCES = (*OF_CONTAINERS, *OF_IMAGES)
 CHECKOUT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ PARTS = (
     "docs",
 )
 SECONDS = 300
+PYTEST = (".venv/bin/python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 
 
 def path(defence: Defence) -> Path:
@@ -50,19 +52,37 @@ def test_every_attack_that_is_told_has_a_defence_and_the_reverse() -> None:
     assert set(told) == {defence.line for defence in DEFENCES}
 
 
+def test_who_runs_a_test_is_who_it_is_marked_for() -> None:
+    for defence in DEFENCES:
+        if ORDINARY in defence.who:
+            for test in defence.tests:
+                text = (CHECKOUT / "tests" / test.partition("::")[0]).read_text()
+                assert "mark.ordinary_user" in text, test
+
+
 @pytest.mark.long
 @pytest.mark.needs("root")
-@pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: defence.what)
-def test_without_the_defence_its_test_fails(defence: Defence, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("defence", "who"),
+    [
+        pytest.param(defence, who, id=defence.what if who == ROOT else f"{defence.what}: {who}")
+        for defence in DEFENCES
+        for who in defence.who
+    ],
+)
+def test_without_the_defence_its_test_fails(
+    defence: Defence, who: str, tmp_path: Path, ordinary_user: OrdinaryUser
+) -> None:
     for part in PARTS:
         copy = shutil.copytree if (CHECKOUT / part).is_dir() else shutil.copy
         copy(CHECKOUT / part, tmp_path / part)
-    os.symlink(CHECKOUT / ".venv", tmp_path / ".venv")
+    os.symlink((CHECKOUT / ".venv").resolve(), tmp_path / ".venv")
     file = tmp_path / path(defence)
     file.write_text(file.read_text().replace(defence.sound, defence.unsound))
+    become = ["scripts/as-user", ordinary_user.name] if who == ORDINARY else []
+    chosen = ["-m", "ordinary_user"] if who == ORDINARY else []
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-        + [f"tests/{test}" for test in defence.tests],
+        [*become, *PYTEST, *chosen, *(f"tests/{test}" for test in defence.tests)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}/runtime:{tmp_path}/magics"},
         capture_output=True,
@@ -71,3 +91,4 @@ def test_without_the_defence_its_test_fails(defence: Defence, tmp_path: Path) ->
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
+    assert " failed" in done.stdout, done.stdout  # and not a fixture that could not be made

@@ -16,6 +16,7 @@ from archives import Unpacker, archive, folder, link, member, names, symlink
 from backports import zstd
 
 from ipycontainer_runtime.errors import Corrupt
+from ipycontainer_runtime.layers import compression
 from ipycontainer_runtime.layers.compression import STEP, inflate
 from ipycontainer_runtime.layers.ownership import Mapped
 from ipycontainer_runtime.layers.tarread import Limits
@@ -178,6 +179,55 @@ def test_no_step_of_decompressing_gives_more_than_its_bound(pack: Callable[[byte
     sizes = [len(piece) for piece in inflate([pack(bytes(STEP * 10))])]
     assert sum(sizes) == STEP * 10
     assert max(sizes) <= STEP
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress])
+def test_many_frames_of_nothing_are_bounded_and_each_costs_the_same(
+    pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # compression._FIRST: what is left of a piece behind a frame's end is copied; _one_more
+    copied: list[int] = []
+    monkeypatch.setattr(compression._Input, "give_back", counting(copied))
+    many = pack(b"") * 4_000
+    assert not list(inflate([many]))
+    assert sum(copied) <= 4_000 * 4096 * 2  # gzip looks for its padding in a piece of its own
+    monkeypatch.setattr(compression, "_MOST_FRAMES", 3_999)
+    with pytest.raises(Corrupt, match="in more than the 3999 pieces allowed"):
+        list(inflate([many]))
+
+
+def counting(copied: list[int]) -> Callable[[compression._Input, int], None]:
+    """Return what gives bytes back and notes how many."""
+    give_back = compression._Input.give_back
+
+    def noting(self: compression._Input, count: int) -> None:
+        copied.append(count)
+        give_back(self, count)
+
+    return noting
+
+
+@pytest.mark.parametrize("start", [100, 108, 116], ids=["mode", "user", "group"])
+@pytest.mark.parametrize("number", [-5, -1, (1 << 32) - 1], ids=str)
+def test_an_id_that_no_file_has_is_refused(unpack: Unpacker, start: int, number: int) -> None:
+    # tarread._identity
+    header = bytearray(archive(member("f", mode=0o4755)))
+    header[start : start + 8] = (
+        (number % (1 << 64)).to_bytes(8, "big")
+        if number < 0
+        else (b"\x80" + number.to_bytes(7, "big"))
+    )
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    with pytest.raises(Corrupt, match=f"has the id {number}, which is outside"):
+        unpack(bytes(header))
+
+
+@pytest.mark.parametrize("time", ["-99999999999999999999", "99999999999999999999.9"])
+def test_a_time_that_no_file_has_becomes_the_nearest(unpack: Unpacker, time: str) -> None:
+    # tarread._storable
+    root = unpack(archive(member("f", pax_headers={"mtime": time})))
+    assert (root / "f").exists()
 
 
 def test_a_zstd_window_of_two_gigabytes_is_refused(unpack: Unpacker) -> None:

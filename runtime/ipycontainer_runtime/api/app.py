@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ipycontainer_runtime.engine.engine import Engine
 
 # Any numbers match, so that the handler can refuse a version in words rather than with a 404.
-_PREFIX = r"(?:/v\d+\.\d+)?"
+_PREFIX = r"(?:/v[0-9]{1,9}\.[0-9]{1,9})?"
 
 # In the order in which their paths are tried: first what a `run` asks for.
 ROUTES: list[tuple[str, type[EngineHandler]]] = [

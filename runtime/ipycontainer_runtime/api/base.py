@@ -16,6 +16,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from ipycontainer_runtime import __version__
 from ipycontainer_runtime.api import hijack
+from ipycontainer_runtime.engine.strings import refuse_zeros
 from ipycontainer_runtime.errors import ContainerError, Forbidden, InvalidParameter, shortage
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ T = TypeVar("T")
 
 API_VERSION = (1, 50)
 MIN_API_VERSION = (1, 24)
-VERSION_PREFIX = re.compile(r"/v(\d+)\.(\d+)(?=/)")
+VERSION_PREFIX = re.compile(r"/v([0-9]{1,9})\.([0-9]{1,9})(?=/)")
 
+_JSON = "application/json"
 _FALSE = frozenset(("", "0", "no", "false", "none"))
 
 
@@ -123,6 +125,7 @@ class EngineHandler(RequestHandler):
             raise InvalidParameter(
                 "invalid JSON: the request has no body, one JSON value is wanted"
             )
+        refuse_zeros(self.request.body)
         try:
             return msgspec.json.decode(self.request.body, type=kind)
         except (msgspec.MsgspecError, RecursionError) as error:
@@ -133,7 +136,7 @@ class EngineHandler(RequestHandler):
     def reply(self, value: object, status: int = 200) -> None:
         """Answer with one JSON value."""
         self.set_status(status)
-        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Type", _JSON)
         self.finish(msgspec.json.encode(value) + b"\n")
 
     def empty(self, status: int = 204) -> None:
@@ -142,7 +145,7 @@ class EngineHandler(RequestHandler):
         self.clear_header("Content-Type")
         self.finish()
 
-    def stream(self, content_type: str = "application/json") -> "Stream":
+    def stream(self, content_type: str = _JSON) -> "Stream":
         """Answer in chunks: `async with self.stream() as out: await out.json(value)`.
 
         When the client goes away the body is cancelled at what it waits for, and the handler
@@ -187,7 +190,7 @@ class EngineHandler(RequestHandler):
         elif isinstance(error, HTTPError):
             self.reply({"message": error.log_message or error.reason or "bad request"}, status_code)
         else:
-            self.reply({"message": f"{type(error).__name__}: {error}; see `engine logs`"}, 500)
+            self.reply({"message": _unexpected(error)}, 500)
 
     def log_exception(
         self,
@@ -259,16 +262,25 @@ class Stream:
         if isinstance(error, StreamClosedError):
             return True
         if isinstance(error, ContainerError) and self._begun:
-            message = str(error)
-            await self.json({"errorDetail": {"message": message}, "error": message})
+            await self._fail(str(error))
             return True
+        if isinstance(error, Exception) and self._begun and self._content_type == _JSON:
+            # The reply ends as any other: without this a client would take it for a success.
+            await self._fail(_unexpected(error))
         return False
+
+    async def _fail(self, message: str) -> None:
+        await self.json({"errorDetail": {"message": message}, "error": message})
 
 
 def _told(error: BaseException | None) -> BaseException | None:
     """Return an error as clients are told of it; that something runs out is foreseen."""
     known = shortage(error, "the engine cannot do this now") if isinstance(error, OSError) else None
     return known or error
+
+
+def _unexpected(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}; see `engine logs`"
 
 
 def _uncancel() -> None:

@@ -39,6 +39,8 @@ def _weight(weight: int) -> int:
 def _number(entry: dict[str, Any], field: str) -> dict[str, int]:
     """Return the major and minor number of the device that an entry names."""
     path = entry.get("Path") or ""
+    if not isinstance(path, str):  # a number would be a descriptor of the engine
+        raise InvalidParameter(f"HostConfig.{api_name(field)} {path!r} is no path: name a disk")
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:

@@ -21,6 +21,7 @@ from ipycontainer_runtime.engine.restarts import check_restart_policy
 from ipycontainer_runtime.engine.runtimes import OWN, check_runtime
 from ipycontainer_runtime.engine.security import check_security
 from ipycontainer_runtime.engine.signals import signal_number
+from ipycontainer_runtime.engine.strings import refuse_spaces, refuse_zeros
 from ipycontainer_runtime.engine.sysctls import check_sysctls
 from ipycontainer_runtime.engine.unsupported import refuse_config, refuse_unsupported
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
@@ -39,6 +40,7 @@ LOOPBACK_ONLY = (
 )
 
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
+_LONGEST_NAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
 _EXTRA_HOST = re.compile(r"[^\s:]+[:=]\[?[0-9A-Fa-f.:]+\]?")
 
 
@@ -65,6 +67,7 @@ def parse_body(raw: bytes) -> CreateBody:
 
 def decoded(raw: bytes, kind: type[Body]) -> Body:
     """Decode a request's body, null as "not given"; InvalidParameter where it does not fit."""
+    refuse_zeros(raw)
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:
@@ -156,8 +159,15 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
     for entry in config.env or ():
         if not entry.partition("=")[0]:
             raise InvalidParameter(f"invalid environment variable: {entry}")
-    if config.hostname and not _HOSTNAME.fullmatch(config.hostname):
-        raise InvalidParameter(f"invalid hostname format: {config.hostname}")
+    if len(config.hostname) > _LONGEST_NAME or (
+        config.hostname and not _HOSTNAME.fullmatch(config.hostname)
+    ):
+        raise InvalidParameter(f"invalid hostname format: {config.hostname[:300]}")
+    refuse_spaces("Domainname", [config.domainname])
+    if len(config.domainname) > _LONGEST_NAME:
+        raise InvalidParameter(
+            f"Domainname {config.domainname[:300]!r} is longer than {_LONGEST_NAME} characters"
+        )
     shares_name = "host" in (host.network_mode, host.uts_mode)
     own_name = os.uname().nodename if shares_name else container_id[:12]
     config.hostname = config.hostname or own_name
@@ -192,6 +202,8 @@ def check_host(host: HostConfig, paths: Paths) -> None:
 
 
 def _check_addresses(host: HostConfig) -> None:
+    refuse_spaces("--dns-search", host.dns_search or [])
+    refuse_spaces("--dns-option", host.dns_options or [])
     for address in host.dns or ():
         try:
             ipaddress.ip_address(address)

@@ -30,7 +30,7 @@ from ipycontainer_runtime.errors import (
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.shim.messages import AttachOptions, ExecExited, ExecRequest
-from ipycontainer_runtime.store.records import Words, words
+from ipycontainer_runtime.store.records import Size, Words, words
 
 MOST_ENDED = 512
 """Ended execs that are kept for inspection; Docker keeps them five minutes."""
@@ -48,7 +48,7 @@ class ExecConfig(msgspec.Struct, rename="pascal", kw_only=True):
     user: str = ""
     privileged: bool = False
     tty: bool = False
-    console_size: list[int] | None = None
+    console_size: Size | None = None
     attach_stdin: bool = False
     attach_stdout: bool = False
     attach_stderr: bool = False
@@ -63,7 +63,7 @@ class ExecStart(msgspec.Struct, rename="pascal", kw_only=True):
 
     detach: bool = False
     tty: bool = False
-    console_size: list[int] | None = None
+    console_size: Size | None = None
 
 
 class Exec:

@@ -25,6 +25,9 @@ MIN_MEMORY = 6 << 20
 _LEAST_NANO_CPUS = 10_000_000
 """The kernel's least quota, 1 ms, of the period below."""
 
+_LONGEST_LIST = 1024
+"""Characters of a list of CPUs: each of its ranges may name thousands."""
+
 _PERIOD = 100_000
 """Microseconds of the CPU period that --cpus is counted in."""
 
@@ -122,7 +125,7 @@ def _check_set(asked: str, field: str, noun: str, source: str) -> None:
     if not asked:
         return
     numbers = _numbers(asked)
-    _refuse_if(numbers is None, f"Invalid value {asked} for {field}")
+    _refuse_if(numbers is None, f"Invalid value {asked[:_LONGEST_LIST]} for {field}")
     try:
         with open(source) as file:
             available = file.read().strip()
@@ -137,6 +140,8 @@ def _check_set(asked: str, field: str, noun: str, source: str) -> None:
 def _numbers(text: str) -> set[int] | None:
     """Return the numbers of a list like `0-2,7`; None when it is not one."""
     numbers: set[int] = set()
+    if len(text) > _LONGEST_LIST:
+        return None
     for part in text.split(","):
         low, _, high = part.partition("-")
         if not (low.isdecimal() and (high.isdecimal() or not high)) or len(part) > 12:

@@ -88,14 +88,17 @@ def _entries(top: str, path: str, fewest: int) -> Iterator[list[str]]:
         os.close(root)
     with open(fd, "rb") as file:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        # The kernel's own files have no size, and reading some of them takes what others wait for:
+        # /etc/passwd may be a link to /proc/kmsg.
+        if not stat.S_ISREG(found.st_mode) or not found.st_size:
             return
         if found.st_size > LARGEST_ACCOUNT_FILE:
             raise LaunchError(
                 f"{path} of the image has {found.st_size} bytes; at most 4 MiB are read"
             )
         content = file.read(LARGEST_ACCOUNT_FILE)
-    for line in content.decode("utf-8", "surrogateescape").splitlines():
+    # By "\n" alone, as C libraries read it: others would find an account in part of a name.
+    for line in content.decode("utf-8", "surrogateescape").split("\n"):
         fields = line.split(":")
         if len(fields) >= fewest and _is_id(fields[2]):
             yield fields

@@ -30,6 +30,11 @@ STEP = 1 << 20
 MAX_WINDOW_LOG = 27
 # `xz -9` asks for 65 MiB to decompress.
 _XZ_MEMORY = 256 << 20
+# A frame's first bytes are fed in small pieces, since what is left of a piece at a frame's end is
+# copied: with pieces of a chunk's size, many tiny frames would take time by the square.
+_FIRST = 4096
+# eStargz and zstd:chunked have a frame for each file, or for each 4 MiB of it.
+_MOST_FRAMES = 1 << 20
 # Bytes by which the kinds are told apart.
 _HEAD = 6
 _IGZIP_ERROR: Any = isal_zlib.error  # a class, though isal declares an instance
@@ -98,60 +103,89 @@ def inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
         return
     try:
         if kind == GZIP:
-            yield from _gunzip(head, iterator)
+            yield from _gunzip(_Input(head, iterator))
         else:
-            yield from _decompressed(_DECOMPRESSORS[kind], kind, head, iterator)
+            yield from _decompressed(_DECOMPRESSORS[kind], kind, _Input(head, iterator))
     except (_IGZIP_ERROR, zstd.ZstdError, lzma.LZMAError, EOFError) as error:
         raise Corrupt(f"the archive's {kind} stream is malformed: {error}") from error
 
 
-def _gunzip(data: bytes, iterator: Iterator[bytes]) -> Iterator[bytes]:
+class _Input:
+    """Compressed bytes, taken in pieces; what a frame did not use is given back."""
+
+    def __init__(self, head: bytes, iterator: Iterator[bytes]) -> None:
+        self._chunk = memoryview(head)
+        self._iterator = iterator
+        self._at = 0
+
+    def take(self, most: int) -> memoryview:
+        """Return the next bytes; none at the end."""
+        while self._at == len(self._chunk):
+            following = next(self._iterator, None)
+            if following is None:
+                return memoryview(b"")
+            self._chunk, self._at = memoryview(following), 0
+        piece = self._chunk[self._at : self._at + most]
+        self._at += len(piece)
+        return piece
+
+    def give_back(self, count: int) -> None:
+        """Have the last `count` bytes of the last piece taken again."""
+        self._at -= count
+
+
+def _gunzip(source: _Input) -> Iterator[bytes]:
     """Inflate gzip members one after the other; pigz and eStargz layers have many."""
-    member = isal_zlib.decompressobj(wbits=_GZIP_BITS)
-    started = False
-    while True:
-        if not data:
-            data = next(iterator, b"")
-            if not data:
-                break
-        if member.eof:
+    member, ended, size, count = isal_zlib.decompressobj(wbits=_GZIP_BITS), False, _FIRST, 1
+    while data := source.take(size):
+        if ended:
             # Zeros after the last member are padding, as gzip(1) takes them.
-            data = data.lstrip(b"\0")
-            if not data:
-                continue
-            member, started = isal_zlib.decompressobj(wbits=_GZIP_BITS), False
+            following = bytes(data).lstrip(b"\0")
+            source.give_back(len(following))
+            if following:
+                member, ended = isal_zlib.decompressobj(wbits=_GZIP_BITS), False
+                count = _one_more(count)
+            continue
         output = member.decompress(data, STEP)
-        started = True
-        data = member.unused_data if member.eof else member.unconsumed_tail
+        ended = member.eof
+        source.give_back(len(member.unused_data if ended else member.unconsumed_tail))
+        size = _FIRST if ended else min(2 * size, STEP)
         if output:
             yield output
-    if started and not member.eof:
+    if not ended:
         raise Corrupt("the archive's gzip stream ends in the middle: fetch it again")
 
 
-def _decompressed(
-    make: Callable[[], Any], kind: str, data: bytes, iterator: Iterator[bytes]
-) -> Iterator[bytes]:
+def _decompressed(make: Callable[[], Any], kind: str, source: _Input) -> Iterator[bytes]:
     """Decompress frames one after the other; zstd:chunked layers have many."""
-    frame, started = make(), False
+    frame, started, size, count = make(), False, _FIRST, 1
     while True:
+        data = memoryview(b"")
         if frame.needs_input or frame.eof:
+            data = source.take(size)
             if not data:
-                data = next(iterator, b"")
-                if not data:
-                    break
+                break
             if frame.eof:
-                frame, started = make(), False
+                frame, started, count = make(), False, _one_more(count)
         try:
             output = frame.decompress(data, STEP)
         except OSError as error:  # bz2's; what the chunks' source raises is no news of the archive
             raise Corrupt(f"the archive's {kind} stream is malformed: {error}") from error
-        started = True
-        data = frame.unused_data if frame.eof else b""
+        started, size = True, min(2 * size, STEP)
+        if frame.eof:
+            source.give_back(len(frame.unused_data))
+            size = _FIRST
         if output:
             yield output
     if started and not frame.eof:
         raise Corrupt(f"the archive's {kind} stream ends in the middle: fetch it again")
+
+
+def _one_more(count: int) -> int:
+    """Return the number of the next frame, each of which takes time though it holds nothing."""
+    if count >= _MOST_FRAMES:
+        raise Corrupt(f"the archive is compressed in more than the {_MOST_FRAMES} pieces allowed")
+    return count + 1
 
 
 def _zstd_frame() -> Any:

@@ -29,6 +29,9 @@ _EXTENSIONS = frozenset({_GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL})
 
 # name mode uid gid size mtime checksum type link magic major minor prefix
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32x32x8s8s155s12x")
+_LARGEST_ID = (1 << 32) - 2
+_LATEST = (1 << 63) - 1
+"""Nanoseconds: about the year 2262."""
 _POSIX_MAGIC = b"ustar\0"
 _XATTR = b"SCHILY.xattr."
 # Overlay's marks are made from whiteouts alone: in an archive they could hide what lies below, or
@@ -215,7 +218,7 @@ class TarReader:
         # The same few modes and ids come again and again.
         value = self._numbers.get(field)
         if value is None:
-            value = _parse_number(field)
+            value = _identity(_parse_number(field))
             if len(self._numbers) < 4096:
                 self._numbers[field] = value
         return value
@@ -243,7 +246,7 @@ class TarReader:
             number(fields[1]) & 0o7777,
             number(fields[2]),
             number(fields[3]),
-            _parse_number(fields[5]) * 1_000_000_000,
+            _storable(_parse_number(fields[5]) * 1_000_000_000),
             link,
             size,
             size,
@@ -286,9 +289,9 @@ class TarReader:
             elif key == b"size":
                 entry.size = entry.stored = _decimal(value)
             elif key == b"uid":
-                entry.uid = _decimal(value)
+                entry.uid = _identity(_decimal(value))
             elif key == b"gid":
-                entry.gid = _decimal(value)
+                entry.gid = _identity(_decimal(value))
             elif key.startswith(_XATTR):
                 if entry.xattrs is None:
                     entry.xattrs = {}
@@ -418,4 +421,16 @@ def _parse_time(text: bytes) -> int:
     negative = whole.startswith(b"-")
     seconds = _decimal(whole.lstrip(b"-") or b"0")
     nanoseconds = seconds * 1_000_000_000 + _decimal((fraction + b"0" * 9)[:9])
-    return -nanoseconds if negative else nanoseconds
+    return _storable(-nanoseconds if negative else nanoseconds)
+
+
+def _storable(nanoseconds: int) -> int:
+    """Return the nearest time that a file can have."""
+    return max(-_LATEST, min(nanoseconds, _LATEST))
+
+
+def _identity(number: int) -> int:
+    """Return an id, or refuse one that no file has; the last means "none" to chown(2)."""
+    if not 0 <= number <= _LARGEST_ID:
+        raise Corrupt(f"the archive has the id {number}, which is outside of 0-{_LARGEST_ID}")
+    return number

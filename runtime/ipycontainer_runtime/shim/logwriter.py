@@ -79,10 +79,15 @@ class LogFile(Writer):
 
     def _rotate(self) -> None:
         os.close(self._fd)
-        for number in range(self._files - 1, 0, -1):
+        # No more steps than there are files, whatever max-file says.
+        number = 1
+        while number < self._files - 1 and os.path.exists(f"{self.path}.{number}"):
+            number += 1
+        while number and self._files > 1:
             source = f"{self.path}.{number - 1}" if number > 1 else self.path
             if os.path.exists(source):
                 os.rename(source, f"{self.path}.{number}")
+            number -= 1
         if self._files == 1:
             os.unlink(self.path)
         self._open()

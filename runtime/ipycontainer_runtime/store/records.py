@@ -5,15 +5,18 @@ merged at creation, so inspect and commit give them back unchanged. A field that
 of its JSON when it is empty is `UNSET` here, which msgspec leaves out as well.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from ipycontainer_runtime.oci.model import Healthcheck
 
 NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time: what the API says for an instant that has not come."""
+
+Size = Annotated[list[Annotated[int, Meta(ge=0, le=65535)]], Meta(min_length=2, max_length=2)]
+"""A terminal's height and width in characters."""
 
 Words = list[str] | str | None
 """Docker takes a lone string where a list of words is meant."""
@@ -93,7 +96,7 @@ class HostConfig(msgspec.Struct, rename="pascal", kw_only=True):
     auto_remove: bool = False
     volume_driver: str = ""
     volumes_from: list[str] | None = None
-    console_size: list[int] | None = msgspec.field(default_factory=lambda: [0, 0])
+    console_size: Size | None = msgspec.field(default_factory=lambda: [0, 0])
     annotations: dict[str, str] | UnsetType | None = UNSET
     cap_add: Words = None
     cap_drop: Words = None
@@ -140,7 +143,7 @@ class HostConfig(msgspec.Struct, rename="pascal", kw_only=True):
     cpu_realtime_runtime: int = 0
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
-    devices: list[Any] | None = []
+    devices: list[dict[str, str | None]] | None = []
     device_cgroup_rules: list[str] | None = None
     device_requests: list[Any] | None = None
     kernel_memory: int | UnsetType = UNSET

@@ -44,7 +44,7 @@ def resolved(
     """Return the spec's `linux.seccomp` for a container with these capabilities, here."""
     try:
         return _resolved(json.loads(text), capabilities, machine, _version(release))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InvalidParameter(f"Decoding seccomp profile failed: {error}") from error
 
 
