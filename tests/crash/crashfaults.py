@@ -16,7 +16,9 @@ from support.engines import Engine
 KILLS = ("engine", "spawner", "shim", "shims", "engine and spawner", "all")
 HELD = ("disk", "descriptors of the engine", "descriptors of the spawner")
 CONNECTIONS = "connections to shims"
-KINDS = (*KILLS, *HELD, CONNECTIONS)
+REFUSING = (*HELD, CONNECTIONS)
+"""Kills nobody, but a start that is under way may fail."""
+KINDS = (*KILLS, *REFUSING)
 
 
 class Processes:

@@ -13,7 +13,7 @@ import crashchecks
 from crashcalls import Session, unframed
 from crashdeeds import DEEDS, LINES, Told, do
 from crashdisk import Disk
-from crashfaults import HELD, KINDS, fault
+from crashfaults import HELD, KINDS, REFUSING, fault
 
 from support import engines, leftovers
 from support.engines import Engine
@@ -134,7 +134,7 @@ class World:
         for container, code in told.containers.items():
             if container not in told.asked_gone | (told.auto_removed if killed else set()):
                 assert container in there, f"container {container} is gone"
-                self._look_at_worker(container, code, killed=killed or kind in HELD)
+                self._look_at_worker(container, code, killed=killed or kind in REFUSING)
         for container in told.gone:
             assert container not in there, f"container {container} was removed, and is there"
         for container, code in told.codes.items():
