@@ -201,3 +201,10 @@ class Cell:
         """Return the listing: the cell displays its last value."""
         listing.rich = self._rich
         return listing
+
+    def show_aside(self, listing: Listing[Any]) -> None:
+        """Display the listing at once."""
+        from .dropped import display_listing
+
+        self._flush(final=False)
+        display_listing(listing)

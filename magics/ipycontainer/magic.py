@@ -39,10 +39,10 @@ class ContainerMagics(Magics):
         %container VERB [FLAGS] ...      e.g.  %container run --rm busybox echo hello
         %%container run -i IMAGE sh      the cell's body is the standard input
 
-        Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, export,
-        history, images, info, inspect, kill, logs, ls, pause, ps, pull, push, rename, restart, rm,
-        rmi, run, search, start, stats, stop, system (df, prune), tag, top, unpause, update,
-        version, wait.
+        Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, explain,
+        export, history, images, info, inspect, kill, logs, ls, pause, ps, pull, push, rename,
+        restart, rm, rmi, run, search, start, stats, stop, system (df, prune), tag, top, unpause,
+        update, version, wait.
         `%container VERB --help` tells the flags, which are Docker's.
 
         Output comes into the cell as it is made; `--out NAME` and `--err NAME` fill variables

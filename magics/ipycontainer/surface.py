@@ -124,3 +124,6 @@ class Surface(Protocol):
 
     def show(self, listing: Listing[Any]) -> object:
         """Show a listing, or return it to be shown."""
+
+    def show_aside(self, listing: Listing[Any]) -> None:
+        """Show a listing beside what the verb returns or prints."""

@@ -134,6 +134,10 @@ class Terminal:
             print(text, flush=True)
         return None
 
+    def show_aside(self, listing: Listing[Any]) -> None:
+        """Print the listing's text to standard error, so that the output stays the program's."""
+        self.note(listing.text())
+
 
 def _resizes(*, raw: bool) -> list[int]:
     """The signal that a terminal's window sends, where there is one."""

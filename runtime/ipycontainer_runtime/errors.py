@@ -89,15 +89,26 @@ class StartFailed(ContainerError):
     """The container's process could not be started.
 
     `exit_code` is Docker's: 126 when the command cannot be executed, 127 when it is not found,
-    125 when the container itself could not be made. `step` names the launcher's operation.
+    125 when the container itself could not be made. `step` names the launcher's operation; `times`
+    and `told` are what the shim and the launcher tell of an attempt (`engine.moments`).
     """
 
     status = 400
 
-    def __init__(self, message: str, *, exit_code: int = 125, step: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: int = 125,
+        step: str = "",
+        times: dict[str, int] | None = None,
+        told: str = "",
+    ) -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.step = step
+        self.times = times or {}
+        self.told = told
         self.status = 500 if exit_code == 125 else 400
 
 

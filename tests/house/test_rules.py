@@ -25,7 +25,7 @@ LAUNCHER_NEEDS = {
         "stat",
         "struct",
     ),
-    *("sys", "termios", "typing", "collections.abc"),
+    *("sys", "termios", "time", "typing", "collections.abc"),
 }
 LONGEST = 600
 # A bare "noqa", or one with codes, and after it the reason or nothing.

@@ -43,6 +43,7 @@ async def test_the_exit_is_on_disk_before_it_is_told(engine: Engine) -> None:
         "at": exited.at,
         "oom": False,
         "started_at": started.started_at,
+        "times": exited.times,
     }
     assert started.started_at < exited.at
 

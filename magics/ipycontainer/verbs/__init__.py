@@ -12,6 +12,7 @@ from . import (  # noqa: F401 - each adds its verbs to `main`
     doctor,
     engine,
     execs,
+    explaining,
     images,
     looking,
     run,

@@ -110,6 +110,7 @@ _OPTIONS = (
         help="Stop it when it has run this long.",
     ),
     flag("--require-limits", help="Refuse limits that this machine cannot set."),
+    flag("--explain", help="Tell afterwards what was done, and how long each step took."),
     _many("--annotation", metavar="NAME=VALUE", help="Annotate the container."),
     _text("--platform", help="The platform of the image: linux/arm64.", metavar="OS/ARCH"),
     click.option(

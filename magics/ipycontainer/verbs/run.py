@@ -11,6 +11,7 @@ import click
 
 from ..attached import Attended
 from ..endings import Ending, check_ending, start_failure
+from ..explain.unwatched import Unwatched
 from ..failures import ENGINE_FAILED, Failure, Usage
 from ..session import Session
 from ..transfers import pull as pull_image
@@ -66,24 +67,38 @@ def run(
     command fails, so does the cell; interrupting the cell stops the container.
     """
     session.surface.redirect(flags["out_name"], flags["err_name"])
+    watch = _watch(session, flags)
     with _engines_fault(session):
-        container, held = _create(session, image, command, flags)
+        container, held = _create(session, image, command, flags, watch)
     if flags["detach"]:
         _warn(session, held)
-        _start(session, container)
+        with watch.explaining(session, container):
+            watch.start(lambda: _start(session, container))
         return _returned(session, container)
     attended = _attended(session, container, flags)
-    ending = attended.run(
-        stdin=flags["interactive"],
-        start=lambda: _start(session, container),
-        proxy=flags["sig_proxy"],
-        detach_keys=flags["detach_keys"],
-        streams=_streams(flags["attached"]),
-    )
+    with watch.explaining(session, container):
+        ending = attended.run(
+            stdin=flags["interactive"],
+            start=lambda: watch.start(lambda: _start(session, container)),
+            proxy=flags["sig_proxy"],
+            detach_keys=flags["detach_keys"],
+            streams=_streams(flags["attached"]),
+        )
     if ending is not None and _bad(ending):
         _warn(session, held)
         check_ending(session, container, ending, name=flags["name"], flags=flags)
     return None
+
+
+def _watch(session: Session, flags: Flags) -> Unwatched:
+    if not flags["explain"]:
+        return Unwatched()
+    from ..explain.watching import Watch
+
+    watch = Watch(session)
+    if not watch.engine_explains:
+        flags["explain"] = False  # it would not know the annotation
+    return watch
 
 
 @main.command(cls=PreferredCommand, context_settings=PASSTHROUGH)
@@ -93,7 +108,7 @@ def run(
 @pass_session
 def create(session: Session, /, image: str, command: tuple[str, ...], **flags: Any) -> Container:
     """Make a container from IMAGE that is not started yet, and return it."""
-    container, held = _create(session, image, command, flags)
+    container, held = _create(session, image, command, flags, Unwatched())
     _warn(session, held)
     return _returned(session, container)
 
@@ -182,7 +197,7 @@ def _streams(attached: tuple[str, ...]) -> tuple[bool, bool]:
 
 
 def _create(
-    session: Session, image: str, command: tuple[str, ...], flags: Flags
+    session: Session, image: str, command: tuple[str, ...], flags: Flags, watch: Unwatched
 ) -> tuple[str, list[str]]:
     """Make a container; return its id, and the warnings that its caller gives if they matter."""
     api = session.api
@@ -196,7 +211,7 @@ def _create(
     if flags["pull"] == "always":
         _fetch(session, image, flags)
     with session.naming(image), _id_file(flags["cidfile"]) as id_file:
-        made = _create_pulling(session, config, image, flags)
+        made = _create_pulling(session, config, image, flags, watch)
         if id_file is not None:
             id_file.write(made["Id"])
     held = []
@@ -244,12 +259,15 @@ def _id_file(name: str | None) -> Iterator[IO[str] | None]:
         raise
 
 
-def _create_pulling(session: Session, config: Any, image: str, flags: Flags) -> dict[str, Any]:
+def _create_pulling(
+    session: Session, config: Any, image: str, flags: Flags, watch: Unwatched
+) -> dict[str, Any]:
     from docker.errors import ImageNotFound
 
     def make() -> dict[str, Any]:
         arguments = config, flags["name"], flags["platform"]
-        return dict(session.api.create_container_from_config(*arguments))
+        with watch.step("ask for the container (POST /containers/create)"):
+            return dict(session.api.create_container_from_config(*arguments))
 
     try:
         return make()
@@ -257,7 +275,8 @@ def _create_pulling(session: Session, config: Any, image: str, flags: Flags) -> 
         if flags["pull"] != "missing":
             raise
     session.surface.note(f"Unable to find image '{image}' here; pulling it")
-    _fetch(session, image, flags)
+    with watch.step("pull the image"):
+        _fetch(session, image, flags)
     return make()
 
 

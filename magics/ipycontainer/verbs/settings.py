@@ -91,6 +91,8 @@ def annotations_of(flags: Flags) -> dict[str, str]:
         found[TIMEOUT] = f"{flags['timeout']:g}"
     if flags["require_limits"]:
         found["io.ipycontainer.require-limits"] = "true"
+    if flags["explain"]:
+        found["io.ipycontainer.explain"] = "true"
     return found
 
 

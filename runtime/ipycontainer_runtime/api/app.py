@@ -11,6 +11,7 @@ from ipycontainer_runtime.api import (
     commit,
     containers,
     execs,
+    explaining,
     extensions,
     images,
     inputs,
@@ -48,6 +49,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *capture.ROUTES,
     *extensions.ROUTES,
     *inputs.ROUTES,
+    *explaining.ROUTES,
 ]
 
 

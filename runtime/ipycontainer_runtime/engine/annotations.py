@@ -11,8 +11,10 @@ TIMEOUT = PREFIX + "timeout"
 """Seconds after its start at which a container is stopped."""
 REQUIRE_LIMITS = PREFIX + "require-limits"
 """`true` refuses a container whose limits this machine cannot set, rather than warn."""
+EXPLAIN = PREFIX + "explain"
+"""`true` has the launcher note each of its operations, for the container's timeline."""
 
-_KNOWN = (TIMEOUT, REQUIRE_LIMITS)
+_KNOWN = (TIMEOUT, REQUIRE_LIMITS, EXPLAIN)
 _LONGEST = 10 * 365 * 86400
 
 
@@ -23,6 +25,7 @@ def check_annotations(host: HostConfig) -> None:
             raise InvalidParameter(f"unknown annotation '{name}': use {' or '.join(_KNOWN)}")
     timeout(host)
     requires_limits(host)
+    wants_explained(host)
 
 
 def timeout(host: HostConfig) -> float | None:
@@ -41,7 +44,16 @@ def timeout(host: HostConfig) -> float | None:
 
 def requires_limits(host: HostConfig) -> bool:
     """Tell whether a limit that does not bind is an error."""
-    text = (host.annotations or {}).get(REQUIRE_LIMITS, "false")
+    return _said(host, REQUIRE_LIMITS)
+
+
+def wants_explained(host: HostConfig) -> bool:
+    """Tell whether the launcher is to note what it does."""
+    return _said(host, EXPLAIN)
+
+
+def _said(host: HostConfig, name: str) -> bool:
+    text = (host.annotations or {}).get(name, "false")
     if text not in ("true", "false"):
-        raise InvalidParameter(f"invalid {REQUIRE_LIMITS} {text!r}: write true or false")
+        raise InvalidParameter(f"invalid {name} {text!r}: write true or false")
     return text == "true"

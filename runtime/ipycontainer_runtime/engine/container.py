@@ -4,6 +4,7 @@ import asyncio
 import enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ipycontainer_runtime.engine.moments import Moments
 from ipycontainer_runtime.engine.wanted import Inputs
 from ipycontainer_runtime.errors import Conflict
 from ipycontainer_runtime.store.records import Fault, Record, State
@@ -79,6 +80,8 @@ class Container:
         """Seconds that the policy waited last."""
         self.timed_out = False
         """True once its time was up."""
+        self.moments = Moments()
+        """When it and its last run reached what; `Lifecycle` keeps them beside it."""
 
     @property
     def id(self) -> str:

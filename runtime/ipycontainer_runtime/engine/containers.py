@@ -25,6 +25,7 @@ from ipycontainer_runtime.engine.describe import inspection, summary
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.images import Use
 from ipycontainer_runtime.engine.listing import select
+from ipycontainer_runtime.engine.moments import Span, decoded
 from ipycontainer_runtime.engine.names import checked_name, random_name
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.times import rfc3339
@@ -91,7 +92,9 @@ class Containers:
             if snapshotter.is_half(Path(folder)):  # nobody was told that it was created
                 store.discard(record.id)
             else:
-                self._all[record.id] = Container(record, store.state(record.id), folder)
+                container = Container(record, store.state(record.id), folder)
+                container.moments = decoded(store.timeline(record.id))
+                self._all[record.id] = container
 
     def all(self) -> list[Container]:
         """Return every container, oldest first."""
@@ -115,9 +118,11 @@ class Containers:
         Raises InvalidParameter, Conflict, NotFound and NotImplementedHere in Docker's words.
         """
         self._grade.check_containers()
+        creation = Span.begun()
         name = checked_name(name) if name else random_name(self.store.has_name)
         self.store.claim(name)
         image = self._image(body.image, platform)
+        creation.note("resolved")
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
         check_host(host, self._paths)
@@ -139,7 +144,8 @@ class Containers:
             host_config=host,
             ids=ids,
         )
-        await self._make(record)
+        creation.note("checked")
+        await self._make(record, creation)
         # What is so for every container is told with the first.
         told, self._untold = self._untold, []
         return Created(container_id, [*unbound, *creation_warnings(config, host), *told])
@@ -176,9 +182,10 @@ class Containers:
                 )
         return image
 
-    async def _make(self, record: Record) -> None:
+    async def _make(self, record: Record, creation: Span) -> None:
         try:
             container = Container(record, State(), self.store.create(record))
+            container.moments.creation = creation
             self._all[record.id] = container
             await self._prepare(container)
         except BaseException as error:
@@ -187,6 +194,7 @@ class Containers:
             if isinstance(error, OSError):
                 raise Unavailable(f"cannot create container {record.name}: {error}") from error
             raise
+        creation.note("made")
         self.publish(container, "create")
 
     async def _prepare(self, container: Container) -> None:

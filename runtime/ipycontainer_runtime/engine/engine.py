@@ -33,6 +33,7 @@ from ipycontainer_runtime.engine.security import Filters
 from ipycontainer_runtime.engine.stats import Stats
 from ipycontainer_runtime.engine.stopping import Stopping
 from ipycontainer_runtime.engine.system import Counts, System
+from ipycontainer_runtime.engine.timeline import Timelines
 from ipycontainer_runtime.engine.updating import Updating
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
@@ -147,6 +148,15 @@ class Engine:
             shims=self.shims,
             execs=self.execs,
         )
+        self.timelines = Timelines(
+            containers=self.containers,
+            image_store=self.image_store,
+            layers=self.layers,
+            snapshotter=self.snapshotter,
+            cgroups=self.cgroups,
+            seccomp=filters.path,
+        )
+        self.lifecycle.attend(self.timelines)
         self.recovery = Recovery(
             stopping=self.stopping,
             activity=self.activity,

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from ipycontainer_runtime.engine.times import parse_rfc3339
 from ipycontainer_runtime.oci.model import ContainerConfig, History
 from ipycontainer_runtime.store.images import ImageRecord
+from ipycontainer_runtime.store.layers import LayerStore
 from ipycontainer_runtime.store.records import NEVER, Config
 
 Version = tuple[int, int]
@@ -115,6 +116,29 @@ def history(
         step["Id"] = known.id
         step["Tags"] = list(known.names) or None
     return steps
+
+
+def layers_with_steps(
+    chain: Sequence[str], record: ImageRecord | None, layers: LayerStore
+) -> list[dict[str, Any]]:
+    """Return the layers of a chain, lowest first, each with its size and the step that made it.
+
+    Without a record, since the image was removed by force, the steps are empty; a layer that is
+    not unpacked has the size 0.
+    """
+    made = [step for step in _steps(record) if not step.empty_layer] if record else []
+    diff_ids = record.config.rootfs.diff_ids if record else ()
+    return [
+        {
+            "Digest": diff_ids[number] if number < len(diff_ids) else "",
+            "ChainId": chain_id,
+            "Size": layers.total([chain_id]),
+            "CreatedBy": made[number].created_by if number < len(made) else "",
+            "Created": epoch(made[number].created) if number < len(made) else 0,
+            "Comment": made[number].comment if number < len(made) else "",
+        }
+        for number, chain_id in enumerate(chain)
+    ]
 
 
 def _steps(record: ImageRecord) -> Sequence[History]:

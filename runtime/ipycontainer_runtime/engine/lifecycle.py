@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from ipycontainer_runtime.engine import runtimes
+from ipycontainer_runtime.engine import operations, runtimes
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.annotations import wants_explained
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Attendant, Container, Ended, Found, not_running
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
 from ipycontainer_runtime.engine.faults import bad_end, failed_start, fault_attributes
 from ipycontainer_runtime.engine.hostfiles import write_host_files
+from ipycontainer_runtime.engine.moments import encoded
 from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.restarts import Restarts
 from ipycontainer_runtime.engine.security import security
@@ -136,6 +138,8 @@ class Lifecycle:
             failure = Unavailable(f"cannot start container {container.id}: {error}")
             self._start_failed(container, failure)
             raise failure from error
+        container.moments.launch.note("started")
+        container.moments.take(started.times, started.told)
         container.state = State(
             status="running",
             pid=started.pid,
@@ -155,16 +159,20 @@ class Lifecycle:
 
     async def _launch(self, container: Container) -> Started:
         self._grade.check_containers()
+        launch = container.moments.begin_run()
         # The shim makes its folder and socket while the bundle is composed here.
         shim = await self._shims.shim(container.id, functools.partial(self.on_event, container))
+        launch.note("shim")
         self._watch(container, shim)
         try:
             request = self._request(container)
+            launch.note("bundle")
             waiting, container.waiting = container.waiting, []
             for attachment in waiting:
                 shim.attach(attachment.sock, attachment.options)
             return await shim.start(request)
-        except BaseException:
+        except BaseException as error:
+            container.moments.failed(error)
             container.shim = None
             if shim.closed.done():  # it was killed; any other cleans up behind itself
                 await self._clear(container, shim.cgroup)
@@ -190,6 +198,8 @@ class Lifecycle:
             grade=self._grade,
         )
         runtime = runtimes.path_of(record.host_config)
+        if not runtime and wants_explained(record.host_config):
+            container.moments.account = operations.ask(cast(dict[str, Any], spec), self._cgroups)
         if runtime:
             spec = runtimes.bundle(spec, record.host_config, allowed)
         config, log = record.config, record.host_config.log_config
@@ -251,6 +261,7 @@ class Lifecycle:
     async def _exited(self, container: Container, exited: Exited) -> None:
         async with container.lock:
             if container.state.running:
+                container.moments.launch.note("exited")
                 self.end(container, exited)
 
     def _lost(self, container: Container, shim: ShimConnection) -> None:
@@ -294,14 +305,16 @@ class Lifecycle:
         """Return the exit as the shim wrote it down, or one that says that nobody knows."""
         written = self._containers.store.exit_record(container.id)
         if written is not None:
+            signal = written.signal or 0
             return Exited(
-                written.code, written.signal or 0, written.at, written.oom, written.started_at
+                written.code, signal, written.at, written.oom, written.started_at, written.times
             )
         return Exited(otherwise, 0, rfc3339(time.time_ns()), False, container.state.started_at)
 
     def end(self, container: Container, exited: Exited) -> None:
         """Take the end of a run, tell it, and see whether another one follows."""
         container.shim = None
+        container.moments.take(exited.times)
         container.state = msgspec.structs.replace(
             container.state,
             status="exited",
@@ -362,6 +375,7 @@ class Lifecycle:
         """Write a container's state; a disk that is full gets another chance."""
         try:
             self._containers.store.save_state(container.id, container.state)
+            self._containers.store.save_timeline(container.id, encoded(container.moments))
         except OSError as error:
             _log.warning("the state of container %s is not written: %s", container.id, error)
             if not self._unsaved:

@@ -19,6 +19,7 @@ import termios
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from ipycontainer_runtime.launch.account import Account, Silent
 from ipycontainer_runtime.launch.plan import plan
 from ipycontainer_runtime.launch.process import (
     become,
@@ -135,9 +136,11 @@ class Child:
     """What happens after the clone; `step` says how far it got."""
 
     def __init__(self, process: dict[str, Any], extras: dict[str, Any]) -> None:
-        self.step = "prepare"
         self.process = process
         self.extras = extras
+        wanted = extras.get("explain")
+        self.account = Silent() if wanted is None else Account(wanted)
+        self._reach("prepare")
         self.terminal = bool(process.get("terminal"))
         self.traced = bool(extras.get("traced"))
         self.makes = False
@@ -180,8 +183,14 @@ class Child:
                 "step": _said(self.step),
                 "exit": 125,
             }
+        self.account.tell(report_to)
         os.write(report_to, json.dumps(report).encode())
         os._exit(1)
+
+    def _reach(self, step: str) -> None:
+        """Begin a step."""
+        self.step = step
+        self.account.step(step)
 
     def _arrange(self, streams: Streams, status: int, kept: tuple[int, ...]) -> None:
         """Move streams to 0, 1, 2, status to 3 and what is kept to 4 on; close all else."""
@@ -211,61 +220,61 @@ class Child:
         set_limits(self.process)
         namespaces = spec.get("linux", {}).get("namespaces", [])
         if self.kept:
-            self.step = "join the namespaces of its user namespace"
+            self._reach("join the namespaces of its user namespace")
             new = {namespace["type"] for namespace in namespaces if not namespace.get("path")}
             setns(self.kept[0], sum(NAMESPACES[kind] for kind in new & OWNED))
         for namespace in namespaces:
             if namespace["type"] == "cgroup" and not namespace.get("path"):
                 unshare(CLONE_NEWCGROUP)
             if path := namespace.get("path"):
-                self.step = f"join the {namespace['type']} namespace"
+                self._reach(f"join the {namespace['type']} namespace")
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 setns(fd, NAMESPACES[namespace["type"]])
                 os.close(fd)
-        self.step = "make mounts private"
+        self._reach("make mounts private")
         mount(None, "/", None, MS_REC | MS_SLAVE, None)
         # Where 0 is 0 there as here, layers need no mapping.
         users = self.kept[-1] if self.kept and self.ids and self.ids["first"] else -1
         root = Root(self.extras["rootfs_path"], self.terminal, users)
         for operation in plan(spec):
-            self.step = repr(operation)
+            self._reach(repr(operation))
             operation.do(root)
         self._finish(root.console)
 
     def exec(self) -> NoReturn:
         """Enter the container and become one more of its processes."""
         set_limits(self.process)
-        self.step = "enter the container's namespaces"
+        self._reach("enter the container's namespaces")
         kinds = self.extras.get("namespaces", NAMESPACES)
         if not self.traced:  # born in it already
             kinds = set(kinds) - {"pid"}
         setns(self.kept[0], sum(NAMESPACES[kind] for kind in kinds))
         console = None
         if self.terminal:
-            self.step = "open a terminal"
+            self._reach("open a terminal")
             root = os.open("/", os.O_PATH | os.O_CLOEXEC)
             console = open_terminal(openat2(root, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY))
         self._finish(console)
 
     def _finish(self, console: tuple[int, int] | None) -> NoReturn:
         if console:
-            self.step = "take the terminal"
+            self._reach("take the terminal")
             take_terminal(console, STATUS)
-        self.step = "find the user"
+        self._reach("find the user")
         user = find_user(self.extras.get("user") or "", self.extras.get("groups") or ())
         own_streams(user, self.ids["first"] if self.ids else 0)
         if self.ids:
-            self.step = "enter the user namespace"
+            self._reach("enter the user namespace")
             enter_users(self.kept[-1], user, self.ids["count"], self.keeps_groups)
         close_range(STATUS + 1, LAST)  # before a working directory could name one of them
-        self.step = "enter the working directory"
+        self._reach("enter the working directory")
         enter_folder(self.process.get("cwd") or "/", made=self.makes)
-        self.step = "give up privileges"
+        self._reach("give up privileges")
         become(self.process, user, self.program, self.keeps_groups)
         if self.traced:
             # Not before: who may trace (CAP_SYS_PTRACE) could make a process that is still the
             # host's, or has all its capabilities, do what he likes, from the moment he sees it.
-            self.step = "enter the container's pid namespace"
+            self._reach("enter the container's pid namespace")
             fork_into_sight(STATUS)
         if console:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -275,9 +284,12 @@ class Child:
         if hung_up(STATUS):
             os._exit(1)  # it was killed before it could take this process along
         if self.extras.get("init"):
-            self.step = "fork the command"
+            self._reach("fork the command")
             fork_command(STATUS)
-        self.step = "execute"
+        self._reach("look around")
+        self.account.look(STATUS)
+        self._reach("execute")
+        self.account.tell(STATUS)
         execute(self.process, user.home)
 
 

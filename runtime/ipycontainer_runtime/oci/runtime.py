@@ -153,6 +153,7 @@ class Extension(TypedDict, total=False):
     host_devices: list[Device]
     loopback: bool
     ids: IdRange | None
+    explain: list[str]
 
 
 class Spec(TypedDict, total=False):

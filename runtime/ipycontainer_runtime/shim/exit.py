@@ -23,6 +23,7 @@ def write_exit(folder: str, process: Process, oom: bool) -> "Message":
         "at": rfc3339(time.time_ns()),
         "oom": oom,
         "started_at": process.started_at,
+        "times": {**process.times, "spoke": process.streams.spoke},
     }
     path = f"{folder}/{NAME}"
     try:

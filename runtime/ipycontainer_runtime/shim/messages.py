@@ -23,6 +23,8 @@ class Exited:
     at: str
     oom: bool
     started_at: str
+    times: dict[str, int] = field(default_factory=dict)
+    """Moments of the run by the monotonic clock, in nanoseconds: see `engine.moments`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ class Started:
     pid: int
     started_at: str
     cgroup: str = ""
+    times: dict[str, int] = field(default_factory=dict)
+    told: str = ""
+    """The launcher's account (`launch.account`), where one was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,7 @@ class ShimStatus:
     execs: dict[str, int | None]
     clients: int
     cgroup: str
+    times: dict[str, int]
 
 
 def start_message(request: StartRequest) -> Message:
@@ -186,13 +192,24 @@ def exec_message(request: ExecRequest) -> Message:
 
 def started_from(reply: Message) -> Started:
     """Return what a shim answered to a start or an exec."""
-    return Started(reply["pid"], reply["started_at"], reply.get("cgroup", ""))
+    return Started(
+        reply["pid"],
+        reply["started_at"],
+        reply.get("cgroup", ""),
+        reply.get("times", {}),
+        reply.get("told", ""),
+    )
 
 
 def status_from(reply: Message) -> ShimStatus:
     """Return what a shim told of itself."""
     return ShimStatus(
-        reply["pid"], reply["started_at"], reply["execs"], reply["clients"], reply["cgroup"]
+        reply["pid"],
+        reply["started_at"],
+        reply["execs"],
+        reply["clients"],
+        reply["cgroup"],
+        reply.get("times", {}),
     )
 
 
@@ -200,7 +217,13 @@ def error_from(reply: Message) -> Exception:
     """Return the error that a shim answered, NotFound or StartFailed."""
     if reply.get("missing"):
         return NotFound(reply["error"])
-    return StartFailed(reply["error"], exit_code=reply.get("exit", 125), step=reply.get("step", ""))
+    return StartFailed(
+        reply["error"],
+        exit_code=reply.get("exit", 125),
+        step=reply.get("step", ""),
+        times=reply.get("times"),
+        told=reply.get("told", ""),
+    )
 
 
 def event_from(message: Message) -> Event:
@@ -212,6 +235,7 @@ def event_from(message: Message) -> Event:
             message["at"],
             message["oom"],
             message["started_at"],
+            message.get("times", {}),
         )
     if message["event"] == "exec-exit":
         return ExecExited(message["exec"], message["code"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Message], None]
 
+MOST_TOLD = 4 << 20  # characters of a launcher's account that are kept
 KILLED = "the process was killed before its command ran; is the memory limit too low?"
 
 
@@ -35,6 +36,10 @@ class Process:
         self.pid = 0
         self.pidfd = -1
         self.started_at = ""
+        self.times: dict[str, int] = {}
+        """Moments by the monotonic clock, in nanoseconds."""
+        self.told = ""
+        """The launcher's account, where one was asked for."""
         self.code: int | None = None
         self.signal = 0
         self.error: Message | None = None
@@ -124,6 +129,9 @@ class Process:
             self._change_to(message["pid"])
         elif "launched" in message:
             self._take_over(message["launched"])
+        elif "told" in message:
+            if len(self.told) < MOST_TOLD:
+                self.told += str(message["told"])
         else:
             self.error = message
         return True
@@ -168,13 +176,17 @@ class Process:
         code = os.waitstatus_to_exitcode(status)
         self.signal = max(0, -code)
         self.code = 128 - code if code < 0 else code
+        self.times["ended"] = time.monotonic_ns()
         self._advance()
 
     def _advance(self) -> None:
         if self._answer is not None and self._status is None:
             answer, self._answer = self._answer, None
             self.started_at = rfc3339(time.time_ns())
-            answer(self.error or {"pid": self.pid, "started_at": self.started_at})
+            self.times["executed"] = time.monotonic_ns()
+            reply = self.error or {"pid": self.pid, "started_at": self.started_at}
+            answer({**reply, "times": self.times, "told": self.told})
+            self.told = ""
         if self.begun and self._answer is None and self.code is not None and not self.ended:
             self.ended = True
             os.close(self.pidfd)

@@ -120,6 +120,7 @@ class Shim:
         if self._init.begun:
             answer({"error": "the container was started already"})
             return
+        asked = time.monotonic_ns()
         kinds, pin = frozenset(message["namespaces"]), None
         if message["runtime"]:
             self._hand_over(message["runtime"], os.path.basename(message["state_dir"]))
@@ -134,13 +135,17 @@ class Shim:
             prctl(PR_SET_CHILD_SUBREAPER, 1)
         init, self._state_dir = self._init, message["state_dir"]
         streams: list[int] = []
+        times = init.times = {"asked": asked, "ready": time.monotonic_ns()}
         try:
             streams = init.begin(message["stdio"])
+            times["piped"] = time.monotonic_ns()
             if message["resources"]:
                 self._cgroup.limit(self._with_nursery(message["resources"]))
+            times["limited"] = time.monotonic_ns()
             log = message["log"]
             self._streams.log = open_writer(log["driver"], log["path"], log["options"])
             self._parked.start(message["spec"], streams, pin.fds if pin else ())
+            times["handed"] = time.monotonic_ns()
         except BrokenPipeError:
             init.fail(KILLED)
         except (OSError, ValueError) as error:
@@ -276,6 +281,7 @@ class Shim:
                 "execs": {**self._exits, **running},
                 "clients": self._streams.clients,
                 "cgroup": self._cgroup.name,
+                "times": {**self._init.times, "spoke": self._streams.spoke},
             }
         )
 

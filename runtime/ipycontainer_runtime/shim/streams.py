@@ -9,6 +9,7 @@ import fcntl
 import os
 import struct
 import termios
+import time
 from collections import deque
 
 from .attachment import Attachment
@@ -44,6 +45,8 @@ class Streams:
         self.input: Input | None = None
         self.detached = on_detach
         self.watch: Watch | None = None
+        self.spoke = 0
+        """When the first output was read, by the monotonic clock in nanoseconds; 0 before it."""
         self._outputs: list[Output] = []
         self._attachments: list[Attachment] = []
         self._size: tuple[int, int] | None = None
@@ -129,6 +132,8 @@ class Streams:
 
     def emit(self, stream: int, data: bytes) -> None:
         """Log output and send it to each client."""
+        if not self.spoke:
+            self.spoke = time.monotonic_ns()
         self.log.write(stream, data)
         if self.watch is not None:
             self.watch.said(stream, data)

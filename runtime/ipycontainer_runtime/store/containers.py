@@ -121,6 +121,18 @@ class ContainerStore:
         """Write the container's state."""
         self._write(self.path(container_id), "state.json", _encode(state))
 
+    def timeline(self, container_id: str) -> bytes:
+        """Read what was kept of the container's moments; empty for nothing."""
+        try:
+            with open(f"{self.path(container_id)}/timeline.json", "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def save_timeline(self, container_id: str, timeline: bytes) -> None:
+        """Keep the container's moments."""
+        self._write(self.path(container_id), "timeline.json", timeline)
+
     def exit_record(self, container_id: str) -> ExitRecord | None:
         """Read what the container's shim wrote of its exit, if it did."""
         try:

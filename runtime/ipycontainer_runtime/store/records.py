@@ -292,3 +292,4 @@ class ExitRecord(msgspec.Struct, kw_only=True):
     at: str = NEVER
     oom: bool = False
     started_at: str = NEVER
+    times: dict[str, int] = {}
