@@ -1,10 +1,13 @@
 """Container logs: the lines as Docker writes them, our frames, and reading both."""
 
+import contextlib
+import gzip
 import json
 import os
 import random
 import re
 import subprocess
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -173,6 +176,60 @@ def test_rotated_files_are_read_as_one_log_and_followed(tmp_path: Path, driver: 
     assert kept == found[-len(kept) :]
     assert 20 < len(kept) < 500
     assert lines(path, driver, tail=len(kept) - 3) == kept[3:]
+
+
+@pytest.fixture
+def children() -> Iterator[None]:
+    """Children that compress are taken when they have ended, which the shim does itself."""
+    yield
+    with contextlib.suppress(ChildProcessError):
+        while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
+            pass
+
+
+@pytest.mark.usefixtures("children")
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_compressed_files_are_read_as_one_log_and_followed(tmp_path: Path, driver: str) -> None:
+    path = tmp_path / "log"
+    options = {"max-size": "20k", "max-file": "3", "compress": "true"}
+    writer = open_writer(driver, str(path), options)
+    reader, found = Reader(path, driver), []
+    for n in range(3000):
+        writer.write(1, f"line {n:04}\n".encode())
+        if n % 7 == 0:
+            found += [entry.data for entry in reader.entries()]
+    writer.close()
+    found += [entry.data for entry in reader.entries()]
+    assert found == [f"line {n:04}\n".encode() for n in range(3000)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["log", "log.1.gz", "log.2.gz"]
+    assert gzip.decompress((tmp_path / "log.1.gz").read_bytes()).count(b"line") > 100
+    kept = lines(path, driver)
+    assert kept == found[-len(kept) :]
+    assert lines(path, driver, tail=len(kept) - 3) == kept[3:]
+    assert lines(path, driver, tail=5) == kept[-5:]
+
+
+@pytest.mark.usefixtures("children")
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_log_that_is_opened_again_goes_on_with_its_compressed_files(
+    tmp_path: Path, driver: str
+) -> None:
+    options = {"max_size": "2k", "max_file": "4", "compress": "true"}
+    for start in range(0, 300, 100):
+        numbers = range(start, start + 100)
+        write(tmp_path / "log", driver, *((1, f"{n}\n".encode()) for n in numbers), **options)
+    kept = lines(tmp_path / "log", driver)
+    assert kept == [f"{n}\n".encode() for n in range(300)][-len(kept) :]
+    assert sum(path.suffix == ".gz" for path in tmp_path.iterdir()) >= 2
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_one_burst_is_spread_over_files(tmp_path: Path, driver: str) -> None:
+    path = tmp_path / "log"
+    burst = b"".join(b"line %04d\n" % n for n in range(1000))
+    write(path, driver, (1, burst), max_size="5k", max_file="100")
+    assert b"".join(lines(path, driver)) == burst
+    assert max(p.stat().st_size for p in tmp_path.iterdir()) <= 5 << 10
 
 
 def test_what_is_wrong_is_named() -> None:

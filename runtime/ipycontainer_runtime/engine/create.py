@@ -14,6 +14,7 @@ from msgspec import UNSET
 from ipycontainer_runtime.engine.annotations import check_annotations
 from ipycontainer_runtime.engine.devices import check_devices
 from ipycontainer_runtime.engine.healthcheck import check_healthcheck
+from ipycontainer_runtime.engine.logoptions import check_log
 from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.namespaces import check_namespaces
 from ipycontainer_runtime.engine.resources import check_limits
@@ -24,15 +25,12 @@ from ipycontainer_runtime.engine.signals import signal_number
 from ipycontainer_runtime.engine.strings import refuse_spaces, refuse_zeros
 from ipycontainer_runtime.engine.sysctls import check_sysctls
 from ipycontainer_runtime.engine.unsupported import refuse_config, refuse_unsupported
-from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
 from ipycontainer_runtime.paths import Paths
-from ipycontainer_runtime.shim.logwriter import parse_size
-from ipycontainer_runtime.store.records import Config, HostConfig, LogConfig, words
+from ipycontainer_runtime.store.records import Config, HostConfig, words
 
 DEFAULT_SHM = 64 << 20
-LOG_DRIVERS = ("json-file", "local", "none")
-LOG_OPTIONS = {"max-size": "write 500k, 20m or 1g", "max-file": "write a number from 1 on"}
 
 LOOPBACK_ONLY = (
     "The bridge network is not supported yet: this container has a loopback interface only. "
@@ -186,8 +184,7 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     refuse_unsupported(host)
     check_restart_policy(host)
     check_annotations(host)
-    _one_of("LogConfig", host.log_config.type, ("", *LOG_DRIVERS))
-    _check_log_options(host.log_config)
+    check_log(host.log_config)
     check_runtime(host)
     for entry in host.extra_hosts or ():
         if not _EXTRA_HOST.fullmatch(entry):
@@ -209,29 +206,6 @@ def _check_addresses(host: HostConfig) -> None:
             ipaddress.ip_address(address)
         except ValueError as error:
             raise InvalidParameter(f"{address} is not an ip address: give --dns one") from error
-
-
-def _check_log_options(log: LogConfig) -> None:
-    for name, value in (log.config or {}).items():
-        if name not in LOG_OPTIONS:
-            raise InvalidParameter(
-                f"unknown log opt '{name}' for {log.type or 'json-file'} log driver: "
-                f"use {' or '.join(LOG_OPTIONS)}"
-            )
-        try:
-            fits = parse_size(value) > 0 if name == "max-size" else int(value) > 0
-        except ValueError:
-            fits = False
-        if not fits:
-            raise InvalidParameter(f"invalid value {value!r} for {name}: {LOG_OPTIONS[name]}")
-
-
-def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise NotImplementedHere(
-            f'HostConfig.{field} "{value}" is not supported yet: '
-            f"use {', '.join(filter(None, allowed))}"
-        )
 
 
 def creation_warnings(config: Config, host: HostConfig) -> list[str]:

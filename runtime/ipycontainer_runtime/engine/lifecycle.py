@@ -25,6 +25,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
 from ipycontainer_runtime.engine.faults import bad_end, failed_start, fault_attributes
 from ipycontainer_runtime.engine.hostfiles import write_host_files
+from ipycontainer_runtime.engine.logoptions import completed
 from ipycontainer_runtime.engine.moments import encoded
 from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.restarts import Restarts
@@ -207,7 +208,7 @@ class Lifecycle:
             runtime=runtime,
             spec=cast(dict[str, Any], spec),
             state_dir=Path(folder),
-            log=LogOptions(log.type, Path(container.log_path), log.config or {}),
+            log=LogOptions(log.type, Path(container.log_path), completed(log)),
             tty=config.tty,
             stdin=config.open_stdin,
             stdin_once=config.stdin_once,

@@ -19,6 +19,7 @@ from ipycontainer_runtime.shim.log import Entry, Reader
 _CHUNK = 256 << 10
 """Bytes that are collected before they are sent."""
 
+_ROTATION_SECONDS = 0.01
 _HEADER = struct.Struct(">BxxxI")
 
 
@@ -91,7 +92,12 @@ class LogStream:
         ended = self._container.exits.add()
         try:
             while not ended.done() and not self._past_until():
-                with self._watches.watch(self._path) as watch:
+                try:
+                    watch = self._watches.watch(self._path)
+                except FileNotFoundError:  # it is just being rotated
+                    await asyncio.wait((ended,), timeout=_ROTATION_SECONDS)
+                    continue
+                with watch:
                     async for _ in self._changes(watch, ended):
                         for chunk in self._framed(self._reader.entries()):
                             yield chunk

@@ -1,16 +1,16 @@
 """Reads a container's log, whichever driver wrote it. Used by the engine, and by a shim's replay.
 
 The engine reads with `read`, or keeps a `Reader` and asks it again when the file has grown. Rotated
-files (path.1 is younger than path.2) are read as one log.
+files (path.1 is younger than path.2; path.2.gz is compressed) are read as one log.
 """
 
-import os
+import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
+from .logpacking import PACKED, Part
 from .logrecords import FORMATS, STDERR, STDOUT, Entry, NoLog
 
 __all__ = ["STDERR", "STDOUT", "Entry", "NoLog", "Reader", "read"]
@@ -47,7 +47,7 @@ class Reader:
         self._streams = {STDOUT} if stdout else set()
         self._streams |= {STDERR} if stderr else set()
         self._lines = lines
-        self._file: BinaryIO | None = None
+        self._part: Part | None = None
 
     def entries(self) -> Iterator[Entry]:
         """Yield what is whole by now; a later call goes on from there."""
@@ -81,66 +81,79 @@ class Reader:
         return last
 
     def _all(self) -> Iterator[Entry]:
-        if self._file is None and not self._open_first():
-            return
-        while self._file is not None:
-            for record in self._format.records(self._file):
+        part = self._part or self._open_first()
+        while part is not None:
+            self._part = part
+            # Asked first: nothing is written any more to a file that was rotated.
+            rotated = self._younger(part)
+            for record in self._format.records(part.file):
                 if self._lines:
                     yield from self._format.lines(record)
                 else:
                     yield record
-            if not self._open_next():
+            if not rotated:
                 return
+            part = self._open_after(part)
 
-    def _open_first(self) -> bool:
+    def _open_first(self) -> Part | None:
         """Open the oldest file, or where a tail is wanted, the one in which that begins."""
-        files = self._files()
-        if not files:
-            return False
-        if self._tail is None:
-            self._file = open(files[-1], "rb")  # noqa: SIM115 - kept from call to call
-            return True
         wanted = self._tail
-        for file in files:
-            self._file = open(file, "rb")  # noqa: SIM115 - kept from call to call
-            position, found = self._format.tail(self._file, wanted)
-            self._file.seek(position)
+        files = self._files()
+        part: Part | None = None
+        for path in files if wanted is not None else reversed(files):
+            try:
+                opened = Part(path)
+            except FileNotFoundError:  # it was the oldest, and was rotated away just now
+                continue
+            if part is not None:
+                part.close()
+            part = opened
+            if wanted is None:
+                return part
+            position, found = self._format.tail(part.file, wanted)
+            part.file.seek(position)
             if found >= wanted:
-                break
+                return part
             wanted -= found
-        return True
+        return part
 
-    def _open_next(self) -> bool:
-        """Go on to the next younger file, if ours was rotated away."""
-        if self._file is None:
-            return False
-        inode = os.fstat(self._file.fileno()).st_ino
-        younger: Path | None = None
-        for file in self._files():
-            if file.stat().st_ino == inode:
-                break
-            younger = file
-        if younger is None:
-            return False
-        self._file.close()
-        self._file = open(younger, "rb")  # noqa: SIM115 - kept from call to call
-        return True
+    def _open_after(self, part: Part) -> Part | None:
+        """Open the next younger file in the place of this one."""
+        while path := self._younger(part):
+            younger = Part(path)
+            # A rotation in between makes it the path of another one.
+            if self._younger(part) == path:
+                part.close()
+                return younger
+            younger.close()
+        return None
 
-    def _files(self) -> list[Path]:
-        """Return the log's files, the youngest first."""
-        if not self._path.exists():
-            return []
-        files, number = [self._path], 1
-        while (older := self._path.with_name(f"{self._path.name}.{number}")).exists():
-            files.append(older)
-            number += 1
-        return files
+    def _younger(self, part: Part) -> str:
+        """Return the path of the next younger file; empty if this is the youngest."""
+        younger = ""
+        for path in self._files():
+            try:
+                if part.is_at(path):
+                    break
+            except FileNotFoundError:
+                continue
+            younger = path
+        return younger
+
+    def _files(self) -> list[str]:
+        """Return the log's files, the youngest first; each once, though it is being compressed."""
+        pattern = re.compile(rf"{re.escape(self._path.name)}(?:\.(\d+)(?:{re.escape(PACKED)})?)?")
+        found: dict[int, str] = {}
+        for path in sorted(self._path.parent.iterdir(), reverse=True):
+            if match := pattern.fullmatch(path.name):
+                found[int(match[1] or 0)] = str(path)
+        return [found[number] for number in sorted(found)]
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._part is not None:
+            self._part.close()
+            self._part = None
 
 
 def read(

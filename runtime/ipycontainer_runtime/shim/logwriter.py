@@ -41,12 +41,17 @@ class Writer:
 
 
 class LogFile(Writer):
-    """A file that grows by whole records and is rotated when it would pass `largest` bytes."""
+    """A file that grows by whole records and is rotated when it would pass `largest` bytes.
 
-    def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
+    With `packs` the rotated ones are compressed.
+    """
+
+    def __init__(self, path: str, largest: int = 0, files: int = 1, packs: bool = False) -> None:
         self.path = path
         self._largest = largest
         self._files = files
+        self._packs = packs
+        self._packing = -1
         self._open()
 
     def _open(self) -> None:
@@ -79,22 +84,44 @@ class LogFile(Writer):
 
     def _rotate(self) -> None:
         os.close(self._fd)
+        self._await_packing()
         # No more steps than there are files, whatever max-file says.
         number = 1
-        while number < self._files - 1 and os.path.exists(f"{self.path}.{number}"):
+        while number < self._files - 1 and self._is_there(number):
             number += 1
-        while number and self._files > 1:
-            source = f"{self.path}.{number - 1}" if number > 1 else self.path
-            if os.path.exists(source):
-                os.rename(source, f"{self.path}.{number}")
-            number -= 1
+        for n in range(min(number, self._files - 1), 0, -1):
+            self._move_to(n)
         if self._files == 1:
             os.unlink(self.path)
         self._open()
+        if self._packs:
+            from . import logpacking  # few shims need it
+
+            self._packing = logpacking.pack(f"{self.path}.1")
+
+    def _is_there(self, number: int) -> bool:
+        return any(os.path.exists(f"{self.path}.{number}{ending}") for ending in ("", ".gz"))
+
+    def _move_to(self, number: int) -> None:
+        """Make the file that is one younger, compressed or not, the one of this number."""
+        younger = f"{self.path}.{number - 1}" if number > 1 else self.path
+        for ending in ("", ".gz"):
+            target = f"{self.path}.{number}{ending}"
+            if os.path.exists(f"{younger}{ending}"):
+                os.rename(f"{younger}{ending}", target)
+            elif os.path.exists(target):
+                os.unlink(target)
+
+    def _await_packing(self) -> None:
+        if self._packing >= 0:
+            os.read(self._packing, 1)
+            os.close(self._packing)
+            self._packing = -1
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+        self._await_packing()
 
 
 class LocalWriter(LogFile):
@@ -102,14 +129,21 @@ class LocalWriter(LogFile):
 
     driver = "local"
 
-    def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
-        super().__init__(path, largest, files)
+    def __init__(self, path: str, largest: int = 0, files: int = 1, packs: bool = False) -> None:
+        super().__init__(path, largest, files, packs)
         self._goes_on = [False, False, False]
         if self._size:
             self.cut(logformat.end_of_frames)
 
     def write(self, stream: int, data: bytes) -> None:
-        """Append one frame."""
+        """Append one frame, or several where it would be larger than a file may be."""
+        most = max(1, self._largest - logformat.OVERHEAD)
+        while self._largest and len(data) > most:
+            self._write_frame(stream, data[:most])
+            data = data[most:]
+        self._write_frame(stream, data)
+
+    def _write_frame(self, stream: int, data: bytes) -> None:
         head = logformat.header(time.time_ns(), stream, self._goes_on[stream], len(data))
         self._goes_on[stream] = data[-1] != 0x0A
         self.append((head, data, logformat.TRAILER.pack(len(data))))
@@ -120,8 +154,8 @@ class JsonWriter(LogFile):
 
     driver = "json-file"
 
-    def __init__(self, path: str, largest: int = 0, files: int = 1) -> None:
-        super().__init__(path, largest, files)
+    def __init__(self, path: str, largest: int = 0, files: int = 1, packs: bool = False) -> None:
+        super().__init__(path, largest, files, packs)
         self._held = [b"", b"", b""]
         if self._size:
             self.cut(jsonlog.end_of_lines)
@@ -136,6 +170,15 @@ class JsonWriter(LogFile):
 
     def _encode(self, stream: int, data: bytes) -> None:
         for lines in jsonlog.encode(stream, data, rfc3339(time.time_ns())):
+            self._append_lines(lines)
+
+    def _append_lines(self, lines: bytes) -> None:
+        """Append JSON lines, no more of them to one file than fit."""
+        while self._largest and len(lines) > (room := self._largest - self._size):
+            end = lines.rfind(b"\n", 0, max(0, room)) + 1 or lines.index(b"\n") + 1
+            self.append((lines[:end],))
+            lines = lines[end:]
+        if lines:
             self.append((lines,))
 
     def held(self, stream: int) -> bytes:
@@ -155,7 +198,7 @@ DRIVERS = {"local": LocalWriter, "json-file": JsonWriter}
 
 
 def open_writer(driver: str, path: str, options: dict[str, str]) -> Writer:
-    """Return the writer of a driver; `options` are Docker's max-size and max-file.
+    """Return the writer of a driver; `options` are Docker's max-size, max-file and compress.
 
     Raises OSError when the file cannot be made, ValueError for an unknown driver or size.
     """
@@ -164,11 +207,16 @@ def open_writer(driver: str, path: str, options: dict[str, str]) -> Writer:
     if driver not in DRIVERS:
         raise ValueError(f"unknown log driver {driver!r}: use json-file, local or none")
     largest = parse_size(options.get("max-size", "0"))
-    return DRIVERS[driver](path, largest, int(options.get("max-file", "1")))
+    packs = options.get("compress") == "true"
+    return DRIVERS[driver](path, largest, int(options.get("max-file", "1")), packs)
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of a size such as 10m, 512k or 1g; raises ValueError."""
-    digits = text.lower().removesuffix("b")
-    unit = _UNITS.get(digits[-1:], 1)
-    return int(digits if unit == 1 else digits[:-1]) * unit
+    """Return the bytes of a size such as 10m, 1.5k or 1GiB; raises ValueError."""
+    number = text.lower().removesuffix("b").removesuffix("i")
+    unit = _UNITS.get(number[-1:], 1)
+    number = (number if unit == 1 else number[:-1]).rstrip()
+    digits = number.replace(".", "", 1)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        raise ValueError(f"{text!r} is no size: write 500k, 20m or 1g")
+    return int(float(number) * unit)

@@ -82,7 +82,7 @@ class AttachOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """Where and how output is logged; `options` are Docker's max-size and max-file."""
+    """Where and how output is logged; `options` are Docker's max-size, max-file, compress."""
 
     driver: str
     path: Path
