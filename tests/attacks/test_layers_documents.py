@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from ipycontainer_runtime.errors import ContainerError, Corrupt
 from support.imageroom import Room
@@ -44,6 +45,28 @@ def test_a_manifest_of_200_megabytes_is_refused(room: Room, server: Scripted) ->
     server.on("/v2/hostile/manifests/", Answer(padded, headers={"Content-Type": INDEX}))
     with pytest.raises(ContainerError, match="4194304 bytes that are allowed"):
         room.do(room.pull(name))
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1:99999/", "http://[", "http://127.0.0.1:1 /"])
+def test_a_redirect_to_nowhere_is_refused(room: Room, server: Scripted, target: str) -> None:
+    # registry.client.Registry._target; registry.hosts.may_follow: `parts.port`
+    server.on("/v2/hostile/manifests/", Answer(status=302, headers={"Location": target}))
+    with pytest.raises(ContainerError, match="redirects to http://"):
+        room.do(room.pull(f"{server.address}/hostile"))
+
+
+def test_no_more_of_a_redirect_is_read_than_its_head(
+    room: Room, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # registry.client._Session
+    def read(_: requests.Response) -> bytes:
+        raise AssertionError("a body is read without a bound")
+
+    monkeypatch.setattr(requests.Response, "content", property(read))
+    moved = Answer(b"x" * 1_000_000, status=302, headers={"Location": "/v2/hostile/manifests/x"})
+    server.on("/v2/hostile/manifests/", moved)
+    with pytest.raises(ContainerError, match="redirects more than 5 times"):
+        room.do(room.pull(f"{server.address}/hostile"))
 
 
 def test_an_index_nested_a_thousand_deep_is_refused(room: Room, server: Scripted) -> None:

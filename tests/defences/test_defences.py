@@ -73,6 +73,7 @@ def test_who_runs_a_test_is_who_it_is_marked_for() -> None:
 def test_without_the_defence_its_test_fails(
     defence: Defence, who: str, tmp_path: Path, ordinary_user: OrdinaryUser
 ) -> None:
+    tmp_path.chmod(0o755)  # for the ordinary user, who finds it his checkout
     for part in PARTS:
         copy = shutil.copytree if (CHECKOUT / part).is_dir() else shutil.copy
         copy(CHECKOUT / part, tmp_path / part)

@@ -146,6 +146,12 @@ def test_a_wrong_password_is_tried_once(server: Scripted) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_challenge_of_one_endless_word_is_none() -> None:
+    # auth._CHALLENGE: its bounds, without which it takes time by the square of the word's length
+    assert parse_challenges("a" * 33 + ' realm="https://auth.example.com/token"') == []
+    assert parse_challenges("Bearer " + "a" * 33 + '="x"') == []
+
+
 # security: fails without `may_follow` in Authorizer._call.
 @pytest.mark.parametrize(
     "realm",

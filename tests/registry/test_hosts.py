@@ -62,6 +62,11 @@ def test_not_loopback(name: str) -> None:
         "//cdn.example.com/x",
         "file:///etc/passwd",
         "https://[broken",
+        "https://cdn.example.com:99999/x",
+        "https://[::ffff:169.254.169.254]/x",
+        "https://2852039166/x",
+        "https://0251.0376.0251.0376/x",
+        "https://0x7f.1/x",
         "",
     ],
 )

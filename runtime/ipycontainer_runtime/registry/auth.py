@@ -20,7 +20,9 @@ from ipycontainer_runtime.registry.hosts import Endpoint, is_kin, may_follow
 
 TOKEN_LIMIT = 1 << 20
 _CHALLENGE = re.compile(
-    r'([A-Za-z]+)\s+((?:[A-Za-z_]+\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",]+)\s*(?:,\s*|$))+)'
+    # From a word's beginning and no longer than words are: one of a header's length would take
+    # time by its square, and the interpreter's lock with it.
+    r'\b([A-Za-z]{1,32})\s+((?:[A-Za-z_]{1,32}\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",]+)\s*(?:,\s*|$))+)'
 )
 _PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 

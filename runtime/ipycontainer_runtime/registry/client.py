@@ -142,8 +142,8 @@ class Registry:
             response = self._send(call, url, authorization if ours else None)
             if response.status_code not in _REDIRECTS:
                 return response
-            target = urljoin(url, response.headers.get("Location", ""))
             response.close()
+            target = self._target(url, response.headers.get("Location", ""))
             if call.method not in ("GET", "HEAD"):
                 raise Unavailable(f"the registry {self.endpoint.domain} redirects a {call.method}")
             self._check(target)
@@ -153,9 +153,17 @@ class Registry:
     def _url(self, location: str) -> str:
         if not location.startswith(("http://", "https://", "/")):
             return f"{self.endpoint.base}/v2/{location}"
-        url = urljoin(self.endpoint.base, location)
+        url = self._target(self.endpoint.base, location)
         self._check(url)
         return url
+
+    def _target(self, url: str, location: str) -> str:
+        try:
+            return urljoin(url, location)
+        except ValueError as error:
+            raise Unavailable(
+                f"the registry {self.endpoint.domain} redirects to {location[:200]}: {error}"
+            ) from error
 
     def _check(self, url: str) -> None:
         if reason := may_follow(self.endpoint, url):
@@ -221,6 +229,17 @@ class _Header(requests.auth.AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """A session that leaves redirects alone.
+
+    `requests` prepares the next request even where it may not follow, and for that reads the whole
+    body of a redirect into memory, however long it is.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find no redirect."""
+
+
 def read_bounded(response: requests.Response, limit: int) -> bytes:
     """Read at most `limit` bytes of a body as it came; what follows is left unread."""
     parts: list[bytes] = []
@@ -238,7 +257,7 @@ def read_bounded(response: requests.Response, limit: int) -> bytes:
 
 
 def _session(target: Endpoint, found: Certificates | None) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = USER_AGENT
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Proxies and certificate bundles come from the environment, as in every program; but a

@@ -6,12 +6,15 @@ else is https, with no way back.
 """
 
 import ipaddress
+import re
+import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ipycontainer_runtime.errors import InvalidParameter
 
 DOCKER_HUB = "docker.io"
+_NUMBERS = re.compile(r"[0-9][0-9A-Fa-fXx]*(\.[0-9A-Fa-fXx]+){0,3}")
 _DOCKER_HUB_HOST = "registry-1.docker.io"
 SYSTEM_CERTIFICATES = "/etc/docker/certs.d"
 """A folder for each registry in it, with what its TLS is checked against: see `certificates`."""
@@ -79,8 +82,10 @@ def is_private_address(hostname: str) -> bool:
     """
     if is_loopback(hostname):
         return True
-    address = _address(hostname)
-    return address is not None and (address.is_link_local or address.is_unspecified)
+    address = _reached(hostname)
+    return address is not None and (
+        address.is_loopback or address.is_link_local or address.is_unspecified
+    )
 
 
 def may_follow(origin: Endpoint, url: str) -> str | None:
@@ -92,6 +97,7 @@ def may_follow(origin: Endpoint, url: str) -> str | None:
     try:
         parts = urlsplit(url)
         hostname = parts.hostname or ""
+        _ = parts.port  # raises for what is none
     except ValueError as error:
         return str(error)
     if parts.username is not None:
@@ -131,3 +137,18 @@ def _address(hostname: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | N
         return ipaddress.ip_address(hostname.strip("[]"))
     except ValueError:
         return None
+
+
+def _reached(hostname: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that is connected to, also for what C libraries take for one.
+
+    That is 127.1, 0177.0.0.1, 2130706433, 0x7f.1, and ::ffff:127.0.0.1, which stands for IPv4's.
+    """
+    address = _address(hostname)
+    if address is None and _NUMBERS.fullmatch(hostname):
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(hostname))
+        except OSError:
+            return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
