@@ -1,6 +1,7 @@
 """Whether anybody still needs this engine: requests in progress, work in hand, a wish to stay."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,9 @@ class Activity:
         self._holds = 0
         self._keep = False
         self._needs: set[str] = set()
+        self._touched = 0.0
         self._changed = asyncio.Event()
+        """Set when there may be no reason to stay any more."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -24,7 +27,7 @@ class Activity:
     @keep.setter
     def keep(self, value: bool) -> None:
         self._keep = value
-        self._changed.set()
+        self.touch()
 
     @property
     def busy(self) -> bool:
@@ -34,16 +37,16 @@ class Activity:
     def need(self, reason: str) -> None:
         """Keep the engine from leaving by itself, until this reason is released."""
         self._needs.add(reason)
-        self._changed.set()
 
     def release(self, reason: str) -> None:
         """Undo `need`; a reason that was never given is none, and wakes nobody."""
         if reason in self._needs:
             self._needs.remove(reason)
-            self._changed.set()
+            self.touch()
 
     def touch(self) -> None:
         """Begin the quiet time anew."""
+        self._touched = time.monotonic()
         self._changed.set()
 
     @contextmanager
@@ -58,12 +61,11 @@ class Activity:
     def begin(self) -> None:
         """Hold the engine up until `end`."""
         self._holds += 1
-        self._changed.set()
 
     def end(self) -> None:
         """Undo one `begin`."""
         self._holds -= 1
-        self._changed.set()
+        self.touch()
 
     def background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Do `work` after the reply, holding the engine up; its failure goes to the log."""
@@ -90,10 +92,17 @@ class Activity:
             return
 
     async def quiet(self, seconds: float | None) -> None:
-        """Return once nothing has held or touched the engine for `seconds`; None: never."""
+        """Return once nothing has held or touched the engine for `seconds`; None: never.
+
+        It sleeps through what comes and goes meanwhile: to be woken by each request would be a
+        tenth of what the request costs.
+        """
+        self._touched = time.monotonic()
         while True:
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), None if self.busy else seconds)
-            except (asyncio.TimeoutError, TimeoutError):
+            if self.busy or seconds is None:
+                self._changed.clear()
+                await self._changed.wait()
+            elif (left := self._touched + seconds - time.monotonic()) > 0:
+                await asyncio.sleep(left)
+            else:
                 return
