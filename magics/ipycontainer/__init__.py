@@ -12,9 +12,18 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from IPython.core.interactiveshell import InteractiveShell
 
+    from .sandbox import AsyncSandbox, Sandbox
+
     __version__: str
 
-__all__ = ["__version__", "connect", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = [
+    "AsyncSandbox",
+    "Sandbox",
+    "__version__",
+    "connect",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
 
 
 def connect() -> DockerClient:
@@ -42,7 +51,11 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     unload(shell)
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> object:
+    if name in ("AsyncSandbox", "Sandbox"):
+        from . import sandbox
+
+        return getattr(sandbox, name)
     if name == "__version__":
         from ipycontainer_runtime import __version__
 

@@ -159,6 +159,11 @@ class Cell:
         """Return what `--out` and `--err` have filled so far."""
         return {name: variable.value() for name, variable in self._variables.items()}
 
+    def code(self) -> str:
+        """Return the cell's body after an empty line, so that its lines have the cell's numbers."""
+        self._unread = False
+        return f"\n{self._body}" if self._body else ""
+
     def source(self, *, tty: bool) -> Body:
         """Return the cell's body as standard input."""
         self._unread = False

@@ -49,7 +49,7 @@ def check_ending(
         details = session.api.inspect_container(container)
     except NotFound:
         name = name or container[:12]
-        if fault is None and ending.code == _KILLED and _was_out_of_memory(session, container):
+        if fault is None and ending.code == _KILLED and was_out_of_memory(session, container):
             fault = "oom"
     else:
         host = details["HostConfig"]
@@ -64,7 +64,7 @@ def check_ending(
     )
 
 
-def _was_out_of_memory(session: Session, container: str) -> bool:
+def was_out_of_memory(session: Session, container: str) -> bool:
     """Ask the engine's past events: with `--rm` there is nothing left to inspect."""
     filters = {"container": [container], "event": ["oom"]}
     # An `until` that has passed ends the stream.

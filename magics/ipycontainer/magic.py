@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Configurable
 
+    from .sandbox.workspace import Workspace
     from .traits import IPyContainer
 
 _NAME = "container"
@@ -30,6 +31,7 @@ class ContainerMagics(Magics):
         self.preferences = preferences
         self._clients: dict[str | None, DockerClient] = {}
         self._told: set[str] = set()
+        self._workspace: Workspace | None = None
 
     @no_var_expand
     @line_cell_magic
@@ -38,11 +40,12 @@ class ContainerMagics(Magics):
 
         %container VERB [FLAGS] ...      e.g.  %container run --rm busybox echo hello
         %%container run -i IMAGE sh      the cell's body is the standard input
+        %%container python IMAGE         the cell's body is Python, run in a warm sandbox
 
         Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, explain,
-        export, history, images, info, inspect, kill, logs, ls, pause, ps, pull, push, rename,
-        restart, rm, rmi, run, search, start, stats, stop, system (df, prune), tag, top, unpause,
-        update, version, wait.
+        export, history, images, info, inspect, kill, logs, ls, pause, ps, pull, push, python,
+        rename, restart, rm, rmi, run, search, start, stats, stop, system (df, prune), tag, top,
+        unpause, update, version, wait.
         `%container VERB --help` tells the flags, which are Docker's.
 
         Output comes into the cell as it is made; `--out NAME` and `--err NAME` fill variables
@@ -68,7 +71,7 @@ class ContainerMagics(Magics):
         rich = preferences.display == "rich"
         live = getattr(self.shell, "kernel", None) is not None
         surface = Cell(cell, live=live and rich, rich=rich)
-        session = Session(surface, self.client, self._told, lambda: preferences)
+        session = Session(surface, self.client, self._told, lambda: preferences, self.workspace)
         try:
             return invoke(session, split(line, names))
         except KeyboardInterrupt:
@@ -88,6 +91,16 @@ class ContainerMagics(Magics):
             self._clients[host] = connect()
         return self._clients[host]
 
+    def workspace(self) -> Workspace:
+        """Return the notebook's variables, and the sandboxes that its cells share."""
+        from .sandbox.workspace import Workspace
+
+        shell = self.shell
+        assert shell is not None  # IPython makes magics with their shell
+        if self._workspace is None:
+            self._workspace = Workspace(shell.user_ns, lambda: f"Cell In[{shell.execution_count}]")
+        return self._workspace
+
     @staticmethod
     def show(value: object) -> None:
         """Display a listing whose value the cell would drop; called by what `dropped` weaves in."""
@@ -96,7 +109,9 @@ class ContainerMagics(Magics):
         display_listing(value)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Let the connections and the sandboxes go."""
+        if self._workspace is not None:
+            self._workspace.close()
         for client in self._clients.values():
             client.close()
         self._clients.clear()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from .preferences import Preferences
+    from .sandbox.workspace import Workspace
     from .surface import Surface
 
 
@@ -33,6 +34,8 @@ class Session:
     """The warnings that were given already; a notebook's cells share it."""
     prefer: Callable[[], Preferences] = _stored
     """What tells the person's preferences: the files, or a notebook's `%config`."""
+    shared: Callable[[], Workspace] | None = None
+    """What returns the notebook's variables and sandboxes, where there is a notebook."""
 
     @cached_property
     def client(self) -> DockerClient:

@@ -102,6 +102,10 @@ class Surface(Protocol):
         """Whether there is something to send even to a container that was not asked to read it."""
         ...
 
+    def code(self) -> str:
+        """Return the program that a verb is to run: a cell's body, or standard input."""
+        ...
+
     def source(self, *, tty: bool) -> Source:
         """Return what a container with `-i` reads."""
         ...

@@ -82,6 +82,10 @@ class Terminal:
         if out is not None or err is not None:
             raise Usage("--out and --err fill a notebook's variables; here write > FILE")
 
+    def code(self) -> str:
+        """Return all of standard input."""
+        return sys.stdin.read()
+
     def source(self, *, tty: bool) -> Keyboard:
         """Return standard input; with a terminal in the container it must be one too."""
         if tty and not sys.stdin.isatty():

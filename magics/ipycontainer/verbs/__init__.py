@@ -15,6 +15,7 @@ from . import (  # noqa: F401 - each adds its verbs to `main`
     explaining,
     images,
     looking,
+    python,
     run,
     searching,
     stats,

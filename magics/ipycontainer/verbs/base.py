@@ -110,9 +110,9 @@ def container_argument(*, many: bool = False, required: bool = True) -> Callable
     return _argument("container", _container_names, many=many, required=required)
 
 
-def image_argument(*, many: bool = False) -> Callable[[F], F]:
+def image_argument(*, many: bool = False, required: bool = True) -> Callable[[F], F]:
     """Declare IMAGE, completed from those there are."""
-    return _argument("image", _image_names, many=many)
+    return _argument("image", _image_names, many=many, required=required)
 
 
 def object_argument() -> Callable[[F], F]:
