@@ -5,6 +5,7 @@ Each comment names the line without which its test fails.
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -55,6 +56,14 @@ def test_json_that_is_nested_too_deep_is_refused(
 ) -> None:
     # api.base.body_json and engine.create.decoded: RecursionError
     assert sent(shared_engine, path.format(running), DEEP[kind]) == 400
+
+
+def test_nobody_else_finds_the_files_of_containers(shared_engine: Engine) -> None:
+    # __main__._serve: the mode of the data root; store.private, for one that others made
+    for folder in shared_engine.paths:
+        assert folder.stat().st_mode & 0o077 == 0
+    for folder in filter(Path.is_dir, shared_engine.paths.root.iterdir()):
+        assert folder.stat().st_mode & 0o007 == 0, folder
 
 
 ZERO = "\0"

@@ -6,6 +6,7 @@ LAUNCH = "launch/test_launch.py::"
 BUNDLE = "containers/test_container_bundle.py::"
 HTTP = "process/test_http.py::"
 ENTERING = "attacks/test_exec_attacks.py::"
+OCI = "ociruntime/test_oci_operations.py::"
 CLIENTS = "attacks/test_client_attacks.py::"
 
 DEFENCES = (
@@ -412,6 +413,40 @@ DEFENCES = (
         "if found.st_uid != os.geteuid() or found.st_mode & 0o022:",
         "if False:",
         ("process/test_activation.py::test_a_run_folder_that_others_can_write_is_refused",),
+        BOTH,
+    ),
+    Defence(
+        "24",
+        "another user reads the variables of the OCI runtime's containers",
+        "ociruntime/states.py",
+        "json.dumps(self.record), 0o600)",
+        "json.dumps(self.record))",
+        (OCI + "test_no_other_user_reads_what_a_container_was_told",),
+    ),
+    Defence(
+        "24",
+        "another user has a file written through his link",
+        "ociruntime/states.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode",
+        "os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode",
+        (OCI + "test_nothing_is_written_through_a_link_of_another_user",),
+    ),
+    Defence(
+        "24",
+        "another user runs what a container has left on disk",
+        "__main__.py",
+        "    where.root.mkdir(mode=0o700, parents=True, exist_ok=True)\n",
+        "    where.root.mkdir(mode=0o755, parents=True, exist_ok=True)\n",
+        (CLIENTS + "test_nobody_else_finds_the_files_of_containers",),
+        BOTH,
+    ),
+    Defence(
+        "24",
+        "another user finds the layers where the data root is open",
+        "store/layers.py",
+        "        make_private(self.folder)\n",
+        "        self.folder.mkdir(parents=True, exist_ok=True)\n",
+        (CLIENTS + "test_nobody_else_finds_the_files_of_containers",),
         BOTH,
     ),
     Defence(

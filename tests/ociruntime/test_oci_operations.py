@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from ociroom import Room, wait_for_end
 
+from ipycontainer_runtime.ociruntime.states import write_file
+
 pytestmark = pytest.mark.needs("root", "busybox")
 
 
@@ -450,3 +452,19 @@ def test_the_runtime_s_own_files_cannot_be_overwritten(room: Room) -> None:
     room.ask("sleep", "1000")
     pid = room.create()
     assert os.statvfs(f"/proc/{pid}/exe").f_flag & os.ST_RDONLY
+
+
+def test_no_other_user_reads_what_a_container_was_told(room: Room) -> None:
+    # ociruntime.states.Container.save: the mode
+    room.ask("sleep", "1000", env=["SECRET=of-the-container"])
+    room.create()
+    states = list(room.folder.rglob("state.json"))
+    assert [oct(path.stat().st_mode & 0o777) for path in states] == ["0o600"]
+
+
+def test_nothing_is_written_through_a_link_of_another_user(tmp_path: Path) -> None:
+    # ociruntime.states.write_file: O_EXCL
+    (tmp_path / f"pid.{os.getpid()}").symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError):
+        write_file(str(tmp_path / "pid"), "7")
+    assert not (tmp_path / "victim").exists()

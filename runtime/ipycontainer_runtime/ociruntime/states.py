@@ -95,7 +95,8 @@ class Container:
 
     def save(self) -> None:
         """Write state.json, whole or not at all."""
-        write_file(f"{self.folder}/{STATE}", json.dumps(self.record))
+        # Variables of its processes are in it, and its folder can be entered by everybody.
+        write_file(f"{self.folder}/{STATE}", json.dumps(self.record), 0o600)
 
     def forget(self) -> None:
         """Remove its folder."""
@@ -170,10 +171,14 @@ def process_stat(pid: int) -> tuple[str, int]:
     return fields[0], int(fields[19])
 
 
-def write_file(path: str, text: str) -> None:
-    """Write a file under another name, then give it its own."""
+def write_file(path: str, text: str, mode: int = 0o644) -> None:
+    """Write a file under another name, then give it its own.
+
+    That name was nobody's before: in a folder that others write to it could be a link of theirs.
+    """
     temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(fd, "w", encoding="utf-8") as file:
         file.write(text)
     os.rename(temporary, path)
 

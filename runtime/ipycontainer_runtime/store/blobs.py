@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 from ipycontainer_runtime.errors import Corrupt, NotFound, Unavailable, shortage
 from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.store import atomic
+from ipycontainer_runtime.store.private import make_private
 
 # What is read whole into memory is a manifest or a config, never a layer.
 DEFAULT_LIMIT = 4 << 20
@@ -30,8 +31,9 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self.folder = root / "images" / "blobs"
         self.ingest = root / "ingest"
-        for folder in (self.folder / "sha256", self.ingest):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder.parent, self.ingest):
+            make_private(folder)
+        (self.folder / "sha256").mkdir(parents=True, exist_ok=True)
         # Left by an engine that was killed; the data root's lock says that nobody writes them now.
         for left in self.ingest.iterdir():
             left.unlink()

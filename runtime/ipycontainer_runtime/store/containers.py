@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
+from ipycontainer_runtime.store.private import make_private
 from ipycontainer_runtime.store.records import ExitRecord, Record, State
 from ipycontainer_runtime.store.trash import Trash
 
@@ -29,7 +30,7 @@ class ContainerStore:
     def __init__(self, root: Path, trash: Trash) -> None:
         self.folder = root / "containers"
         self.trash = trash
-        self.folder.mkdir(mode=0o710, parents=True, exist_ok=True)
+        make_private(self.folder, 0o710)
         self._records: dict[str, Record] = {}
         self._names: dict[str, str] = {}
         for record in self._stored():

@@ -31,6 +31,7 @@ from ipycontainer_runtime.oci.model import (
 from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.store import atomic
 from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.private import make_private
 from ipycontainer_runtime.store.reserve import Reserve
 
 # Annotations of an entry. The first is containerd's and holds the whole reference; the second is
@@ -116,7 +117,7 @@ class ImageStore:
         # Content by digest never changes, so what was once decoded stays so.
         self._contents: dict[str, _Content] = {}
         self._records: tuple[ImageRecord, ...] | None = None
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
         if not (self.folder / "oci-layout").exists():
             atomic.write(self.folder / "oci-layout", _LAYOUT)
         if not self._index_path.exists():

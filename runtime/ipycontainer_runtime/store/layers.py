@@ -14,6 +14,7 @@ import msgspec
 from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.store import atomic
+from ipycontainer_runtime.store.private import make_private
 from ipycontainer_runtime.store.trash import Trash
 
 INIT, INIT_OF_ONE_ID = "init", "init-one-id"
@@ -50,7 +51,7 @@ class LayerStore:
         self._init = INIT_OF_ONE_ID if one_id else INIT
         self.folder = root / "layers"
         self.trash = Trash(root)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
         _spread(self.folder)
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._known: dict[str, LayerInfo] = {}

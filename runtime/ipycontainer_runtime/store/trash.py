@@ -7,6 +7,8 @@ import secrets
 import threading
 from pathlib import Path
 
+from ipycontainer_runtime.store.private import make_private
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -15,7 +17,7 @@ class Trash:
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "trash"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
         self._emptying = threading.Lock()
 
     def discard(self, path: Path) -> None:
