@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from defence import ORDINARY, ROOT, Defence
+from of_clients import DEFENCES as OF_CLIENTS
 from of_containers import DEFENCES as OF_CONTAINERS
 from of_images import DEFENCES as OF_IMAGES
 
 from support.users import OrdinaryUser
 
-DEFENCES = (*OF_CONTAINERS, *OF_IMAGES)
+DEFENCES = (*OF_CLIENTS, *OF_CONTAINERS, *OF_IMAGES)
 CHECKOUT = Path(__file__).parents[2]
 PARTS = (
     "SECURITY.md",
