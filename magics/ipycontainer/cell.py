@@ -212,4 +212,5 @@ class Cell:
         from .dropped import display_listing
 
         self._flush(final=False)
+        listing.rich = self._rich
         display_listing(listing)

@@ -16,7 +16,8 @@ from .facts import Section
 if TYPE_CHECKING:
     from .timeline import Step, Timeline
 
-_LANE, _GAP = 18, 6  # pixels
+_WIDTH = 1000  # of a lane; it is drawn as wide as there is room
+_SHORT = 16  # characters that are not broken into lines
 _NARROWEST = 0.15  # percent of the width
 # Where there is no theme, as in nbviewer, the colours are readable on white and on black.
 STYLE = """<style>
@@ -37,16 +38,31 @@ overflow-wrap:anywhere;min-width:4em;background:none;border:0;max-width:none}
 .ipyc th.ipyc-num{text-align:right}
 .ipyc code,.ipyc td.ipyc-code{font-family:var(--jp-code-font-family,monospace);
 font-size:var(--jp-code-font-size,12px);background:none;color:inherit}
-.ipyc .ipyc-track{width:34%;min-width:7em}
+.ipyc td.ipyc-short{white-space:nowrap}
+.ipyc .ipyc-steps{table-layout:fixed}.ipyc .ipyc-steps .ipyc-num{width:5.5em}
+.ipyc .ipyc-track{width:32%}
 .ipyc .ipyc-bar{display:block;height:.8em;margin-top:.3em;min-width:2px;border-radius:1px}
-.ipyc svg{display:block;width:100%;height:auto;margin:.4em 0}
-.ipyc svg text{fill:var(--jp-ui-font-color1,currentColor);font-size:11px}
+.ipyc svg{display:block;width:100%;margin:.4em 0}
+.ipyc .ipyc-lane{display:grid;grid-template-columns:5.5em 1fr;align-items:center}
+.ipyc .ipyc-lane svg{height:1.3em;margin:.1em 0}
+.ipyc .ipyc-cuts{position:relative;height:1.2em}
+.ipyc .ipyc-cuts span{position:absolute;transform:translateX(-50%)}
 .ipyc-client{background:var(--jp-ui-font-color2,#777);fill:var(--jp-ui-font-color2,#777)}
 .ipyc-engine{background:var(--jp-brand-color1,#1976d2);fill:var(--jp-brand-color1,#1976d2)}
 .ipyc-shim{background:var(--jp-info-color1,#0097a7);fill:var(--jp-info-color1,#0097a7)}
 .ipyc-launcher{background:var(--jp-warn-color1,#ef6c00);fill:var(--jp-warn-color1,#ef6c00)}
 .ipyc-program{background:var(--jp-success-color1,#388e3c);fill:var(--jp-success-color1,#388e3c)}
 .ipyc-waits{opacity:.45}
+.ipyc .ipyc-edge{stroke:var(--jp-layout-color1,Canvas);stroke-width:2}
+.ipyc svg text.ipyc-on{fill:#fff;font-weight:600}
+.ipyc caption{text-align:left;font-weight:600;padding:.2em 0}
+.ipyc .ipyc-layer>summary{display:grid;grid-template-columns:2em 6em 18% 1fr;column-gap:.5em;
+align-items:baseline}
+.ipyc .ipyc-layer>summary>.ipyc-track{width:auto;min-width:0}
+.ipyc .ipyc-layer[open]>summary>b::after{content:" \\25BE"}
+.ipyc .ipyc-layer:not([open])>summary>b::after{content:" \\25B8"}
+.ipyc .ipyc-size{text-align:right;font-variant-numeric:tabular-nums}
+.ipyc .ipyc-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 </style>"""
 
 
@@ -55,12 +71,12 @@ def timeline(shown: Timeline) -> str:
     parts = [
         STYLE,
         "<div class='ipyc'>",
-        f"<h4>What happened: <code>{_text(shown.title)}</code></h4>",
-        f"<p>{_text(shown.summary)}</p>" if shown.summary else "",
+        f"<h4>What happened: <code>{words(shown.title)}</code></h4>",
+        f"<p>{words(shown.summary)}</p>" if shown.summary else "",
         _overview(shown),
         *(_party(shown, who, steps) for who, steps in shown.parties.items()),
         *(section(found) for found in shown.sections),
-        *(f"<p class='ipyc-dim'>{_text(line)}</p>" for line in shown.unseen),
+        *(f"<p class='ipyc-dim'>{words(line)}</p>" for line in shown.unseen),
         "</div>",
     ]
     return "".join(parts)
@@ -68,28 +84,27 @@ def timeline(shown: Timeline) -> str:
 
 def _overview(shown: Timeline) -> str:
     """Return one lane for each party, on one scale."""
-    lanes = shown.parties
-    left, width = 70, 730
-    height = len(lanes) * (_LANE + _GAP)
-    parts = []
-    for number, (who, steps) in enumerate(lanes.items()):
-        top = number * (_LANE + _GAP)
-        parts.append(f"<text x='0' y='{top + 13}'>{who}</text>")
-        for step in steps:
-            begin, end = shown.scale.at(step.begin), shown.scale.at(step.end)
-            parts.append(
-                f"<rect class='ipyc-{who}{' ipyc-waits' if step.waits else ''}' "
-                f"x='{left + begin * width:.2f}' y='{top}' height='{_LANE}' "
-                f"width='{max((end - begin) * width, 1):.2f}'>"
-                f"<title>{_text(step.what)}: {_took(step)}</title></rect>"
-            )
-    for cut in shown.scale.cuts:
-        x = left + (cut.left + cut.right) / 2 * width
-        parts.append(f"<text x='{x:.0f}' y='{height + 10}' text-anchor='middle'>⋯</text>")
-    label = escape(f"Timeline of {', '.join(lanes)}; the tables below have every step", quote=True)
+    lanes = "".join(
+        f"<div class='ipyc-lane'><span>{who}</span>"
+        f"<svg viewBox='0 0 {_WIDTH} 1' preserveAspectRatio='none'>"
+        f"{''.join(_piece(shown, step) for step in steps)}</svg></div>"
+        for who, steps in shown.parties.items()
+    )
+    pauses = "".join(
+        f"<span style='left:{(cut.left + cut.right) * 50:.2f}%'>⋯</span>"
+        for cut in shown.scale.cuts
+    )
+    cut = f"<div class='ipyc-lane'><span></span><div class='ipyc-cuts'>{pauses}</div></div>"
+    label = f"Timeline of {', '.join(shown.parties)}; the tables below have every step"
+    return f"<div role='img' aria-label='{words(label)}'>{lanes}{cut if pauses else ''}</div>"
+
+
+def _piece(shown: Timeline, step: Step) -> str:
+    begin, end = shown.scale.at(step.begin) * _WIDTH, shown.scale.at(step.end) * _WIDTH
+    waits = " ipyc-waits" if step.waits else ""
     return (
-        f"<svg viewBox='0 0 {left + width} {height + 14}' role='img' aria-label='{label}'>"
-        f"{''.join(parts)}</svg>"
+        f"<rect class='ipyc-{step.who}{waits}' x='{begin:.2f}' y='0' height='1' "
+        f"width='{max(end - begin, 1):.2f}'><title>{words(step.what)}: {_took(step)}</title></rect>"
     )
 
 
@@ -106,14 +121,13 @@ def _party(shown: Timeline, who: str, steps: Sequence[Step]) -> str:
     total = f", {duration(own)}" if own else ""
     count = f"{len(steps)} step{'s' * (len(steps) != 1)}{total}"
     rows = "".join(_row(shown, step) for step in steps)
-    folded = "" if who == "launcher" else " open"
-    return (
-        f"<details{folded}><summary><b>{who}</b> ({count}) "
-        f"<span class='ipyc-dim'>{escape(PARTIES[who])}</span></summary>"
-        "<div class='ipyc-scroll'><table><thead><tr><th scope='col' class='ipyc-track'>when</th>"
+    title = f"<b>{who}</b> ({count}) <span class='ipyc-dim'>{escape(PARTIES[who])}</span>"
+    body = (
+        "<table class='ipyc-steps'><thead><tr><th scope='col' class='ipyc-track'>when</th>"
         "<th scope='col' class='ipyc-num'>began</th><th scope='col' class='ipyc-num'>took</th>"
-        f"<th scope='col'>what</th></tr></thead><tbody>{rows}</tbody></table></div></details>"
+        f"<th scope='col'>what</th></tr></thead><tbody>{rows}</tbody></table>"
     )
+    return folded(title, body, opened=who != "launcher")
 
 
 def _row(shown: Timeline, step: Step) -> str:
@@ -121,9 +135,9 @@ def _row(shown: Timeline, step: Step) -> str:
 
     begin, end = shown.scale.at(step.begin) * 100, shown.scale.at(step.end) * 100
     width = min(max(end - begin, _NARROWEST), 100 - begin)
-    what = _text(step.what)
+    what = words(step.what)
     if step.detail:
-        what = f"<details><summary>{what}</summary><code>{_text(step.detail)}</code></details>"
+        what = f"<details><summary>{what}</summary><code>{words(step.detail)}</code></details>"
     waits = " ipyc-waits" if step.waits else ""
     return (
         f"<tr><td class='ipyc-track' aria-hidden='true'><span class='ipyc-bar ipyc-{step.who}"
@@ -133,20 +147,30 @@ def _row(shown: Timeline, step: Step) -> str:
     )
 
 
-def section(found: Section) -> str:
+def folded(title: str, body: str, kind: str = "", *, opened: bool = False) -> str:
+    """Return what a person opens by its title; both are HTML already."""
+    return (
+        f"<details class='{kind}'{' open' if opened else ''}><summary>{title}</summary>"
+        f"<div class='ipyc-scroll'>{body}</div></details>"
+    )
+
+
+def section(found: Section, *, opened: bool = False) -> str:
     """Return facts, folded under their title."""
-    head = "".join(f"<th scope='col'>{_text(heading)}</th>" for heading in found.headings)
+    head = "".join(f"<th scope='col'>{words(heading)}</th>" for heading in found.headings)
     rows = "".join(
-        "<tr>" + "".join(f"<td class='ipyc-code'>{_text(cell)}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td class='{_cell(cell)}'>{words(cell)}</td>" for cell in row) + "</tr>"
         for row in found.rows
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
-    return (
-        f"<details><summary><b>{_text(found.title)}</b> "
-        f"<span class='ipyc-dim'>{_text(found.meaning)}</span></summary>"
-        f"<div class='ipyc-scroll'>{table}</div></details>"
-    )
+    title = f"<b>{words(found.title)}</b> <span class='ipyc-dim'>{words(found.meaning)}</span>"
+    return folded(title, table, opened=opened)
 
 
-def _text(words: str) -> str:
-    return escape(one_line(words), quote=True)
+def _cell(text: str) -> str:
+    return "ipyc-code ipyc-short" if len(text) < _SHORT else "ipyc-code"
+
+
+def words(text: str) -> str:
+    """Return text that may be anybody's as HTML."""
+    return escape(one_line(text), quote=True)

@@ -12,6 +12,7 @@ from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
 from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.contents import ImageContents
 from ipycontainer_runtime.engine.deadlines import Deadlines
 from ipycontainer_runtime.engine.diskusage import DiskUsage
 from ipycontainer_runtime.engine.events import Events
@@ -222,6 +223,9 @@ class Engine:
             in_use=self.containers.in_use,
             held=self._held,
             background=self.activity.background,
+        )
+        self.image_contents = ImageContents(
+            image_store=self.image_store, layers=self.layers, ownership=self.ownership
         )
         self.disk_usage = DiskUsage(
             containers=self.containers,

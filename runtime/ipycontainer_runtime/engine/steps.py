@@ -90,15 +90,19 @@ def _all(moments: Moments, both: bool) -> Iterator[Step]:
         yield from _between(ENGINE, moments.creation.times, _CREATION)
     yield from _between(ENGINE, launch.times, _LAUNCH)
     yield from _between(SHIM, moments.shim, _SHIM)
-    executed = moments.shim.get("executed", 0)
+    times = dict(moments.shim)
+    if times.get("spoke"):
+        # The shim may hear of the first output before it hears of the execution.
+        times["executed"] = min(times.get("executed", times["spoke"]), times["spoke"])
+    executed = times.get("executed", 0)
     if moments.account is not None:
         yield from _of_launcher(moments.account, executed)
     elif executed:
         what = "make the container's root, give up privileges, execute the command"
-        yield Step(LAUNCHER, what, moments.shim.get("handed", executed), executed)
+        yield Step(LAUNCHER, what, times.get("handed", executed), executed)
     if "started" in launch.times:
-        yield from _between(PROGRAM, moments.shim, _PROGRAM)
-    yield from _exit(moments.shim, launch)
+        yield from _between(PROGRAM, times, _PROGRAM)
+    yield from _exit(times, launch)
 
 
 def _exit(shim: dict[str, int], launch: Span) -> Iterator[Step]:
