@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from IPython.core.interactiveshell import InteractiveShell
 
+    from . import widgets
     from .sandbox import AsyncSandbox, Sandbox
 
     __version__: str
@@ -23,6 +24,7 @@ __all__ = [
     "connect",
     "load_ipython_extension",
     "unload_ipython_extension",
+    "widgets",
 ]
 
 
@@ -60,4 +62,8 @@ def __getattr__(name: str) -> object:
         from ipycontainer_runtime import __version__
 
         return __version__
+    if name == "widgets":
+        from importlib import import_module
+
+        return import_module(".widgets", __name__)
     raise AttributeError(f"module 'ipycontainer' has no attribute {name!r}")

@@ -126,7 +126,7 @@ def _bundle(title: str, layers: Iterable[Layer]) -> dict[str, str]:
 
 
 def _html_row(layer: Layer) -> str:
-    name, state = escape(one_line(layer.name)), escape(one_line(_state(layer)))
+    name, state = escape(one_line(layer.name)), escape(one_line(layer_state(layer)))
     bar = f"<progress max='1' value='{layer.fraction:.3f}' aria-label='{name}'></progress>"
     return f"<tr><th scope='row'><code>{name}</code></th><td>{bar}</td><td>{state}</td></tr>"
 
@@ -134,10 +134,11 @@ def _html_row(layer: Layer) -> str:
 def _text_row(layer: Layer) -> str:
     filled = round(layer.fraction * _BAR)
     bar = "#" * filled + "." * (_BAR - filled)
-    return f"{one_line(layer.name):14} [{bar}] {one_line(_state(layer))}"
+    return f"{one_line(layer.name):14} [{bar}] {one_line(layer_state(layer))}"
 
 
-def _state(layer: Layer) -> str:
+def layer_state(layer: Layer) -> str:
+    """Say what is done to a layer, and how far."""
     if layer.done or not layer.total:
         return layer.status + (f" {decimal_size(layer.size)}" if layer.size else "")
     return f"{layer.status} {decimal_size(layer.current)} of {decimal_size(layer.total)}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .surface import Progress
 
 
-class _Quiet:
+class Quiet:
     """Shows nothing, for `-q`."""
 
     def update(self, entry: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ def push(session: Session, name: str, *, quiet: bool = False) -> None:
 
 
 def _view(session: Session, title: str, *, quiet: bool, aside: bool = False) -> Progress:
-    return _Quiet() if quiet else session.surface.progress(title, aside=aside)
+    return Quiet() if quiet else session.surface.progress(title, aside=aside)
 
 
 def _follow(view: Progress, stream: Iterable[dict[str, Any]]) -> str:

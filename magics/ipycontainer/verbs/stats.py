@@ -11,7 +11,7 @@ from ..templates import formatted
 from ..units import binary_size, counted, decimal_size
 from .base import container_argument, flag, formats, main, pass_session
 
-_COLUMNS = {
+COLUMNS = {
     "CONTAINER ID": "ID",
     "NAME": "Name",
     "CPU %": "CPUPerc",
@@ -45,21 +45,22 @@ def stats(
     # Each look takes a second, so all are taken at once.
     with ThreadPoolExecutor(max(1, min(len(named), 32))) as pool:
         samples = list(pool.map(lambda name: session.api.stats(name, stream=False), named))
-    found = [_row(sample) for sample in samples]
+    found = [stats_row(sample) for sample in samples]
     if template is not None:
         return session.surface.show(formatted(template, found))
-    return session.surface.show(Table(samples, counted(len(found), "container"), _COLUMNS, found))
+    return session.surface.show(Table(samples, counted(len(found), "container"), COLUMNS, found))
 
 
-def _row(sample: dict[str, Any]) -> dict[str, str]:
+def stats_row(sample: dict[str, Any]) -> dict[str, str]:
+    """Return the row of one sample of the engine's."""
     memory = sample.get("memory_stats") or {}
-    used, limit = _used(memory), memory.get("limit", 0)
+    used, limit = memory_used(memory), memory.get("limit", 0)
     networks = (sample.get("networks") or {}).values()
     return {
         "Container": sample["id"],
         "ID": sample["id"][:12],
         "Name": sample["name"].removeprefix("/"),
-        "CPUPerc": f"{_busy(sample):.2f}%",
+        "CPUPerc": f"{busy_share(sample):.2f}%",
         "MemUsage": f"{binary_size(used)} / {binary_size(limit)}",
         "MemPerc": f"{100 * used / limit if limit else 0:.2f}%",
         "NetIO": " / ".join(
@@ -71,7 +72,7 @@ def _row(sample: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _used(memory: dict[str, Any]) -> int:
+def memory_used(memory: dict[str, Any]) -> int:
     """Return the bytes in use, without the file cache that could go: the docker command's sum."""
     usage: int = memory.get("usage", 0)
     details = memory.get("stats") or {}
@@ -79,7 +80,7 @@ def _used(memory: dict[str, Any]) -> int:
     return usage - inactive if inactive < usage else usage
 
 
-def _busy(sample: dict[str, Any]) -> float:
+def busy_share(sample: dict[str, Any]) -> float:
     """Return the share of one processor that was used between the two looks, in percent."""
     now, before = sample["cpu_stats"], sample["precpu_stats"]
     used = now["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]

@@ -1,0 +1,151 @@
+"""`Containers`: the containers as they live, with what can be done to them."""
+
+from __future__ import annotations
+
+from threading import Lock, Thread
+from typing import Any
+
+from .. import rows
+from ..failures import Failure, explain
+from ..listing import Table
+from ..units import binary_size, counted
+from ..verbs.stats import busy_share, memory_used
+from .desk import PROGRAM, Desk, begin, engine_client
+from .logs import Logs
+from .panel import Panel, preferences, push_button
+from .parts import Board, bad, good
+from .stats import Usage
+
+_EVERY = 1.5
+_DONE = {"start": "started", "stop": "stopped", "rm": "removed"}
+_VERBS = {"start": ["start"], "stop": ["stop"], "rm": ["rm", "-f"]}
+
+
+class Containers(Panel):
+    """A row for each container: its state, processor and memory, and buttons.
+
+    It is asked anew while somebody can see it. `everything` shows those that have ended too.
+    """
+
+    def __init__(self, *, everything: bool = True) -> None:
+        self._everything = everything
+        self._board = Board()
+        self._board.on_msg(self._hear)
+        self._lock = Lock()
+        self._entries: list[dict[str, Any]] = []
+        self._usages: dict[str, Usage] = {}
+        super().__init__(self._board)
+        self._first_look()
+        Thread(target=self._feed, daemon=True, name="containers").start()
+
+    def _first_look(self) -> None:
+        """Look once before it is shown, so that a notebook that nobody watches has something."""
+        client = engine_client()
+        try:
+            self._look(client.api)
+        finally:
+            client.close()
+
+    def _feed(self) -> None:
+        client = engine_client()
+        while self._board.presence.wait_seen():
+            try:
+                self._look(client.api)
+            except Exception as error:
+                self._board.summary = bad(str(explain(error, PROGRAM) or error))
+            self._board.presence.pause(_EVERY)
+        client.close()
+
+    def _look(self, api: Any) -> None:
+        entries = api.containers(all=self._everything)
+        running = [entry["Id"] for entry in entries if entry["State"] in {"running", "paused"}]
+        samples = {name: self._sample(api, name) for name in running}
+        with self._lock:
+            self._entries = entries
+            self._usages = {key: use for key, use in self._usages.items() if key in samples}
+            self._board.caption = counted(len(entries), "container")
+            self._board.rows = [_row(entry, samples.get(entry["Id"])) for entry in entries]
+            if not entries:
+                self._board.summary = good(f"There is none: `{PROGRAM} run IMAGE` makes one.")
+
+    def _sample(self, api: Any, name: str) -> dict[str, Any] | None:
+        from docker.errors import APIError
+
+        try:
+            sample = api.stats(name, stream=False, one_shot=True)
+        except APIError:
+            return None  # it ended meanwhile
+        return self._usages.setdefault(name, Usage()).look(sample)
+
+    def _hear(self, _widget: object, content: Any, _buffers: object) -> None:
+        if not isinstance(content, dict) or content.get("kind") != "do":
+            return
+        action, container = str(content.get("action")), str(content.get("id"))
+        name = self._name(container)
+        if name is None:
+            return
+        if action == "logs":
+            self._open(Logs(container), f"Close the log of {name}")
+        elif action == "shell":
+            self._open_shell(container, name)
+        elif action in _VERBS:
+            self._do(action, container, name)
+
+    def _name(self, container: str) -> str | None:
+        found = [one for one in self._entries if one["Id"] == container]
+        return rows.container_name(found[0]) if found else None
+
+    def _do(self, action: str, container: str, name: str) -> None:
+        """Run the verb; the row is busy until it has ended."""
+
+        def ended(_value: object, failure: Failure | None) -> None:
+            with self._lock:
+                self._board.busy = [one for one in self._board.busy if one != container]
+            said = good(f"{name} was {_DONE[action]}.") if failure is None else bad(str(failure))
+            self._board.summary = said
+            self._first_look()
+
+        with self._lock:
+            if container in self._board.busy:
+                return
+            self._board.busy = [*self._board.busy, container]
+        begin([*_VERBS[action], container], Desk(lambda _name: None), ended, preferences)
+
+    def _open(self, panel: Panel, label: str) -> None:
+        """Show another widget under the board, until it is closed."""
+
+        def close() -> None:
+            self.children = (self._board,)
+            panel.close()
+            shut.close()
+
+        shut = push_button(label, close)
+        self.children = (self._board, shut, panel)
+
+    def text(self) -> str:
+        """Return the table as it was last seen."""
+        return self._table().text()
+
+    def html(self) -> str:
+        """Return the table as it was last seen."""
+        return self._table().html()
+
+    def _table(self) -> Table[Any]:
+        found = [rows.container(entry, whole=False) for entry in self._entries]
+        caption = counted(len(found), "container")
+        return Table(self._entries, caption, rows.CONTAINER_COLUMNS, found)
+
+
+def _row(entry: dict[str, Any], sample: dict[str, Any] | None) -> dict[str, Any]:
+    row = rows.container(entry, whole=False)
+    used = "" if sample is None else binary_size(memory_used(sample.get("memory_stats") or {}))
+    return {
+        "id": entry["Id"],
+        "name": rows.container_name(entry),
+        "image": row["Image"],
+        "status": row["Status"],
+        "running": row["State"] in {"running", "paused", "restarting"},
+        "paused": row["State"] == "paused",
+        "cpu": "" if sample is None else f"{busy_share(sample):.1f}%",
+        "memory": used,
+    }

@@ -1,0 +1,99 @@
+"""`Logs`: what a container says, as it comes."""
+
+from __future__ import annotations
+
+import codecs
+from html import escape
+from threading import Lock, Thread
+from typing import Any
+
+from ..failures import explain
+from .desk import PROGRAM, engine_client
+from .panel import Panel
+from .parts import Output, bad, good
+
+_BETWEEN = 0.05
+_TAIL = 1000
+
+
+class Logs(Panel):
+    """The last thousand lines of a container's log, and what comes.
+
+    The stream is opened when the first view is there and ends with the last.
+    """
+
+    def __init__(self, container: str, *, tail: int = _TAIL) -> None:
+        self._container, self._tail = container, tail
+        self._output = Output(label=f"Log of {container}")
+        self._pending: list[str] = []
+        self._kept = ""
+        self._lock = Lock()
+        super().__init__(self._output)
+        Thread(target=self._feed, daemon=True, name=f"logs of {container}").start()
+
+    def _feed(self) -> None:
+        while self._output.presence.wait_seen():
+            self._output.clear()
+            self._output.summary = good(f"Log of {self._container}, as it comes.")
+            try:
+                self._follow()
+            except Exception as error:
+                self._failed(error)
+            self._keep_new()
+            self._output.presence.wait_gone()
+
+    def _keep_new(self) -> None:
+        """Keep what was said, if there is more: keeping draws the view anew, which follows anew."""
+        if self._output.text != self._kept:
+            self._kept = self._output.text
+            self.keep()
+
+    def _follow(self) -> None:
+        client = engine_client()
+        try:
+            stream = client.api.logs(self._container, stream=True, follow=True, tail=self._tail)
+            reader = Thread(target=self._read, args=(stream,), daemon=True)
+            watcher = Thread(target=self._close_when_gone, args=(stream,), daemon=True)
+            reader.start()
+            watcher.start()
+            while reader.is_alive():
+                reader.join(_BETWEEN)
+                self._show()
+            self._show()
+        finally:
+            client.close()
+
+    def _close_when_gone(self, stream: Any) -> None:
+        self._output.presence.wait_gone()
+        stream.close()
+
+    def _read(self, stream: Any) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        try:
+            for chunk in stream:
+                with self._lock:
+                    self._pending.append(decoder.decode(chunk))
+        except Exception as error:
+            # Closed by us, or by an engine that went: what was said so far stays.
+            self._failed(error)
+        else:
+            self._output.summary = good(f"The log of {self._container} has ended.")
+
+    def _failed(self, error: Exception) -> None:
+        failure = explain(error, PROGRAM)
+        if failure is not None:
+            self._output.summary = bad(str(failure))
+
+    def _show(self) -> None:
+        with self._lock:
+            text, self._pending = "".join(self._pending), []
+        if text:
+            self._output.add(text)
+
+    def text(self) -> str:
+        """Return what was said so far."""
+        return self._output.text or f"Log of {self._container}"
+
+    def html(self) -> str:
+        """Return the same as a page."""
+        return f"<pre>{escape(self.text())}</pre>"

@@ -1,0 +1,89 @@
+"""What the widgets share: a form, its parts, and what is left of them in a saved notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ipywidgets import HTML, Button, Layout, VBox
+
+from ..preferences import Preferences, stored
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
+
+WIDE = Layout(width="auto")
+NARROW = Layout(width="12em")
+
+
+class Panel(VBox):  # type: ignore[misc] # ipywidgets publishes no types
+    """A widget of ours. Beside its view a notebook keeps `text()` and `html()` of it."""
+
+    children: tuple[Widget, ...]
+
+    def __init__(self, *children: Widget) -> None:
+        super().__init__(children, layout=Layout(width="100%", overflow="visible"))
+        self._handle: Any = None
+
+    def text(self) -> str:
+        """Return what a notebook keeps as text."""
+        raise NotImplementedError
+
+    def html(self) -> str:
+        """Return what a notebook keeps as a page; nothing in it is a program's markup."""
+        return f"<pre>{escape(self.text())}</pre>"
+
+    def _repr_mimebundle_(self, **_given: Any) -> dict[str, Any]:
+        """Return the view and its still form; IPython calls this to display a value."""
+        bundle = dict(super()._repr_mimebundle_() or {})
+        return {**bundle, "text/plain": self.text(), "text/html": self.html()}
+
+    def _ipython_display_(self) -> None:
+        """Display the widget so that its still form can be brought up to date."""
+        from IPython.display import display
+
+        bundle = self._repr_mimebundle_()
+        self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call] # IPython's is untyped
+
+    def keep(self) -> None:
+        """Have the notebook keep the still form as it is now; from any thread.
+
+        The view is drawn anew by this, so it is for what has come to an end.
+        """
+        if self._handle is not None:
+            self._handle.update(self._repr_mimebundle_(), raw=True)
+
+    def close(self) -> None:
+        """Close the parts too."""
+        for child in self.children:
+            child.close()
+        super().close()
+
+
+def preferences() -> Preferences:
+    """Return the notebook's preferences, or what the files say where there is no magic."""
+    from IPython.core.getipython import get_ipython
+
+    from ..magic import ContainerMagics
+
+    shell = get_ipython()
+    magics = shell and shell.magics_manager.registry.get(ContainerMagics.__name__)
+    return magics.preferences.current() if isinstance(magics, ContainerMagics) else stored()
+
+
+def push_button(text: str, press: Callable[[], None], *, style: str = "") -> Button:
+    """Return a labelled button; `style` is ipywidgets' (primary, danger)."""
+    found = Button(description=text, button_style=style, layout=Layout(width="auto"))
+    found.on_click(lambda _button: press())
+    return found
+
+
+def code(text: str) -> HTML:
+    """Return a line of code to look at and to copy."""
+    return HTML(value=code_html(text))
+
+
+def code_html(text: str) -> str:
+    """Return the markup of a line of code."""
+    return f"<code style='overflow-wrap:anywhere;white-space:pre-wrap'>{escape(text)}</code>"

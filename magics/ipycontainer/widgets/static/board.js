@@ -1,0 +1,84 @@
+// The containers: a row for each, with what can be done to it.
+const COLUMNS = ["Name", "Image", "State", "CPU", "Memory", "Actions"];
+const ACTIONS = [
+  ["start", "Start", (row) => !row.running],
+  ["stop", "Stop", (row) => row.running],
+  ["logs", "Logs", () => true],
+  ["shell", "Shell", (row) => row.running && !row.paused],
+  ["rm", "Remove", () => true],
+];
+
+export default part((model, el) => {
+  const { table, caption, body } = tableOf(COLUMNS);
+  const line = status();
+  el.append(make("div", { class: "ipycontainer-scroll" }, table), line);
+  return follow(model, ["rows", "busy", "summary", "caption"], () => {
+    const rows = model.get("rows");
+    caption.textContent = model.get("caption");
+    const known = new Map([...body.rows].map((row) => [row.dataset.id, row]));
+    rows.forEach((row, index) => {
+      // Rows stay the same elements, so that a redraw takes the focus from nobody.
+      const shown = known.get(row.id) ?? containerRow(model, row.id);
+      known.delete(row.id);
+      if (body.rows[index] !== shown) body.insertBefore(shown, body.rows[index] ?? null);
+      fill(shown, row, model.get("busy").includes(row.id));
+    });
+    for (const gone of known.values()) gone.remove();
+    tell(line, model.get("summary"));
+  });
+});
+
+function containerRow(model, id) {
+  const actions = make("td");
+  for (const [action, text] of ACTIONS) {
+    const pressed = button(text, text, () => {
+      if (action === "rm" && !sure(pressed)) return;
+      model.send({ kind: "do", action, id });
+    });
+    pressed.dataset.action = action;
+    pressed.addEventListener("blur", () => unsure(pressed));
+    actions.append(pressed);
+  }
+  const number = () => make("td", { class: "ipycontainer-number" });
+  const cells = [
+    make("th", { scope: "row", class: "ipycontainer-name" }),
+    make("td", { class: "ipycontainer-code" }),
+    make("td"),
+    number(),
+    number(),
+    actions,
+  ];
+  return make("tr", { "data-id": id }, ...cells);
+}
+
+// The first press asks, the second does it: nothing is removed by one slip.
+function sure(pressed) {
+  if (pressed.dataset.sure) {
+    unsure(pressed);
+    return true;
+  }
+  pressed.dataset.sure = "yes";
+  pressed.textContent = "Really remove?";
+  return false;
+}
+
+function unsure(pressed) {
+  if (!pressed.dataset.sure) return;
+  delete pressed.dataset.sure;
+  pressed.textContent = "Remove";
+}
+
+function fill(shown, row, busy) {
+  const texts = [row.name, row.image, row.status, row.cpu, row.memory];
+  texts.forEach((text, index) => {
+    if (shown.cells[index].textContent !== text) shown.cells[index].textContent = text;
+  });
+  shown.setAttribute("aria-busy", String(busy));
+  for (const pressed of shown.querySelectorAll("button")) {
+    const [, text, allowed] = ACTIONS.find(([name]) => name === pressed.dataset.action);
+    pressed.hidden = !allowed(row);
+    pressed.disabled = busy;
+    pressed.setAttribute("aria-label", `${text} ${row.name}`);
+    pressed.title = `${text} ${row.name}`;
+  }
+}

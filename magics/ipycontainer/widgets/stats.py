@@ -1,0 +1,130 @@
+"""`Stats`: what containers use of the machine, with the last minute as a line."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+from typing import Any
+
+from docker.errors import APIError
+
+from ..failures import explain
+from ..listing import Table
+from ..units import counted
+from ..verbs.stats import COLUMNS, busy_share, memory_used, stats_row
+from .desk import PROGRAM, engine_client
+from .panel import Panel
+from .parts import Charts, bad, good
+
+_EVERY = 1.0
+_MINUTE = 60
+
+
+class Usage:
+    """Two looks at a container make a share of the processor: the last minute of them."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, Any] | None = None
+        self.cpus: deque[float] = deque(maxlen=_MINUTE)
+        self.memories: deque[int] = deque(maxlen=_MINUTE)
+
+    def look(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """Take a look of the engine's `one-shot`; return it as a look that knows the last one."""
+        sample["precpu_stats"] = (self._before or sample)["cpu_stats"]
+        self._before = sample
+        self.cpus.append(round(busy_share(sample), 2))
+        self.memories.append(memory_used(sample.get("memory_stats") or {}))
+        return sample
+
+
+class Watch:
+    """The looks at some containers, or at all that run; one docker-py client, one thread."""
+
+    def __init__(self, containers: Sequence[str] = ()) -> None:
+        self._named = list(containers)
+        self._client = engine_client()
+        self.usages: dict[str, Usage] = {}
+
+    def look(self) -> list[dict[str, Any]]:
+        """Return a sample of each container that is there; those that have gone are forgotten."""
+        api = self._client.api
+        named = self._named or [entry["Id"] for entry in api.containers()]
+        with ThreadPoolExecutor(8) as pool:
+            found = [sample for sample in pool.map(self._sample, named) if sample is not None]
+        kept = {sample["id"] for sample in found}
+        self.usages = {key: usage for key, usage in self.usages.items() if key in kept}
+        return [self.usages.setdefault(one["id"], Usage()).look(one) for one in found]
+
+    def _sample(self, name: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self._client.api.stats(name, stream=False, one_shot=True)
+        except APIError as error:
+            if error.status_code == 404:
+                return None
+            raise
+        return found
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._client.close()
+
+
+class Stats(Panel):
+    """What the containers that are named use, or all that run; looked at while a view is seen."""
+
+    def __init__(self, *containers: str) -> None:
+        self._containers = containers
+        self._charts = Charts(caption="Use of the machine")
+        self._rows: list[dict[str, str]] = []
+        self._samples: list[dict[str, Any]] = []
+        super().__init__(self._charts)
+        Thread(target=self._feed, daemon=True, name="stats").start()
+
+    def _feed(self) -> None:
+        watch: Watch | None = None
+        while self._charts.presence.wait_seen():
+            try:
+                watch = watch or Watch(self._containers)
+                self._show(watch.look(), watch)
+            except Exception as error:
+                failure = explain(error, PROGRAM)
+                self._charts.summary = bad(str(failure or error))
+            self._charts.presence.pause(_EVERY)
+        if watch is not None:
+            watch.close()
+
+    def _show(self, samples: list[dict[str, Any]], watch: Watch) -> None:
+        self._samples, self._rows = samples, [stats_row(sample) for sample in samples]
+        self._charts.caption = f"Use of the machine by {counted(len(samples), 'container')}"
+        self._charts.rows = [
+            {
+                "name": row["Name"],
+                "cpu": row["CPUPerc"],
+                "cpus": list(watch.usages[sample["id"]].cpus),
+                "memory": row["MemUsage"],
+                "memories": list(watch.usages[sample["id"]].memories),
+                "limit": _scale(sample, watch.usages[sample["id"]].memories),
+                "processes": row["PIDs"],
+            }
+            for sample, row in zip(samples, self._rows, strict=True)
+        ]
+        self._charts.summary = good("" if samples else "No container runs.")
+
+    def _table(self) -> Table[Any]:
+        return Table(self._samples, self._charts.caption, COLUMNS, self._rows)
+
+    def text(self) -> str:
+        """Return the last look."""
+        return self._table().text()
+
+    def html(self) -> str:
+        """Return the last look as a table."""
+        return self._table().html()
+
+
+def _scale(sample: dict[str, Any], memories: Iterable[int]) -> int:
+    """Return the top of the line of memory: the limit, where the use comes anywhere near it."""
+    limit, most = (sample.get("memory_stats") or {}).get("limit", 0), max(memories, default=0)
+    return limit if most * 10 > limit else 2 * most

@@ -1,0 +1,162 @@
+"""The widgets, used in a browser as a person uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from conftest import IMAGE
+from support.engines import Engine
+
+if TYPE_CHECKING:
+    from labroom import Notebook
+
+Open = Callable[..., "Notebook"]
+SETUP = "from ipycontainer import connect\nfrom ipycontainer.widgets import *"
+SLEEP = ["sleep", "600"]
+
+
+def show(notebook: Open, line: str) -> Notebook:
+    page = notebook(SETUP, line)
+    page.run(0)
+    page.run(1)
+    return page
+
+
+def test_containers_are_seen_stopped_started_and_removed(
+    notebook: Open, lab_engine: Engine
+) -> None:
+    lab_engine.client.containers.run(IMAGE, SLEEP, name="web", detach=True, network_mode="none")
+    page = show(notebook, "Containers()")
+    output = page.output(1)
+    output.get_by_role("rowheader", name="web").wait_for()
+    output.get_by_text("MiB").or_(output.get_by_text("KiB")).first.wait_for()
+    output.get_by_role("button", name="Stop web").click()
+    output.get_by_text("Exited (137)").wait_for()
+    output.get_by_role("button", name="Start web").click()
+    output.get_by_text("web was started.").wait_for()
+    output.get_by_role("button", name="Remove web").click()
+    assert lab_engine.client.containers.get("web").status == "running"
+    output.get_by_role("button", name="Remove web").click()
+    output.get_by_text("web was removed.").wait_for()
+    assert output.get_by_role("rowheader", name="web").count() == 0
+
+
+def test_a_container_that_somebody_else_makes_comes_by_itself(
+    notebook: Open, lab_engine: Engine
+) -> None:
+    page = show(notebook, "Containers()")
+    page.output(1).get_by_text("There is none").wait_for()
+    lab_engine.client.containers.create(IMAGE, "true", name="late", network_mode="none")
+    page.output(1).get_by_role("rowheader", name="late").wait_for()
+
+
+def test_a_log_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> None:
+    lab_engine.client.containers.run(
+        IMAGE, ["sh", "-c", "echo told; sleep 600"], name="web", detach=True, network_mode="none"
+    )
+    page = show(notebook, "Containers()")
+    page.output(1).get_by_role("button", name="Logs web").click()
+    page.output(1).get_by_role("log").get_by_text("told").wait_for()
+    page.output(1).get_by_role("button", name="Close the log of web").click()
+    page.output(1).get_by_role("log").wait_for(state="detached")
+
+
+def test_a_form_runs_a_container_with_input_and_output(notebook: Open) -> None:
+    page = show(notebook, f"Run({IMAGE!r}, \"sh -c 'echo ready; read x; echo got $x $A'\")")
+    output = page.output(1)
+    output.get_by_label("Variables").fill("A=1")
+    output.get_by_text("%container run -i --rm -e A=1 busybox").wait_for()
+    output.get_by_role("button", name="Run").click()
+    output.get_by_role("log").get_by_text("ready").wait_for()
+    output.get_by_label("Input").fill("hello")
+    output.get_by_label("Input").press("Enter")
+    output.get_by_text("It ended with 0.").wait_for()
+    assert output.get_by_role("log").inner_text() == "ready\ngot hello 1\n"
+    kept = page.save().cells[1].outputs[0].data
+    assert "got hello 1" in kept["text/plain"]
+    assert "got hello 1" in kept["text/html"]
+
+
+def test_what_a_form_started_is_stopped_by_its_button(notebook: Open, lab_engine: Engine) -> None:
+    page = show(notebook, f"Run({IMAGE!r}, \"sh -c 'echo on; sleep 600'\")")
+    page.output(1).get_by_role("button", name="Run").click()
+    page.output(1).get_by_role("log").get_by_text("on").wait_for()
+    page.output(1).get_by_role("button", name="Stop").click()
+    page.output(1).get_by_text("was stopped (exit code").wait_for()
+    assert lab_engine.client.containers.list(all=True) == []
+
+
+def test_an_image_is_pulled_with_its_bars(notebook: Open, busybox: str) -> None:
+    page = show(notebook, "Pull()")
+    output = page.output(1)
+    output.get_by_label("Image").fill(busybox)
+    output.get_by_role("button", name="Pull").click()
+    output.get_by_text(f"{busybox} is up to date").wait_for()
+    assert f"{busybox} is up to date" in page.save().cells[1].outputs[0].data["text/plain"]
+
+
+def test_a_pull_that_fails_says_why(notebook: Open) -> None:
+    page = show(notebook, "Pull('UPPER')")
+    page.output(1).get_by_role("button", name="Pull").click()
+    page.output(1).get_by_text("'UPPER' is no name of an image").wait_for()
+
+
+def test_changes_are_committed_with_a_name(notebook: Open, lab_engine: Engine) -> None:
+    lab_engine.client.containers.run(
+        IMAGE, ["sh", "-c", "echo one > /made"], name="web", network_mode="none"
+    )
+    page = show(notebook, "Commit('web')")
+    output = page.output(1)
+    output.get_by_text("/made").wait_for()
+    output.get_by_label("Name").fill("mine:1")
+    output.get_by_label("Message").fill("a file")
+    output.get_by_role("button", name="Commit").click()
+    output.get_by_text("Made mine:1 of web; its new layer has").wait_for()
+    made = lab_engine.client.images.get("mine:1")
+    try:
+        assert made.attrs["Comment"] == "a file"
+    finally:
+        lab_engine.client.images.remove("mine:1")
+
+
+def test_stats_are_lines_and_numbers(notebook: Open, lab_engine: Engine) -> None:
+    lab_engine.client.containers.run(IMAGE, SLEEP, name="web", detach=True, network_mode="none")
+    page = show(notebook, "Stats('web')")
+    page.output(1).get_by_role("img", name="Memory of web").wait_for()
+    assert "web" in page.output(1).get_by_role("rowheader").inner_text()
+
+
+def test_what_a_container_prints_is_never_markup(notebook: Open, lab_engine: Engine) -> None:
+    hostile = "<img src=x onerror=\"document.title='caught'\"><b>bold</b>"
+    lab_engine.client.containers.run(
+        IMAGE, ["echo", hostile], name="web", detach=True, network_mode="none"
+    )
+    page = show(notebook, "Logs('web')")
+    page.output(1).get_by_role("log").get_by_text("onerror").wait_for()
+    assert page.output(1).get_by_role("log").inner_text() == hostile + "\n"
+    assert page.output(1).locator("b").count() == 0
+    assert "caught" not in page.page.title()
+
+
+def test_what_nobody_sees_is_not_asked_for(notebook: Open, lab_engine: Engine) -> None:
+    page = notebook(
+        SETUP,
+        "board = Containers()",
+        "board",
+        "[part] = board.children\n"
+        "part.presence.wait_gone()\n"
+        "connect().api.create_container('busybox', 'true', name='unseen')\n"
+        "part.presence.pause(4)\n"
+        "print([row['name'] for row in part.rows])",
+        "board",
+    )
+    page.run(0)
+    page.run(1)
+    page.run(2)
+    page.output(2).get_by_text("There is none").wait_for()
+    page.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex = 2")
+    page.command("notebook:clear-cell-output")
+    assert page.run(3).strip() == "[]"
+    page.run(4)
+    page.output(4).get_by_role("rowheader", name="unseen").wait_for()
