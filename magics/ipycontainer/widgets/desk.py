@@ -202,6 +202,10 @@ class Desk:
         """Return the listing to the widget that asked for it."""
         return listing
 
+    def show_aside(self, listing: Listing[Any]) -> None:
+        """Print the listing's text."""
+        self.note(listing.text())
+
 
 Ended = Callable[[object, Failure | None], None]
 

@@ -1,5 +1,6 @@
 // The containers: a row for each, with what can be done to it.
 const COLUMNS = ["Name", "Image", "State", "CPU", "Memory", "Actions"];
+const WHERE_WIDE = [1, 3, 4]; // what a narrow page goes without
 const ACTIONS = [
   ["start", "Start", (row) => !row.running],
   ["stop", "Stop", (row) => row.running],
@@ -9,7 +10,8 @@ const ACTIONS = [
 ];
 
 export default part((model, el) => {
-  const { table, caption, body } = tableOf(COLUMNS);
+  const { table, caption, head, body } = tableOf(COLUMNS);
+  for (const index of WHERE_WIDE) head.cells[index].classList.add("ipycontainer-wide");
   const line = status();
   el.append(make("div", { class: "ipycontainer-scroll" }, table), line);
   return follow(model, ["rows", "busy", "summary", "caption"], () => {
@@ -39,10 +41,10 @@ function containerRow(model, id) {
     pressed.addEventListener("blur", () => unsure(pressed));
     actions.append(pressed);
   }
-  const number = () => make("td", { class: "ipycontainer-number" });
+  const number = () => make("td", { class: "ipycontainer-number ipycontainer-wide" });
   const cells = [
     make("th", { scope: "row", class: "ipycontainer-name" }),
-    make("td", { class: "ipycontainer-code" }),
+    make("td", { class: "ipycontainer-code ipycontainer-wide" }),
     make("td"),
     number(),
     number(),
