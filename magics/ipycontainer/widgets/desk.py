@@ -174,6 +174,10 @@ class Desk:
         if out is not None or err is not None:
             raise Usage("--out and --err fill variables from a cell, not from a widget")
 
+    def code(self) -> str:
+        """Return nothing: a widget has no body."""
+        return ""
+
     def source(self, *, tty: bool) -> _Typed:
         """Return what the person types."""
         return self._typed
