@@ -24,6 +24,7 @@ from ipycontainer_runtime.engine.create import (
 from ipycontainer_runtime.engine.describe import inspection, summary
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.images import Use
+from ipycontainer_runtime.engine.joining import resolve
 from ipycontainer_runtime.engine.listing import select
 from ipycontainer_runtime.engine.moments import Span, decoded
 from ipycontainer_runtime.engine.names import checked_name, random_name
@@ -126,6 +127,7 @@ class Containers:
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
         check_host(host, self._paths)
+        resolve(host, self.get)
         refuse_networking(body.networking_config, host)
         ids = self._ids(host)
         unbound = self.unbound(host)

@@ -17,7 +17,7 @@ import msgspec
 from ipycontainer_runtime.engine.attach import detach_keys
 from ipycontainer_runtime.engine.container import Container, not_running
 from ipycontainer_runtime.engine.containers import Containers
-from ipycontainer_runtime.engine.namespaces import own_kinds
+from ipycontainer_runtime.engine.namespaces import entered_kinds
 from ipycontainer_runtime.engine.security import Security, privileged, security
 from ipycontainer_runtime.engine.spec import capability_sets, environment, id_range
 from ipycontainer_runtime.errors import (
@@ -222,7 +222,7 @@ class Execs:
                 "user": config.user or record.config.user,
                 "groups": host.group_add or [],
                 "seccomp": self._seccomp(allowed),
-                "namespaces": own_kinds(host),
+                "namespaces": entered_kinds(host),
                 "traced": _may_trace(found.container),
                 "ids": id_range(record, self._grade),
             },

@@ -25,6 +25,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
 from ipycontainer_runtime.engine.faults import bad_end, failed_start, fault_attributes
 from ipycontainer_runtime.engine.hostfiles import write_host_files
+from ipycontainer_runtime.engine.joining import Joined, join
 from ipycontainer_runtime.engine.logoptions import completed
 from ipycontainer_runtime.engine.moments import encoded
 from ipycontainer_runtime.engine.mounts import place
@@ -166,12 +167,14 @@ class Lifecycle:
         launch.note("shim")
         self._watch(container, shim)
         try:
-            request = self._request(container)
-            launch.note("bundle")
-            waiting, container.waiting = container.waiting, []
-            for attachment in waiting:
-                shim.attach(attachment.sock, attachment.options)
-            return await shim.start(request)
+            joined = await join(container, self._containers.get, self._grade)
+            with contextlib.closing(joined):
+                request = self._request(container, joined)
+                launch.note("bundle")
+                waiting, container.waiting = container.waiting, []
+                for attachment in waiting:
+                    shim.attach(attachment.sock, attachment.options)
+                return await shim.start(request)
         except BaseException as error:
             container.moments.failed(error)
             container.shim = None
@@ -180,7 +183,7 @@ class Lifecycle:
             shim.close()
             raise
 
-    def _request(self, container: Container) -> StartRequest:
+    def _request(self, container: Container, joined: Joined) -> StartRequest:
         """Write the files that the container gets of its host and return what to start."""
         record, folder = container.record, container.folder
         self._containers.store.clear_exit(record.id)
@@ -197,6 +200,7 @@ class Lifecycle:
             seccomp=self._seccomp(allowed),
             cgroups=self._cgroups,
             grade=self._grade,
+            joined=joined,
         )
         runtime = runtimes.path_of(record.host_config)
         if not runtime and wants_explained(record.host_config):

@@ -1,11 +1,11 @@
 """Which namespaces a container has of its own, and which it shares with the host.
 
 `NetworkMode`, `PidMode`, `IpcMode`, `UTSMode` and `CgroupnsMode` say so; `users` answers for
-`UsernsMode`. One that others may join (`shareable`) is private here until joining another
-container's is there.
+`UsernsMode`. PID and IPC namespaces may be another container's (`container:ID`; see `joining`).
 """
 
-from ipycontainer_runtime.errors import NotImplementedHere
+from ipycontainer_runtime.engine.runtimes import OWN
+from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.store.records import HostConfig
 
 KINDS = ("mount", "pid", "ipc", "uts", "cgroup", "network")
@@ -20,7 +20,22 @@ _MODES = {
 }
 
 
+_JOINABLE = ("IpcMode", "PidMode")
+_JOIN = "container:"
+
+
+def donor_of(mode: str) -> str:
+    """Return which container's namespace a mode names; empty where it names none."""
+    return mode.removeprefix(_JOIN) if mode.startswith(_JOIN) else ""
+
+
 def own_kinds(host: HostConfig) -> list[str]:
+    """Return the kinds of namespace that are made for a container."""
+    joined = {"pid": host.pid_mode, "ipc": host.ipc_mode}
+    return [kind for kind in entered_kinds(host) if not donor_of(joined.get(kind, ""))]
+
+
+def entered_kinds(host: HostConfig) -> list[str]:
     """Return the kinds of namespace that a container does not share with the host."""
     modes = {
         "pid": host.pid_mode,
@@ -42,8 +57,20 @@ def check_namespaces(host: HostConfig) -> None:
         "CgroupnsMode": host.cgroupns_mode,
     }
     for field, mode in asked.items():
-        if mode and mode not in _MODES[field]:
+        if field in _JOINABLE and mode.startswith(_JOIN):
+            _check_join(field, mode, host)
+        elif mode and mode not in _MODES[field]:
             raise NotImplementedHere(
                 f'HostConfig.{field} "{mode}" is not supported yet: '
                 f"use {', '.join(_MODES[field])}, or leave it out"
             )
+
+
+def _check_join(field: str, mode: str, host: HostConfig) -> None:
+    if not donor_of(mode):
+        raise InvalidParameter(f'HostConfig.{field} "{mode}" names no container: add its id')
+    if host.runtime not in ("", None, OWN):
+        raise NotImplementedHere(
+            f'HostConfig.{field} "{mode}" is not supported with the runtime {host.runtime}: '
+            "leave one of them out"
+        )

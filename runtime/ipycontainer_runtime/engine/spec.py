@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.devices import host_devices
+from ipycontainer_runtime.engine.joining import NOTHING_JOINED, Joined
 from ipycontainer_runtime.engine.mounts import Placed
-from ipycontainer_runtime.engine.namespaces import own_kinds
+from ipycontainer_runtime.engine.namespaces import donor_of, own_kinds
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.security import Security
 from ipycontainer_runtime.linux.grade import Grade
@@ -21,6 +22,7 @@ from ipycontainer_runtime.oci.runtime import (
     IdRange,
     Linux,
     Mount,
+    Namespace,
     Process,
     Rlimit,
     Spec,
@@ -58,6 +60,7 @@ def build_spec(
     seccomp: str | None,
     cgroups: Cgroups,
     grade: Grade,
+    joined: Joined = NOTHING_JOINED,
 ) -> Spec:
     """Return the bundle of a container.
 
@@ -79,7 +82,7 @@ def build_spec(
         "hostname": "" if host.uts_mode == "host" else config.hostname,
         "domainname": config.domainname,
         "mounts": [mount.to_spec() for mount in mounts],
-        "linux": _linux(host, cgroups, placed.hidden),
+        "linux": _linux(host, cgroups, placed.hidden, joined),
         "ipycontainer": {
             "rootfs": [mount.to_spec() for mount in rootfs],
             "rootfs_path": root,
@@ -91,6 +94,7 @@ def build_spec(
             "host_devices": host_devices(host),
             "loopback": host.network_mode != "host",
             "ids": ids,
+            "shm": joined.shm,
         },
     }
 
@@ -176,7 +180,7 @@ def _system_mounts(host: HostConfig, cgroups: Cgroups, grade: Grade) -> list[Mou
     if host.ipc_mode == "host":
         shm = os.path.realpath("/dev/shm")  # noqa: S108 - the host's own
         mounts.append(Mount("bind", shm, "/dev/shm", ("rbind", "rprivate", *_QUIET)))  # noqa: S108 - in the container
-    elif host.ipc_mode != "none":
+    elif host.ipc_mode != "none" and not donor_of(host.ipc_mode):
         options = (*_QUIET, "mode=1777", f"size={host.shm_size}")
         mounts.append(Mount("tmpfs", "shm", "/dev/shm", options))  # noqa: S108 - in the container
     return mounts
@@ -201,9 +205,10 @@ def _rlimits(host: HostConfig) -> list[Rlimit]:
     ]
 
 
-def _linux(host: HostConfig, cgroups: Cgroups, hidden: Sequence[str]) -> Linux:
+def _linux(host: HostConfig, cgroups: Cgroups, hidden: Sequence[str], joined: Joined) -> Linux:
+    own: list[Namespace] = [{"type": kind} for kind in own_kinds(host)]
     return {
-        "namespaces": [{"type": kind} for kind in own_kinds(host)],
+        "namespaces": [*own, *joined.namespaces],
         "resources": limits(host),
         "sysctl": host.sysctls or {},
         "maskedPaths": [*(host.masked_paths or ()), *hidden],

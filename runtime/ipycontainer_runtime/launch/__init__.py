@@ -226,7 +226,8 @@ class Child:
         for namespace in namespaces:
             if namespace["type"] == "cgroup" and not namespace.get("path"):
                 unshare(CLONE_NEWCGROUP)
-            if path := namespace.get("path"):
+            # A pid namespace is joined by whoever clones this process.
+            if (path := namespace.get("path")) and namespace["type"] != "pid":
                 self._reach(f"join the {namespace['type']} namespace")
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 setns(fd, NAMESPACES[namespace["type"]])

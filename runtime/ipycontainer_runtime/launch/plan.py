@@ -19,6 +19,7 @@ from ipycontainer_runtime.launch.root import (
     ReadOnly,
     ReadOnlyRoot,
     RootFolder,
+    SharedMemory,
     Sysctl,
 )
 from ipycontainer_runtime.launch.syscalls import (
@@ -71,6 +72,8 @@ def plan(spec: dict[str, Any]) -> list[Operation]:
             operations += [Device(path, path, *number) for path, number in DEVICES.items()]
             operations += [_device(device) for device in ours.get("host_devices", ())]
             operations += [Link(target, name) for name, target in DEVICE_LINKS.items()]
+    if namespace := ours.get("shm"):
+        operations.append(SharedMemory(namespace))
     if spec["process"].get("terminal"):
         operations.append(Console())
     if spec.get("hostname"):

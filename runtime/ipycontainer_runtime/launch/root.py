@@ -17,6 +17,7 @@ from ipycontainer_runtime.launch.syscalls import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_RECURSIVE,
+    CLONE_NEWNS,
     FSCONFIG_CMD_CREATE,
     FSCONFIG_SET_FD,
     FSCONFIG_SET_FLAG,
@@ -25,6 +26,7 @@ from ipycontainer_runtime.launch.syscalls import (
     MNT_DETACH,
     MOUNT_ATTR_IDMAP,
     MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_NODEV,
@@ -44,6 +46,7 @@ from ipycontainer_runtime.launch.syscalls import (
     openat2,
     pivot_root,
     setdomainname,
+    setns,
     umount2,
 )
 
@@ -274,6 +277,29 @@ class Bind(NamedTuple):
             ) from error
 
 
+class SharedMemory(NamedTuple):
+    """Show the /dev/shm of the container that has the mount namespace at the path `namespace`."""
+
+    namespace: str
+
+    def do(self, root: Root) -> None:
+        """Clone the mount where the other container has it, and attach it here."""
+        own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        other = os.open(self.namespace, os.O_RDONLY | os.O_CLOEXEC)
+        setns(other, CLONE_NEWNS)
+        # In the other's files until the next setns: nothing may be imported or looked up by name.
+        try:
+            shm = openat2(AT_FDCWD, "/dev/shm", os.O_PATH, RESOLVE_NO_SYMLINKS)  # noqa: S108 - in the container
+            tree = open_tree(shm, "", AT_EMPTY_PATH)
+        finally:
+            setns(own, CLONE_NEWNS)
+        for fd in (own, other, shm):
+            os.close(fd)
+        # Whatever the other has there.
+        mount_setattr(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+        root.attach(tree, root.target("/dev/shm", True))  # noqa: S108 - in the container
+
+
 class Device(NamedTuple):
     """Show a device of the host at `target`; of all mounts only these are not nodev."""
 
@@ -426,7 +452,7 @@ class Loopback(NamedTuple):
 
 Operation = (
     Overlay | RootFolder | Filesystem | Bind | Device | Link | Console | Sysctl | Mask | ReadOnly
-    | ReadOnlyRoot | Pivot | Hostname | Loopback
+    | ReadOnlyRoot | Pivot | Hostname | Loopback | SharedMemory
 )  # fmt: skip
 
 

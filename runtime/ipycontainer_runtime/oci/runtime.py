@@ -154,6 +154,7 @@ class Extension(TypedDict, total=False):
     loopback: bool
     ids: IdRange | None
     explain: list[str]
+    shm: str
 
 
 class Spec(TypedDict, total=False):

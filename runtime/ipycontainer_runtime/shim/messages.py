@@ -158,6 +158,7 @@ def start_message(request: StartRequest) -> Message:
         "do": "start",
         "spec": _text(request.spec),
         "namespaces": _new_namespaces(request.spec),
+        "pid_namespace": _pid_namespace(request.spec),
         "ids": request.spec.get("ipycontainer", {}).get("ids"),
         "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": request.stdin_once},
         "log": {
@@ -257,6 +258,12 @@ def _attachment(options: AttachOptions) -> Message:
         "detach_keys": options.detach_keys.decode("latin-1"),
         "buffered": options.buffered.decode("latin-1"),
     }
+
+
+def _pid_namespace(spec: dict[str, Any]) -> str:
+    """Return the path of the pid namespace to join; empty for none."""
+    namespaces = spec.get("linux", {}).get("namespaces", [])
+    return next((n.get("path", "") for n in namespaces if n["type"] == "pid"), "")
 
 
 def _new_namespaces(spec: dict[str, Any]) -> list[str]:

@@ -129,6 +129,8 @@ class Shim:
             pin = UserPin(self._nursery, kinds & OWNED, ids)
         if not self._foreign and kinds != self._kinds:
             self._parked.end()
+            if path := message["pid_namespace"]:
+                self._join(path)
             self._park(kinds)
         if "pid" not in kinds or self._foreign:
             # Its orphans would go to the host's first process, and their exits be nobody's.
@@ -152,6 +154,12 @@ class Shim:
             init.fail(str(error))
         _close(streams)
         init.follow(lambda reply: self._started(reply, answer, pin))
+
+    def _join(self, path: str) -> None:
+        """Have all that is cloned from now on born in another container's pid namespace."""
+        namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._nursery.enter(namespace)
+        os.close(namespace)
 
     def _with_nursery(self, resources: "Message") -> "Message":
         """Allow as many processes more than were asked for as the nursery has in the cgroup."""
