@@ -51,7 +51,9 @@ def test_two_samples_tell_how_busy_a_container_is(shared_engine: Engine, run: Ma
     now, before = found["cpu_stats"], found["precpu_stats"]
     used = now["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]
     passed = now["system_cpu_usage"] - before["system_cpu_usage"]
-    assert 0 < used <= passed
+    # No more than that: a machine that is itself kept waiting loses ticks, and so time that passed.
+    assert used > 0
+    assert passed > 0
 
 
 def test_a_stream_of_samples_ends_with_the_container(shared_engine: Engine, run: Make) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ociroom import Room, write_command
+from ociroom import Room, hierarchies, write_command
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def room(command: Path) -> Iterator[Room]:
             made.end()
         assert made.left_over() == []
     finally:
-        for hierarchy in Path("/sys/fs/cgroup").iterdir():
+        for hierarchy in hierarchies():
             if (hierarchy / folder.name).is_dir():
                 os.rmdir(hierarchy / folder.name)
         shutil.rmtree(folder)

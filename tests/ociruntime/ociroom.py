@@ -47,6 +47,12 @@ def fill(root: Path, *, by_root: bool = True) -> None:
         os.chown(root / "etc/shared/file", 7, 8)
 
 
+def hierarchies() -> list[Path]:
+    """Return where the tree of cgroup v2, or each of v1, is mounted."""
+    top = Path("/sys/fs/cgroup")
+    return [top] if (top / "cgroup.controllers").exists() else [*top.iterdir()]
+
+
 @functools.cache
 def written_spec(command: Path) -> str:
     """Return the config.json that `spec` writes."""
@@ -152,7 +158,7 @@ class Room:
         found = [line for line in mounts if str(self.folder) in line]
         with contextlib.suppress(FileNotFoundError):
             found += os.listdir(self.folder / "state")
-        for hierarchy in Path("/sys/fs/cgroup").iterdir():
+        for hierarchy in hierarchies():
             found += map(str, filter(Path.is_dir, hierarchy.glob(f"{self.folder.name}/*")))
         return found
 

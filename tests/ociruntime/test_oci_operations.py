@@ -11,6 +11,7 @@ import pytest
 from ociroom import Room, wait_for_end
 
 from ipycontainer_runtime.ociruntime.states import write_file
+from support.needs import missing
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -174,6 +175,30 @@ def test_devices_are_those_of_the_bundle(room: Room) -> None:
     assert "can't open '/dev/d'" in done.stderr
 
 
+def test_of_a_device_no_more_is_granted_than_the_bundle_says(room: Room) -> None:
+    number = {"type": "c", "major": 1, "minor": 11}  # the kernel's log
+
+    def writable(spec: dict[str, Any]) -> None:
+        spec["linux"]["devices"] = [{"path": "/dev/log", **number}]
+        spec["linux"]["resources"]["devices"].append({"allow": True, "access": "w", **number})
+        for names in spec["process"]["capabilities"].values():
+            names.append("CAP_SYSLOG")
+
+    room.change(writable)
+    done = room.try_run("sh", "-c", ": >/dev/log && echo written; : </dev/log")
+    assert done.stdout == "written\n"
+    assert "can't open /dev/log: Operation not permitted" in done.stderr
+
+
+def test_without_rules_no_device_but_the_usual_ones_can_be_opened(room: Room) -> None:
+    disk = os.stat("/").st_dev
+    room.change(lambda spec: spec["linux"].pop("resources"))
+    node = f"mknod /dev/d b {os.major(disk)} {os.minor(disk)}; cat /dev/d"
+    done = room.try_run("sh", "-c", f"head -c 1 /dev/zero | cat -v; {node}")
+    assert done.stdout == "^@"
+    assert "can't open '/dev/d'" in done.stderr
+
+
 def test_a_user_namespace_maps_ids(room: Room) -> None:
     def mapped(spec: dict[str, Any]) -> None:
         spec["linux"]["namespaces"].append({"type": "user"})
@@ -303,7 +328,10 @@ def test_limits_bind_and_are_changed(room: Room) -> None:
     room.ask("sleep", "1000")
     room.create()
     room.call("start", "one")
-    files = "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/pids/pids.max"
+    names = ("memory/memory.limit_in_bytes", "pids/pids.max")
+    if missing("cgroup2") == "":
+        names = ("memory.max", "pids.max")
+    files = [f"/sys/fs/cgroup/{name}" for name in names]
     assert room.call("exec", "one", "cat", *files).split() == [str(64 << 20), "40"]
     room.call("update", "--resources", "-", "one", stdin=json.dumps({"pids": {"limit": 50}}))
     assert room.call("exec", "one", "cat", *files).split() == [str(64 << 20), "50"]
@@ -413,6 +441,7 @@ REFUSED: list[tuple[str, Any]] = [
     ("KeyError('root')", lambda s: s.pop("root")),
     ("cannot set RLIMIT_NOFILE", lambda s: s["process"].update(rlimits=[TOO_MANY])),
     ("cannot set sysctl", lambda s: s["linux"].update(sysctl={"kernel.nonesuch": "1"})),
+    ("type is a, b or c", lambda s: s["linux"]["resources"]["devices"].append({"type": "x"})),
     ("climbs", lambda s: s["linux"].update(cgroupsPath="/../up")),
 ]  # fmt: skip
 

@@ -151,6 +151,15 @@ def test_another_user_is_refused_with_the_cure(engine: Graded, owned: str) -> No
     assert b"has no ids for 33:33: run it as root with `--user 0`" in done.stderr
 
 
+@pytest.mark.needs("runc")
+def test_another_runtime_is_refused_by_name(engine: Graded, owned: str) -> None:
+    done = engine.docker(*RUN, "--runtime", "runc", owned, "true")
+    assert done.returncode == 125
+    assert b"HostConfig.Runtime runc: an ordinary user's engine" in done.stderr
+    assert b"leave --runtime out" in done.stderr
+    assert list(engine.client.info()["Runtimes"]) == ["ipycontainer"]
+
+
 def test_a_terminal_and_an_exec_work(engine: Graded, owned: str) -> None:
     name = engine.succeed("run", "-dt", "--network", "none", owned, "sleep", "1000")
     assert engine.succeed("exec", "-t", name, "id", "-u") == "0"

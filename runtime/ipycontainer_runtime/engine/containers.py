@@ -29,6 +29,7 @@ from ipycontainer_runtime.engine.listing import select
 from ipycontainer_runtime.engine.moments import Span, decoded
 from ipycontainer_runtime.engine.names import checked_name, random_name
 from ipycontainer_runtime.engine.resources import limits
+from ipycontainer_runtime.engine.runtimes import check_powers
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.engine.unsupported import refuse_networking
 from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users
@@ -128,6 +129,7 @@ class Containers:
         host = body.host_config or HostConfig()
         check_host(host, self._paths)
         resolve(host, self.get)
+        check_powers(host, rootless=self._grade.rootless)
         refuse_networking(body.networking_config, host)
         ids = self._ids(host)
         unbound = self.unbound(host)

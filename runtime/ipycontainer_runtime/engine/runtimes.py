@@ -33,9 +33,9 @@ def installed() -> dict[str, str]:
     return {name: os.path.realpath(path) for name, path in found.items() if path}
 
 
-def described() -> dict[str, Any]:
+def described(*, rootless: bool = False) -> dict[str, Any]:
     """Return the `Runtimes` of /info."""
-    paths = {OWN: OWN, **installed()}
+    paths = {OWN: OWN, **({} if rootless else installed())}
     return {name: {"path": path} for name, path in sorted(paths.items())}
 
 
@@ -52,6 +52,15 @@ def check_runtime(host: HostConfig) -> None:
         if asked:
             why = f"HostConfig.{field} with the runtime {name}: leave one of them out"
             raise NotImplementedHere(why)
+
+
+def check_powers(host: HostConfig, *, rootless: bool) -> None:
+    """Refuse another runtime than ours to an engine that is not root's."""
+    if rootless and (host.runtime or OWN) != OWN:
+        raise NotImplementedHere(
+            f"HostConfig.Runtime {host.runtime}: an ordinary user's engine runs its containers"
+            " itself, since others want cgroups and mounts that are root's: leave --runtime out"
+        )
 
 
 def path_of(host: HostConfig) -> str:

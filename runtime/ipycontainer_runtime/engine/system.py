@@ -122,7 +122,7 @@ class System:
             "Warnings": warnings,
             "SecurityOptions": self._security(),
             **_CONSTANT,
-            "Runtimes": described(),
+            "Runtimes": described(rootless=self._rootless),
             "DockerRootDir": str(self._paths.root),
             "ServerVersion": __version__,
             "Debug": False,

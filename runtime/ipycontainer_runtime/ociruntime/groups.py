@@ -2,8 +2,8 @@
 
 Callers look there themselves, for figures and for what is left over, and expect runc's way: on v1
 a folder of this path in every hierarchy that is mounted, on v2 one. What is done in them is
-`linux.cgroup`'s. Device rules are those of the bundle on v1; v2 knows them as BPF programs only,
-so there every mount of the container is nodev instead, as it is for this project's own containers.
+`linux.cgroup`'s. Device rules are those of the bundle. Where neither a controller nor a program can
+be had, every mount of the container is nodev instead, as for this project's own containers.
 """
 
 import errno
@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from ..errors import InvalidParameter, NotImplementedHere, Unavailable
+from ..linux import devicefilter
 from ..linux.cgroup.base import (
     THROTTLES,
     Cgroup,
@@ -25,6 +26,7 @@ from ..linux.cgroup.base import write as write_cgroup
 from ..linux.cgroup.nothing import NoCgroup
 from ..linux.cgroup.v1 import V1Cgroup, inherit_cpuset
 from ..linux.cgroup.v2 import V2Cgroup, hand_down
+from ..linux.devicefilter import DeviceRule
 
 # What linux.cgroup limits, by section; anything else that is asked for is refused by name.
 LIMITS = {
@@ -37,15 +39,21 @@ LIMITS = {
 WITHOUT_EFFECT = {"kernel", "kernelTCP", "checkBeforeUpdate", "useHierarchy"}
 # Devices that every container may use, as runc has them: terminals, and what leads nowhere.
 ALWAYS = [
-    *(f"c {number} rwm" for number in ("1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2")),
-    "c 136:* rwm",
-    "c *:* m",
-    "b *:* m",
+    *(DeviceRule(True, "c", 1, minor) for minor in (3, 5, 7, 8, 9)),
+    *(DeviceRule(True, "c", 5, minor) for minor in (0, 1, 2)),
+    DeviceRule(True, "c", 136),
+    DeviceRule(True, "c", access="m"),
+    DeviceRule(True, "b", access="m"),
 ]
+KINDS = {"a": "a", "b": "b", "c": "c", "u": "c"}
+# bpf(2) where it is not for us, or not there.
+NO_PROGRAMS = (errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EPERM)
 
 
 class Groups:
-    """`record` is what is kept of them: {"mode": v1, v2 or none, "folders": {controller: path}}."""
+    """`record` is what is kept of them: {"mode": v1, v2 or none, "folders": {controller: path}},
+    and "filtered": true once device rules hold.
+    """
 
     def __init__(self, record: dict[str, Any]) -> None:
         self.record = record
@@ -54,8 +62,8 @@ class Groups:
 
     @property
     def filters_devices(self) -> bool:
-        """Whether the kernel asks a cgroup before it opens a device."""
-        return "devices" in self.folders
+        """Whether the kernel asks the bundle's rules before it opens a device."""
+        return bool(self.record.get("filtered"))
 
     @property
     def cgroup(self) -> Cgroup:
@@ -89,21 +97,28 @@ class Groups:
         """Apply `linux.resources`."""
         check(resources)
         self.cgroup.limit(resources)
-        if self.filters_devices and resources.get("devices"):
-            self._limit_devices(resources["devices"])
+        if resources.get("devices"):
+            rules = [*map(_device_rule, resources["devices"]), *ALWAYS]
+            self.record["filtered"] = self._limit_devices(rules)
 
-    def _limit_devices(self, rules: list[dict[str, Any]]) -> None:
-        folder = self.folders["devices"]
+    def _limit_devices(self, rules: list[DeviceRule]) -> bool:
+        """Have device rules hold; False where that cannot be had."""
+        if self.mode == "v2":
+            try:
+                devicefilter.attach(self.folders[""], rules)
+            except OSError as error:
+                if error.errno not in NO_PROGRAMS:
+                    raise
+                return False
+            return True
+        if "devices" not in self.folders:
+            return False
         for rule in rules:
-            kind = rule.get("type") or "a"
-            numbers = [
-                rule.get(n) if rule.get(n, -1) not in (None, -1) else "*"
-                for n in ("major", "minor")
-            ]
-            text = f"{kind} {numbers[0]}:{numbers[1]} {rule.get('access') or 'rwm'}"
-            write_cgroup(f"{folder}/devices.{'allow' if rule['allow'] else 'deny'}", text)
-        for text in ALWAYS:
-            write_cgroup(f"{folder}/devices.allow", text)
+            numbers = ["*" if number is None else number for number in (rule.major, rule.minor)]
+            text = f"{rule.kind} {numbers[0]}:{numbers[1]} {rule.access}"
+            file = f"devices.{'allow' if rule.allow else 'deny'}"
+            write_cgroup(f"{self.folders['devices']}/{file}", text)
+        return True
 
     def pids(self) -> list[int]:
         """Return the processes in it and in what the container made below it."""
@@ -199,6 +214,15 @@ def asks(resources: dict[str, Any]) -> bool:
         if section != "devices" and isinstance(values, dict)
         for value in values.values()
     )
+
+
+def _device_rule(rule: dict[str, Any]) -> DeviceRule:
+    numbers = (rule.get(name) for name in ("major", "minor"))
+    major, minor = (None if number in (None, -1) else number for number in numbers)
+    access, kind = rule.get("access") or "rwm", KINDS.get(rule.get("type") or "a")
+    if kind is None or set(access) - set("rwm"):
+        raise InvalidParameter(f"linux.resources.devices has {rule}: type is a, b or c, access rwm")
+    return DeviceRule(bool(rule["allow"]), kind, major, minor, access)
 
 
 def _under(point: str, path: str) -> str:

@@ -91,7 +91,7 @@ def propagation(spec: dict[str, Any]) -> int:
 
 
 def _all_devices(linux: dict[str, Any]) -> bool:
-    rules = (linux.get("resources") or {}).get("devices") or [{"allow": True}]
+    rules = (linux.get("resources") or {}).get("devices") or ()
     return any(
         rule["allow"] and (rule.get("type") or "a") == "a" and rule.get("major") in (None, -1)
         for rule in rules
