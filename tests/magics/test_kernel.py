@@ -84,6 +84,24 @@ def test_interrupting_a_look_leaves_the_container_running(
     assert box.state("web")["Running"] is True
 
 
+def test_the_last_line_of_a_burst_is_shown_while_a_log_is_quiet(box: Box, kernel: Kernel) -> None:
+    script = (
+        "echo first; until [ -e /go ]; do usleep 1000; done;"
+        " echo second; usleep 2000; echo last; sleep 600"
+    )
+    kernel.run(f"%container run --net none -d --name web busybox sh -c '{script}'")
+
+    def react(message: Message) -> None:
+        if message.kind == "stream" and "first" in message.content["text"]:
+            made = box.client.api.exec_create("web", ["touch", "/go"])
+            box.client.api.exec_start(made)
+        elif message.kind == "stream" and "last" in message.content["text"]:
+            kernel.interrupt()
+
+    messages = kernel.run("%container logs -f web", on=react)
+    assert streamed(messages, "stdout") == "first\nsecond\nlast\n"
+
+
 def test_a_pull_draws_bars_live_and_leaves_a_true_text(
     box: Box, kernel: Kernel, registry: Registry, debian_python: str
 ) -> None:

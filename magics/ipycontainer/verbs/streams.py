@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from select import select
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +24,9 @@ from .base import (
     variables,
 )
 from .filters import EVENTS
+
+if TYPE_CHECKING:
+    from ..surface import Surface
 
 _CHUNK = 1 << 16
 
@@ -53,17 +58,24 @@ def logs(session: Session, /, container: str, **flags: Any) -> None:
     api._raise_for_status(response)
     demux = None if tty else Demux()
     try:
-        # A chunk of the reply at a time, whatever its size: nothing waits for a buffer to fill.
-        for chunk in response.raw.stream(_CHUNK):
-            data = memoryview(chunk)
+        for data in _chunks(response, surface):
             for stream, part in demux.feed(data) if demux else ((STDOUT, data),):
                 surface.write(stream, part)
-            surface.tick()
     except KeyboardInterrupt:
         surface.note(f"Interrupted: container {container} goes on")
     finally:
         response.close()
         surface.flush()
+
+
+def _chunks(response: Any, surface: Surface) -> Iterator[memoryview]:
+    """Yield a reply a chunk at a time, whatever its size; show what is due while none comes."""
+    connection = response.raw._fp.fp.raw._sock
+    for chunk in response.raw.stream(_CHUNK):
+        yield memoryview(chunk)
+        due = surface.tick()
+        if due is not None and len(chunk) < _CHUNK and not select([connection], [], [], due)[0]:
+            surface.tick()
 
 
 @main.command()
