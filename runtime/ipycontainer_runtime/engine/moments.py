@@ -55,6 +55,8 @@ class Account(msgspec.Struct):
     """Those among the steps that made the root, from the bundle's plan."""
     seen: dict[str, str | None] = {}
     """What the files of /proc held in the container just before the command."""
+    outside: dict[str, str | None] = {}
+    """The engine's own namespaces then: a later one of an ordinary user's has others."""
 
 
 class Moments(msgspec.Struct):

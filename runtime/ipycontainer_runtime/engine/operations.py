@@ -4,7 +4,7 @@ from typing import Any
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.moments import Account, Operation
-from ipycontainer_runtime.engine.seen import wanted
+from ipycontainer_runtime.engine.seen import namespaces_of, wanted
 from ipycontainer_runtime.launch.account import LONGEST_STEP
 from ipycontainer_runtime.launch.plan import MOUNT_ATTRIBUTES, plan
 from ipycontainer_runtime.launch.root import (
@@ -29,7 +29,9 @@ from ipycontainer_runtime.launch.root import Operation as Launched
 def ask(spec: dict[str, Any], cgroups: Cgroups) -> Account:
     """Have a bundle's launcher give an account of itself, and return what is known beforehand."""
     spec["ipycontainer"]["explain"] = wanted(cgroups)
-    return Account(operations=[_operation(done) for done in plan(spec)])
+    return Account(
+        operations=[_operation(done) for done in plan(spec)], outside=namespaces_of("self")
+    )
 
 
 def _operation(done: Launched) -> Operation:

@@ -49,8 +49,13 @@ def _limit_files(cgroups: Cgroups) -> list[str]:
 
 def of_process(pid: int) -> dict[str, str | None]:
     """Return what /proc tells of a process as the engine sees it; nothing once it has ended."""
-    own = {f"{_SELF}{name}": _read(f"/proc/{pid}/{name}") for name in _FILES}
-    return own | {f"{_SELF}ns/{kind}": _link(f"/proc/{pid}/ns/{kind}") for kind in KINDS}
+    files = {f"{_SELF}{name}": _read(f"/proc/{pid}/{name}") for name in _FILES}
+    return files | {f"{_SELF}ns/{kind}": link for kind, link in namespaces_of(pid).items()}
+
+
+def namespaces_of(pid: int | str) -> dict[str, str | None]:
+    """Return the links of a process's namespaces by kind; `self` is the engine."""
+    return {kind: _link(f"/proc/{pid}/ns/{kind}") for kind in KINDS}
 
 
 def _read(path: str) -> str | None:
@@ -68,11 +73,11 @@ def _link(path: str) -> str | None:
         return None
 
 
-def facts(seen: Seen) -> dict[str, Any]:
-    """Return what the texts tell, in the shapes of the timeline."""
+def facts(seen: Seen, engine: Seen) -> dict[str, Any]:
+    """Return what the texts tell, in the shapes of the timeline; `engine` has its namespaces."""
     status = _fields(seen.get(_SELF + "status"))
     return {
-        "Namespaces": _namespaces(seen),
+        "Namespaces": _namespaces(seen, engine),
         "IdMap": {
             "Users": _id_map(seen.get(_SELF + "uid_map")),
             "Groups": _id_map(seen.get(_SELF + "gid_map")),
@@ -87,11 +92,11 @@ def facts(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _namespaces(seen: Seen) -> list[dict[str, Any]]:
+def _namespaces(seen: Seen, engine: Seen) -> list[dict[str, Any]]:
     found = []
     for kind in KINDS:
         inside = _inode(seen.get(f"{_SELF}ns/{kind}"))
-        outside = _inode(_link(f"{_SELF}ns/{kind}"))
+        outside = _inode(engine.get(kind))
         if inside is not None:
             entry = {"Kind": kind, "Inside": inside, "Outside": outside, "Own": inside != outside}
             found.append(entry)

@@ -129,12 +129,12 @@ class Timelines:
         """Return what was seen by the launcher, or can be seen now; None when it is too late."""
         account = container.moments.account
         if account is not None:
-            return seen.facts(account.seen) if account.seen else None
+            return seen.facts(account.seen, account.outside) if account.seen else None
         if not container.state.running:
             return None
         usage = self._cgroups.hierarchy.open(container.cgroup).usage()
         cpus = _cpus(limits(container.record.host_config).get("cpu", {}))
-        now = seen.facts(seen.of_process(container.state.pid))
+        now = seen.facts(seen.of_process(container.state.pid), seen.namespaces_of("self"))
         return {**now, "Limits": seen.live_limits(usage, cpus)}
 
     def _image(self, container: Container) -> Document:
