@@ -210,6 +210,14 @@ DEFENCES = (
     ),
     Defence(
         "5",
+        "the shared memory of another container is a symlink",
+        "launch/root.py",
+        '"/dev/shm", os.O_PATH, RESOLVE_NO_SYMLINKS)',
+        '"/dev/shm", os.O_PATH, 0)',
+        ("containers/test_container_joining.py::test_a_donors_symbolic_link_is_not_followed",),
+    ),
+    Defence(
+        "5",
         "a bind's target behind a symlink leads out (CVE-2023-27561)",
         "launch/root.py",
         "return openat2(self.fd, path, flags)",
