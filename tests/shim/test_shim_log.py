@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
@@ -276,3 +277,15 @@ def test_a_rotation_looks_at_no_more_names_than_there_are_files(
         writer.write(1, b"x" * 1500 + b"\n")
     writer.close()
     assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_log_is_read_on_to_its_end_though_it_was_removed(tmp_path: Path, driver: str) -> None:
+    path = tmp_path / "container" / "log"
+    path.parent.mkdir()
+    write(path, driver, (1, b"one\n"), (1, b"two\n"))
+    reader = Reader(path, driver)
+    first = next(entries := reader.entries())
+    shutil.rmtree(path.parent)
+    assert [entry.data for entry in (first, *entries, *reader.entries())] == [b"one\n", b"two\n"]
+    reader.close()

@@ -11,8 +11,6 @@ from ipycontainer_runtime.linux.cgroup.base import mounts
 from ipycontainer_runtime.oci.runtime import Mount
 
 CGROUP = "/sys/fs/cgroup"
-NURSERY = 1
-"""Threads of the shim in each container's cgroup, on v1."""
 
 _SHOWN = ("memory", "cpu", "cpuacct", "pids")
 """v1 controllers whose files programs read to learn their limits; each mount costs its time."""
@@ -58,13 +56,6 @@ class Cgroups:
     def missing(self, resources: dict[str, Any]) -> list[str]:
         """Return a warning for each limit that cannot bind here."""
         return self.hierarchy.missing(resources) if resources else []
-
-    def limit(self, name: str, resources: dict[str, Any]) -> None:
-        """Bind other limits to a container that runs; CgroupError when the kernel refuses one."""
-        pids = (resources.get("pids") or {}).get("limit", 0)
-        if pids > 0 and self.hierarchy.mode == "v1":
-            resources = {**resources, "pids": {"limit": pids + NURSERY}}
-        self.hierarchy.open(name).limit(resources)
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:

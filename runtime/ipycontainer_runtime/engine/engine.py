@@ -125,9 +125,7 @@ class Engine:
             paths=self.paths,
             grade=self.grade,
         )
-        self.updating = Updating(
-            containers=self.containers, cgroups=self.cgroups, restarts=restarts
-        )
+        self.updating = Updating(containers=self.containers, restarts=restarts)
         self.stopping = Stopping(
             containers=self.containers,
             lifecycle=self.lifecycle,

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipycontainer_runtime.engine.cgroups import NURSERY, Cgroups
+from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.runtimes import OWN
 from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.shim.nursery import ThreadNursery
 from ipycontainer_runtime.store.records import NEVER
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Stats:
             "read": rfc3339(time.time_ns()) if running else NEVER,
             "preread": before["read"] if before else NEVER,
             "num_procs": 0,
-            "pids_stats": self._pids(usage),
+            "pids_stats": self._pids(container, usage),
             "cpu_stats": _processor(usage) if running else _NO_PROCESSOR,
             "precpu_stats": before["cpu_stats"] if before else _NO_PROCESSOR,
             "memory_stats": self._memory(usage),
@@ -76,9 +78,11 @@ class Stats:
             "storage_stats": {},
         }
 
-    def _pids(self, usage: dict[str, int]) -> dict[str, int]:
-        # On v1 the shim's nursery is one of them, and the limit is one more than was asked for.
-        ours = NURSERY if self._cgroups.hierarchy.mode == "v1" else 0
+    def _pids(self, container: Container, usage: dict[str, int]) -> dict[str, int]:
+        # On v1 the shim's nursery is one of them, and the limit is one more than was asked for;
+        # another runtime's container has the cgroup for itself.
+        own = (container.record.host_config.runtime or OWN) == OWN
+        ours = ThreadNursery.members if own and self._cgroups.hierarchy.mode == "v1" else 0
         named = (("current", "pids"), ("limit", "pids_limit"))
         return {name: usage[key] - ours for name, key in named if key in usage}
 

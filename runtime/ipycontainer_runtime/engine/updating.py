@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.create import decoded
@@ -17,7 +16,6 @@ from ipycontainer_runtime.engine.resources import check_values, limits
 from ipycontainer_runtime.engine.restarts import Restarts, check_restart_policy, restarts
 from ipycontainer_runtime.engine.unsupported import refuse_unsupported
 from ipycontainer_runtime.errors import Conflict, InvalidParameter
-from ipycontainer_runtime.linux.cgroup.base import CgroupError
 from ipycontainer_runtime.store.records import HostConfig, RestartPolicy, api_name
 
 _LIMITS = (
@@ -52,9 +50,8 @@ def parse_update(raw: bytes) -> UpdateBody:
 class Updating:
     """Changes the limits and the restart policy of containers."""
 
-    def __init__(self, *, containers: Containers, cgroups: Cgroups, restarts: Restarts) -> None:
+    def __init__(self, *, containers: Containers, restarts: Restarts) -> None:
         self._containers = containers
-        self._cgroups = cgroups
         self._restarts = restarts
 
     async def update(self, reference: str, asked: UpdateBody) -> list[str]:
@@ -70,8 +67,8 @@ class Updating:
             try:
                 host = _updated(container, asked)
                 unbound = self._containers.unbound(host, asked)
-                self._apply(container, host)
-            except (Conflict, CgroupError) as error:
+                await self._apply(container, host)
+            except Conflict as error:
                 raise Conflict(f"Cannot update container {container.id}: {error}") from error
             container.record.host_config = host
             self._containers.store.save(container.record)
@@ -79,16 +76,17 @@ class Updating:
         self._containers.publish(container, "update")
         return unbound
 
-    def _apply(self, container: Container, host: HostConfig) -> None:
+    async def _apply(self, container: Container, host: HostConfig) -> None:
         """Bind the limits of a container that runs; all of the former ones if one is refused."""
         former, wanted = limits(container.record.host_config), limits(host)
-        if not container.state.running or former == wanted:
+        if container.shim is None or not container.state.running or former == wanted:
             return
         try:
-            self._cgroups.limit(container.cgroup, wanted)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._cgroups.limit(container.cgroup, former)
+            # The shim knows how many processes of its own are in the cgroup.
+            await container.shim.limit(wanted)
+        except Conflict:
+            with contextlib.suppress(Conflict):
+                await container.shim.limit(former)
             raise
 
 

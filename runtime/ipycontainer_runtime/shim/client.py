@@ -83,6 +83,10 @@ class ShimConnection:
         """Send a signal to the container's first process, or to an exec'd one. Raises NotFound."""
         await self._ask({"do": "signal", "exec": exec_id, "signal": number})
 
+    async def limit(self, resources: Message) -> None:
+        """Bind other limits to the container that runs. Raises Conflict for what cannot be."""
+        await self._ask({"do": "limit", "resources": resources})
+
     async def status(self) -> ShimStatus:
         """Return what the shim knows; `pid` is 0 before the start."""
         return status_from(await self._ask({"do": "status"}))

@@ -7,6 +7,7 @@ files (path.1 is younger than path.2; path.2.gz is compressed) are read as one l
 import re
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -144,9 +145,10 @@ class Reader:
         """Return the log's files, the youngest first; each once, though it is being compressed."""
         pattern = re.compile(rf"{re.escape(self._path.name)}(?:\.(\d+)(?:{re.escape(PACKED)})?)?")
         found: dict[int, str] = {}
-        for path in sorted(self._path.parent.iterdir(), reverse=True):
-            if match := pattern.fullmatch(path.name):
-                found[int(match[1] or 0)] = str(path)
+        with suppress(FileNotFoundError):  # the container was removed: what is open is read on
+            for path in sorted(self._path.parent.iterdir(), reverse=True):
+                if match := pattern.fullmatch(path.name):
+                    found[int(match[1] or 0)] = str(path)
         return [found[number] for number in sorted(found)]
 
     def close(self) -> None:

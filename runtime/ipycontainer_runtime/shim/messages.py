@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..errors import NotFound, StartFailed
+from ..errors import Conflict, NotFound, StartFailed
 from .protocol import Message
 
 
@@ -215,7 +215,9 @@ def status_from(reply: Message) -> ShimStatus:
 
 
 def error_from(reply: Message) -> Exception:
-    """Return the error that a shim answered, NotFound or StartFailed."""
+    """Return the error that a shim answered: NotFound, Conflict or StartFailed."""
+    if reply.get("refused"):
+        return Conflict(reply["error"])
     if reply.get("missing"):
         return NotFound(reply["error"])
     return StartFailed(

@@ -108,6 +108,7 @@ class Shim:
             "attach": self._attach,
             "exec": self._exec,
             "resize": self._resize,
+            "limit": self._limit,
             "watch": self._watch,
             "signal": self._signal,
             "status": self._status,
@@ -160,6 +161,15 @@ class Shim:
         namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._nursery.enter(namespace)
         os.close(namespace)
+
+    def _limit(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        """Bind other limits to the container."""
+        try:
+            self._cgroup.limit(self._with_nursery(message["resources"]))
+        except OSError as error:
+            answer({"error": str(error), "refused": True})
+        else:
+            answer({})
 
     def _with_nursery(self, resources: "Message") -> "Message":
         """Allow as many processes more than were asked for as the nursery has in the cgroup."""

@@ -177,7 +177,7 @@ class Spawner:
 def _tell(engine: socket.socket, message: "Message", fds: tuple[int, ...] = ()) -> None:
     try:  # noqa: SIM105 - contextlib is a module more in every shim
         send_packet(engine, message, fds)
-    except BrokenPipeError:
+    except ConnectionError:
         pass  # the engine has just left: the shim sees that, and cleans up behind itself
 
 
