@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from .endings import Ending
 from .failures import ENGINE_FAILED, Failure, Interrupted
+from .inputs import nobody_to_ask, opened_input
 from .streams import Connection, Relay, socket_of
 
 if TYPE_CHECKING:
+    from .listening import Question
     from .session import Session
 
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 # An interrupted cell should not hang for the ten seconds that `stop` gives a service.
 INTERRUPT_GRACE = 3
+# What waits for input does nothing else that it would have to finish.
+REFUSAL_GRACE = 1
 
 
 class Exit:
@@ -61,6 +65,7 @@ class ExecControls:
     def __init__(self, session: Session, exec_id: str, container: str) -> None:
         self._api = session.api
         self._exec = exec_id
+        self._container = container
         self._left = (
             f"the command goes on in container {container}; "
             f"`{session.program} stop {container}` ends both"
@@ -76,6 +81,10 @@ class ExecControls:
     def interrupt(self) -> None:
         """Leave it running, and say so."""
         raise Interrupted(self._left)
+
+    def refuse(self, question: Question) -> None:
+        """End its input, by leaving, and say so."""
+        raise nobody_to_ask(question, f"container {self._container}")
 
 
 def _quietly(call: Callable[[], object]) -> None:
@@ -140,6 +149,7 @@ class Attended:
         self._stops = stops
         self._grace = INTERRUPT_GRACE if grace is None else grace
         self._stopping = 0
+        self._refused: Failure | None = None
 
     def run(
         self,
@@ -152,8 +162,11 @@ class Attended:
     ) -> Ending | None:
         """Attach, start, relay, and return how it ended; None when it was left running."""
         session, surface = self._session, self._session.surface
-        source = surface.source(tty=self._tty) if stdin else None
         with ExitStack() as undo:
+            source = None
+            if stdin:
+                target = f"containers/{self._container}"
+                source = undo.enter_context(opened_input(session, target, tty=self._tty))
             undo.enter_context(surface.guard(self, tty=self._tty, proxy=proxy))
             connection = attach(
                 session,
@@ -176,6 +189,8 @@ class Attended:
             if source is not None and source.detached:
                 return None
             ending = exit_.ending(relay)
+        if self._refused is not None:
+            raise self._refused
         if self._stopping:
             raise Interrupted(f"container {self._name} was stopped (exit code {ending.code})")
         return ending
@@ -205,6 +220,16 @@ class Attended:
             )
         # In a thread: what the container says while it ends is still relayed.
         threading.Thread(target=self._end, args=(self._stopping > 1,), daemon=True).start()
+
+    def refuse(self, question: Question) -> None:
+        """Stop the container if it is this cell's; else leave it, and fail."""
+        refused = nobody_to_ask(question, f"container {self._name}")
+        if not self._stops:
+            raise refused
+        if self._refused is None:
+            self._refused = refused
+            self._grace = min(self._grace, REFUSAL_GRACE)
+            threading.Thread(target=self._end, args=(False,), daemon=True).start()
 
     def _end(self, kill: bool) -> None:
         api = self._session.api

@@ -2,103 +2,71 @@
 
 from __future__ import annotations
 
-import codecs
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from .failures import Usage
+from .scripted import END_OF_INPUT, Lines, Script
 from .signals import Signals
-from .surface import STDERR, STDOUT, agreed
+from .sinks import Echo, Filled, Shown
+from .surface import STDERR, STDOUT, Kind, agreed
 
 if TYPE_CHECKING:
+    from .listening import Listening, Question
     from .listing import Listing
-    from .surface import Controls, Progress
+    from .surface import Controls, Progress, Source
 
 # Jupyter's server drops output beyond 1000 messages a second; two streams at this rate make 100.
 _BETWEEN_FLUSHES = 0.02
-_END_OF_INPUT = b"\x04"  # what Ctrl-D sends: a terminal has no half-close
 
 
 class Body:
     """A cell's body as standard input: all there at once, and then the end."""
 
-    descriptor = None
+    descriptors = ()
+    ready = True
     detached = False
 
     def __init__(self, text: str, *, tty: bool) -> None:
-        self._data = text.encode("utf-8", "surrogateescape") + (_END_OF_INPUT if tty else b"")
+        self._data = text.encode("utf-8", "surrogateescape") + (END_OF_INPUT if tty else b"")
 
     def read(self) -> bytes:
         """Return the whole body, and at the second call nothing."""
         data, self._data = self._data, b""
         return data
 
-
-class _Text:
-    """A stream that is shown: decoded across the cuts between reads, written when due."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._parts: list[str] = []
-
-    def write(self, data: memoryview) -> None:
-        self._parts.append(self._decoder.decode(data))
-
-    def flush(self, *, final: bool) -> None:
-        if final:
-            self._parts.append(self._decoder.decode(b"", True))
-        if text := "".join(self._parts):
-            self._stream.write(text)
-            self._stream.flush()
-        self._parts.clear()
-
-
-class _Variable:
-    """A stream that fills a variable of the notebook."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def write(self, data: memoryview) -> None:
-        self._data += data
-
-    def flush(self, *, final: bool) -> None:
-        """Keep what there is: the variable is filled when the verb has ended."""
-
-    def value(self) -> str | bytes:
-        """Return the text, or the bytes when they are no UTF-8."""
-        try:
-            return self._data.decode()
-        except UnicodeDecodeError:
-            return bytes(self._data)
+    def close(self) -> None:
+        """Do nothing: the text is all there is."""
 
 
 class Cell:
     """Writes into the cell that runs; reads the cell's body.
 
     `live` says whether the front end can redraw an output, as notebooks can and terminals cannot;
-    `rich` whether the person wants to see tables rather than text.
+    `rich` whether the person wants to see tables rather than text. `kernel` is ipykernel's, if
+    there is one: it has the channel by which a person is asked.
     """
 
     program = "%container"
 
-    def __init__(self, body: str | None, *, live: bool, rich: bool) -> None:
-        self.offers_input = body is not None
-        self._body = body or ""
-        self._unread = bool(self._body.strip())
+    def __init__(self, body: str | None, *, live: bool, rich: bool, kernel: Any = None) -> None:
+        self._body = body
+        self._unread = bool(body and body.strip())
+        self._lines: Lines | None = None
+        self._kernel = kernel
         self._live = live
         self._rich = rich
         # Looked up now: `%%capture` and redirect_stdout put their own streams in place.
-        self._sinks: dict[int, _Text | _Variable] = {
-            STDOUT: _Text(sys.stdout),
-            STDERR: _Text(sys.stderr),
+        self._sinks: dict[int, Shown | Filled] = {
+            STDOUT: Shown(sys.stdout),
+            STDERR: Shown(sys.stderr),
         }
-        self._variables: dict[str, _Variable] = {}
+        self._variables: dict[str, Filled] = {}
+        self._echo = Echo()
         self._signals = Signals()
         self._controls: Controls | None = None
         self._dirty = False
@@ -124,18 +92,24 @@ class Cell:
 
     def write(self, stream: int, data: memoryview) -> None:
         """Take bytes of a container's stream; they are decoded before this returns."""
-        self._sinks[stream].write(data)
+        self._sinks[stream].write(self._echo.filter(data) if stream == STDOUT else data)
         self._dirty = True
 
     def tick(self) -> float | None:
         """Show what came, at most 50 times a second."""
-        if not self._dirty:
+        if self._dirty:
+            wait = self._flushed + _BETWEEN_FLUSHES - time.monotonic()
+            if wait > 0:
+                return wait
+            self._flush(final=False)
+        due = min((sink.due for sink in self._shown() if sink.held), default=None)
+        if due is not None and due <= 0:
+            self._flush(final=False)
             return None
-        wait = self._flushed + _BETWEEN_FLUSHES - time.monotonic()
-        if wait > 0:
-            return wait
-        self._flush(final=False)
-        return None
+        return due
+
+    def _shown(self) -> list[Shown]:
+        return [sink for sink in self._sinks.values() if isinstance(sink, Shown)]
 
     def flush(self) -> None:
         """Show all that came."""
@@ -153,7 +127,7 @@ class Cell:
             if name is not None:
                 if not name.isidentifier():
                     raise Usage(f"{name!r} is no name for a variable")
-                self._sinks[stream] = self._variables.setdefault(name, _Variable())
+                self._sinks[stream] = self._variables.setdefault(name, Filled())
 
     def variables(self) -> dict[str, str | bytes]:
         """Return what `--out` and `--err` have filled so far."""
@@ -164,10 +138,53 @@ class Cell:
         self._unread = False
         return f"\n{self._body}" if self._body else ""
 
-    def source(self, *, tty: bool) -> Body:
-        """Return the cell's body as standard input."""
-        self._unread = False
-        return Body(self._body, tty=tty)
+    def script(self, lines: Sequence[str]) -> None:
+        """Take the values of `--input`; a body is another input, so it is refused."""
+        if self._body is not None:
+            raise Usage("--input and the cell's body are two inputs: leave one of them away")
+        self._lines = Lines(lines)
+
+    @property
+    def input(self) -> Kind:
+        """Where input comes from; IPython's own terminal is read as it is."""
+        if self._lines is not None:
+            return Kind.SCRIPT
+        typed = self._kernel is None and sys.stdin is not None and sys.stdin.isatty()
+        return Kind.GIVEN if typed or self._body is not None else Kind.PERSON
+
+    def source(self, *, tty: bool, listening: Listening | None) -> Source:
+        """Return the lines of `--input`, the cell's body, or the person as standard input."""
+        if self._lines is not None:
+            return Script(self._lines, listening, tty=tty)
+        if self.input is Kind.GIVEN and self._body is None:
+            from .terminal import Keyboard
+
+            return Keyboard(None)
+        if self._body is not None or listening is None:
+            self._unread = False
+            return Body(self._body or "", tty=tty)
+        from .asking import Asking, FrontEnd
+
+        asked = FrontEnd(self._kernel) if getattr(self._kernel, "_allow_stdin", False) else None
+        for sink in self._shown():
+            sink.holds = asked is not None
+        return Asking(self, listening, asked, tty=tty)
+
+    def prompt(self, line: str) -> str:
+        """Return what to ask with: the line that was not finished, if it is not shown already."""
+        self._dirty = False
+        held = "".join([sink.question() for sink in self._shown()])
+        seen = [sink.asked() for sink in self._shown()]
+        return held or ("" if any(seen) else line)
+
+    def drop_echo(self, data: bytes) -> None:
+        """Leave out what a terminal echoes of an answer: the box has shown it."""
+        self._echo.expect(data)
+
+    def refuse(self, question: Question) -> None:
+        """Have what waits for input ended: nobody can be asked."""
+        if self._controls is not None:
+            self._controls.refuse(question)
 
     def finish(self) -> None:
         """Say so when the verb had no use for the cell's body."""

@@ -40,6 +40,7 @@ class ContainerMagics(Magics):
 
         %container VERB [FLAGS] ...      e.g.  %container run --rm busybox echo hello
         %%container run -i IMAGE sh      the cell's body is the standard input
+        %container run -i IMAGE sh       what waits for input makes the cell ask; ^D ends it
         %%container python IMAGE         the cell's body is Python, run in a warm sandbox
 
         Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, explain,
@@ -69,8 +70,8 @@ class ContainerMagics(Magics):
         names = self.shell.user_ns
         preferences = self.preferences.current()
         rich = preferences.display == "rich"
-        live = getattr(self.shell, "kernel", None) is not None
-        surface = Cell(cell, live=live and rich, rich=rich)
+        kernel = getattr(self.shell, "kernel", None)
+        surface = Cell(cell, live=kernel is not None and rich, rich=rich, kernel=kernel)
         session = Session(surface, self.client, self._told, lambda: preferences, self.workspace)
         try:
             return invoke(session, split(line, names))

@@ -143,7 +143,7 @@ class Relay:
         self._selector.register(connection.socket, selectors.EVENT_READ)
         if surface.wake is not None:
             self._selector.register(surface.wake, selectors.EVENT_READ)
-        self._reading = False
+        self._followed: set[int] = set()
         self._wanted = selectors.EVENT_READ
 
     def run(self) -> None:
@@ -176,22 +176,22 @@ class Relay:
 
     def _prepare(self) -> None:
         """Wait for room to write when there is something to write, else for something to read."""
-        while not self._outbox and self._source is not None and self._source.descriptor is None:
+        while not self._outbox and self._source is not None and self._source.ready:
             self._refill()
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
         if wanted != self._wanted:
             self._wanted = wanted
             self._selector.modify(self._connection.socket, wanted)
-        read_source = self._source is not None and not self._outbox
-        if read_source != self._reading and (descriptor := self._descriptor()) is not None:
-            self._reading = read_source
-            if read_source:
-                self._selector.register(descriptor, selectors.EVENT_READ)
-            else:
-                self._selector.unregister(descriptor)
+        following = self._source is not None and not self._outbox
+        self._follow(set(self._source.descriptors) if self._source and following else set())
 
-    def _descriptor(self) -> int | None:
-        return None if self._source is None else self._source.descriptor
+    def _follow(self, descriptors: set[int]) -> None:
+        """Wait on these of the source, which may have closed what it had before."""
+        for descriptor in self._followed - descriptors:
+            self._selector.unregister(descriptor)
+        for descriptor in descriptors - self._followed:
+            self._selector.register(descriptor, selectors.EVENT_READ)
+        self._followed = descriptors
 
     def _serve(self, ready: dict[int, int]) -> bool:
         """Do what can be done now; return whether the stream has ended."""
@@ -200,9 +200,12 @@ class Relay:
         mask = ready.get(self._connection.socket.fileno(), 0)
         if mask & selectors.EVENT_WRITE:
             self._send()
-        if self._reading and self._descriptor() in ready:
+        if (mask & ~selectors.EVENT_WRITE or self._connection.pending) and self._receive():
+            return True
+        # After what the process said: that may be what it asks.
+        if self._followed & ready.keys():
             self._refill()
-        return bool(mask & ~selectors.EVENT_WRITE or self._connection.pending) and self._receive()
+        return False
 
     def _receive(self) -> bool:
         data = self._connection.receive()
@@ -219,6 +222,8 @@ class Relay:
         if self._source is None:
             return
         data = self._source.read()
+        if data is None:
+            return
         if data:
             self._outbox = memoryview(data)
             self._send()
@@ -237,7 +242,5 @@ class Relay:
             self._drop_source()
 
     def _drop_source(self) -> None:
-        if self._reading and (descriptor := self._descriptor()) is not None:
-            self._selector.unregister(descriptor)
-            self._reading = False
+        self._follow(set())
         self._source = None

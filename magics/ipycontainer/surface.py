@@ -9,14 +9,28 @@ the stream ends.
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from .listening import Listening, Question
     from .listing import Listing
 
 STDOUT, STDERR = 1, 2
+
+
+class Kind(Enum):
+    """Where a container's input comes from."""
+
+    GIVEN = auto()
+    """A cell's body, or whatever standard input is."""
+    SCRIPT = auto()
+    """`--input`: a line at each question, where questions are told."""
+    PERSON = auto()
+    """A person who is asked; where questions are not told there is only an end."""
 
 
 def agreed(answer: str) -> bool:
@@ -28,18 +42,26 @@ class Source(Protocol):
     """A container's standard input, as it comes to be had."""
 
     @property
-    def descriptor(self) -> int | None:
-        """What to wait on before `read`; None when reading never waits."""
+    def descriptors(self) -> tuple[int, ...]:
+        """What to wait on before `read`."""
         ...
 
-    def read(self) -> bytes | memoryview:
-        """Return the next bytes; empty at the end."""
+    @property
+    def ready(self) -> bool:
+        """Whether to read at once, though none of them says so."""
+        ...
+
+    def read(self) -> bytes | memoryview | None:
+        """Return the next bytes; empty at the end, None while there are none."""
         ...
 
     @property
     def detached(self) -> bool:
         """Whether the person has typed the keys that leave the container running."""
         ...
+
+    def close(self) -> None:
+        """Let go of what it holds: nothing more is read."""
 
 
 class Controls(Protocol):
@@ -53,6 +75,9 @@ class Controls(Protocol):
 
     def interrupt(self) -> None:
         """Do what interrupting the cell means; may raise `Interrupted` to give up."""
+
+    def refuse(self, question: Question) -> None:
+        """End what waits for input where nobody can be asked; may raise the failure."""
 
 
 class Progress(Protocol):
@@ -97,17 +122,20 @@ class Surface(Protocol):
     def redirect(self, out: str | None, err: str | None) -> None:
         """Send the streams to the notebook's variables of these names instead."""
 
+    def script(self, lines: Sequence[str]) -> None:
+        """Take the values of `--input`, which stand in for every other input."""
+
     @property
-    def offers_input(self) -> bool:
-        """Whether there is something to send even to a container that was not asked to read it."""
+    def input(self) -> Kind:
+        """Where input would come from."""
         ...
 
     def code(self) -> str:
         """Return the program that a verb is to run: a cell's body, or standard input."""
         ...
 
-    def source(self, *, tty: bool) -> Source:
-        """Return what a container with `-i` reads."""
+    def source(self, *, tty: bool, listening: Listening | None) -> Source:
+        """Return what a container with `-i` reads; `listening` tells when it wants to."""
         ...
 
     def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> AbstractContextManager[None]:

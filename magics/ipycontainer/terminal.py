@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .failures import Failure, Usage
+from .scripted import Lines, Script
 from .signals import Signals
-from .surface import STDOUT, agreed
+from .surface import STDOUT, Kind, agreed
 
 if TYPE_CHECKING:
+    from .listening import Listening
     from .listing import Listing
     from .surface import Controls, Progress
 
@@ -26,30 +28,34 @@ class Keyboard:
     """Standard input, read when it is ready."""
 
     def __init__(self, detach_keys: bytes | None) -> None:
-        self.descriptor = sys.stdin.fileno()
+        self.descriptors = (sys.stdin.fileno(),)
+        self.ready = False
         self._keys = detach_keys
         self._tail = b""
         self.detached = False
 
     def read(self) -> bytes:
         """Return what there is; notes whether it holds the keys that detach."""
-        data = os.read(self.descriptor, _CHUNK)
+        data = os.read(self.descriptors[0], _CHUNK)
         if self._keys:
             seen = self._tail + data
             self.detached = self.detached or self._keys in seen
             self._tail = seen[1 - len(self._keys) :]
         return data
 
+    def close(self) -> None:
+        """Do nothing: standard input is the process's own."""
+
 
 class Terminal:
     """Writes to descriptors 1 and 2 byte by byte, reads descriptor 0, passes signals on."""
 
     program = "ipycontainer"
-    offers_input = True
 
     def __init__(self) -> None:
         self._signals = Signals()
         self._controls: Controls | None = None
+        self._lines: Lines | None = None
 
     def say(self, text: str) -> None:
         """Print a line of result."""
@@ -86,8 +92,19 @@ class Terminal:
         """Return all of standard input."""
         return sys.stdin.read()
 
-    def source(self, *, tty: bool) -> Keyboard:
+    def script(self, lines: Sequence[str]) -> None:
+        """Take what stands in for standard input."""
+        self._lines = Lines(lines)
+
+    @property
+    def input(self) -> Kind:
+        """Where input comes from."""
+        return Kind.GIVEN if self._lines is None else Kind.SCRIPT
+
+    def source(self, *, tty: bool, listening: Listening | None) -> Keyboard | Script:
         """Return standard input; with a terminal in the container it must be one too."""
+        if self._lines is not None:
+            return Script(self._lines, listening, tty=tty)
         if tty and not sys.stdin.isatty():
             raise Failure("the input device is not a TTY; leave -t away when input is piped")
         return Keyboard(_DETACH_KEYS if tty else None)
@@ -100,7 +117,7 @@ class Terminal:
     @contextmanager
     def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> Iterator[None]:
         """Raw mode and window size for a tty, signals passed on with `proxy`."""
-        raw = tty and sys.stdin.isatty()
+        raw = tty and self._lines is None and sys.stdin.isatty()
         numbers = [signal.Signals[name] for name in _PROXIED if hasattr(signal, name)]
         with ExitStack() as undo:
             self._controls = controls

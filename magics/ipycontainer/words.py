@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from .failures import Usage
+from .scripted import Taken
 
 # One word as the user wrote it, quotes included: `shlex` alone forgets whether there were any.
 _WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
@@ -51,10 +52,10 @@ def _expand(word: str, names: Mapping[str, Any]) -> list[str]:
         raise Usage(f"{word}: the notebook has no variable {name!r}; to pass the text, quote it")
     value = names[name]
     if not star:
-        return [_argument(word, value)]
+        return [Taken(_argument(word, value))]
     if not isinstance(value, (list, tuple)):
         raise Usage(f"{word}: {name!r} is a {type(value).__name__}, not a list; write {{{name}}}")
-    return [_argument(word, item) for item in value]
+    return [Taken(_argument(word, item)) for item in value]
 
 
 def _argument(word: str, value: object) -> str:

@@ -1,6 +1,7 @@
 """Who waits for a container's input is seen, whatever way they wait; and nobody else."""
 
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -96,9 +97,11 @@ both = pytest.mark.parametrize("tty", [False, True], ids=["pipe", "tty"])
 
 
 @pytest.fixture(scope="module")
-def python(shared_engine: Engine, debian_python: str) -> str:
+def python(shared_engine: Engine, debian_python: str) -> Iterator[str]:
     shared_engine.succeed("pull", "-q", debian_python)
-    return debian_python
+    yield debian_python
+    # It has folders that an ordinary user's test could not remove.
+    shared_engine.succeed("rmi", "-f", debian_python)
 
 
 def asked(engine: Host, container: str) -> dict[str, Any]:

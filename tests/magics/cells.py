@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import docker
+import pytest
+import zmq
 from docker.errors import NotFound
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import KernelManager, start_new_kernel
 from traitlets.config import Config
 
 IMAGE = "busybox"
@@ -105,14 +109,18 @@ class Kernel:
         self._manager = manager
         self._client = client
 
-    def run(self, code: str, on: Callable[[Message], None] | None = None) -> list[Message]:
-        """Run a cell; `on` is called with each message when it comes."""
-        # As where nobody sits at the notebook: a question could never be answered here.
-        asked = self._client.execute(code, allow_stdin=False)
+    def run(
+        self, code: str, on: Callable[[Message], None] | None = None, *, asked: bool = False
+    ) -> list[Message]:
+        """Run a cell; `on` is called with each message when it comes.
+
+        With `asked` somebody sits at the notebook: questions are among the messages.
+        """
+        asked_for = self._client.execute(code, allow_stdin=asked)
         found: list[Message] = []
         while True:
-            raw = self._client.get_iopub_msg(timeout=SECONDS)
-            if raw["parent_header"].get("msg_id") != asked:
+            raw = self._next()
+            if raw["parent_header"].get("msg_id") != asked_for:
                 continue
             message = Message(raw["msg_type"], raw["content"])
             if message.kind == "status" and message.content["execution_state"] == "idle":
@@ -120,6 +128,22 @@ class Kernel:
             found.append(message)
             if on is not None:
                 on(message)
+
+    def _next(self) -> dict[str, Any]:
+        poller = zmq.Poller()
+        channels = (self._client.iopub_channel, self._client.stdin_channel)
+        for channel in channels:
+            poller.register(channel.socket, zmq.POLLIN)
+        ready = dict(poller.poll(SECONDS * 1000))
+        # What was said before the question is here before it.
+        for channel in channels:
+            if channel.socket in ready:
+                return dict(channel.get_msg(timeout=0))
+        raise AssertionError("the kernel says nothing")
+
+    def answer(self, text: str) -> None:
+        """Type this into the box."""
+        self._client.input(text)
 
     def complete(self, code: str) -> dict[str, Any]:
         """Ask what could stand at the end of `code`."""
@@ -129,6 +153,22 @@ class Kernel:
     def interrupt(self) -> None:
         """Do what a notebook's stop button does."""
         self._manager.interrupt_kernel()
+
+
+@contextmanager
+def running_kernel(folder: Path) -> Iterator[Kernel]:
+    """Yield a kernel with the extension loaded; its files are in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(folder))
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
+        manager, client = start_new_kernel(kernel_name="python3", env=dict(os.environ))
+        try:
+            made = Kernel(manager, client)
+            made.run("%load_ext ipycontainer")
+            yield made
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
 
 
 def streamed(messages: list[Message], name: str) -> str:

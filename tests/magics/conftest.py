@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,8 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from cells import COMMAND, IMAGE, SECONDS, Box, Kernel, Shell
-from jupyter_client.manager import start_new_kernel
+from cells import COMMAND, IMAGE, SECONDS, Box, Kernel, Shell, running_kernel
 
 from support.engines import running_engine
 from support.needs import require
@@ -53,17 +51,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 @pytest.fixture
-def kernel(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
-    manager, client = start_new_kernel(kernel_name="python3", env=dict(os.environ))
-    try:
-        made = Kernel(manager, client)
-        made.run("%load_ext ipycontainer")
-        yield made
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+def kernel(box: Box, tmp_path: Path) -> Iterator[Kernel]:
+    with running_kernel(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -23,10 +23,6 @@ def test_the_cells_body_is_standard_input(box: Box, shell: Shell) -> None:
     assert ran.out == "42\n{x} /root\n"
 
 
-def test_without_a_body_standard_input_ends_at_once(box: Box, shell: Shell) -> None:
-    assert shell.run("%container run --net none --rm -i busybox cat").out == ""
-
-
 def test_bundled_and_attached_short_flags_are_dockers(box: Box, shell: Shell) -> None:
     ran = shell.run(
         "%container run --net none --rm -eA=1 -e B=2 -itw /tmp busybox sh -c 'echo $A$B $PWD'"

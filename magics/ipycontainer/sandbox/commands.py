@@ -52,7 +52,8 @@ class Order(NamedTuple):
 class _Input:
     """Bytes that are there already, as a command's standard input."""
 
-    descriptor = None
+    descriptors = ()
+    ready = True
     detached = False
 
     def __init__(self, data: bytes) -> None:
@@ -62,6 +63,9 @@ class _Input:
         """Return all of them, and then the end."""
         data, self._data = self._data, b""
         return data
+
+    def close(self) -> None:
+        """Do nothing: the bytes are all there is."""
 
 
 class _Late(Exception):  # noqa: N818 - it is caught next door

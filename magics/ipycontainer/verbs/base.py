@@ -148,6 +148,33 @@ def variables(function: F) -> F:
     )(function)
 
 
+class _InputValue(click.types.StringParamType):
+    """A value of `--input` as it was given: click's own would forget what was a variable's."""
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return the value itself."""
+        return value
+
+
+def inputs(function: F) -> F:
+    """Declare `--input`."""
+    return click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        type=_InputValue(),
+        metavar="TEXT|@FILE",
+        help="Type this line when the program asks for one, and the next one when it asks again;"
+        " then its input ends. @FILE is a file as it is, {NAME} the lines of a variable, @@ an @."
+        " Stands for -i.",
+    )(function)
+
+
 def formats(function: F) -> F:
     """Declare `--format`."""
     return click.option(

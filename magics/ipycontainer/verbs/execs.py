@@ -10,9 +10,18 @@ import click
 
 from ..attached import ExecControls, start_exec
 from ..failures import ContainerExit
+from ..inputs import opened_input
 from ..session import Session
 from ..streams import Relay
-from .base import PASSTHROUGH, container_argument, flag, main, pass_session, variables
+from .base import (
+    PASSTHROUGH,
+    container_argument,
+    flag,
+    inputs,
+    main,
+    pass_session,
+    variables,
+)
 from .options import Flags
 from .settings import environment
 
@@ -27,6 +36,7 @@ from .settings import environment
 @click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Run as this user.")
 @flag("--privileged", help="Give it all capabilities.")
 @click.option("--detach-keys", metavar="KEYS", help="Keys that leave it running.")
+@inputs
 @variables
 @container_argument()
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -34,10 +44,14 @@ from .settings import environment
 def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags: Any) -> None:
     """Run COMMAND in a container that runs.
 
-    With -i a cell's body is the standard input. When the command fails, so does the cell.
+    With -i a cell's body is the standard input; without a body the cell asks when the command
+    waits for input. When the command fails, so does the cell.
     """
     api = session.api
     session.surface.redirect(flags["out_name"], flags["err_name"])
+    if flags["inputs"]:
+        session.surface.script(flags["inputs"])
+        flags["interactive"] = True
     made = api.exec_create(
         container,
         list(command),
@@ -66,9 +80,12 @@ def _named(container: str) -> str:
 def _relayed(session: Session, container: str, exec_id: str, flags: Flags) -> bool:
     """Relay the streams to their end; False when the person left it running."""
     surface, tty = session.surface, flags["tty"]
-    source = surface.source(tty=tty) if flags["interactive"] else None
+    source = None
     controls = ExecControls(session, exec_id, container)
-    with surface.guard(controls, tty=tty, proxy=False), ExitStack() as undo:
+    with ExitStack() as undo:
+        if flags["interactive"]:
+            source = undo.enter_context(opened_input(session, f"exec/{exec_id}", tty=tty))
+        undo.enter_context(surface.guard(controls, tty=tty, proxy=False))
         connection = start_exec(session, exec_id, tty=tty)
         undo.callback(connection.close)
         relay = Relay(connection, surface, source, tty=tty)

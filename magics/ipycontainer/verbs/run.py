@@ -13,13 +13,16 @@ from ..attached import Attended
 from ..endings import Ending, check_ending, start_failure
 from ..explain.unwatched import Unwatched
 from ..failures import ENGINE_FAILED, Failure, Usage
+from ..inputs import tells
 from ..session import Session
+from ..surface import Kind
 from ..transfers import pull as pull_image
 from .base import (
     PASSTHROUGH,
     container_argument,
     flag,
     image_argument,
+    inputs,
     main,
     pass_session,
     variables,
@@ -51,6 +54,7 @@ _sig_proxy = click.option(
     type=click.Choice(["stdin", "stdout", "stderr"], case_sensitive=False),
     help="Attach only to this stream.",
 )
+@inputs
 @variables
 @_detach_keys
 @_sig_proxy
@@ -63,10 +67,12 @@ def run(
 ) -> Container | None:
     """Make a container from IMAGE and run COMMAND in it.
 
-    The image is pulled when it is missing. With -i a cell's body is the standard input. When the
-    command fails, so does the cell; interrupting the cell stops the container.
+    The image is pulled when it is missing. With -i a cell's body is the standard input; without a
+    body the cell asks when the command waits for input. When the command fails, so does the cell;
+    interrupting the cell stops the container.
     """
     session.surface.redirect(flags["out_name"], flags["err_name"])
+    _take_input(session, flags)
     watch = _watch(session, flags)
     with _engines_fault(session):
         container, held = _create(session, image, command, flags, watch)
@@ -116,6 +122,7 @@ def create(session: Session, /, image: str, command: tuple[str, ...], **flags: A
 @main.command()
 @flag("-a", "--attach", "attached", help="Show its output and wait for its end.")
 @flag("-i", "--interactive", help="Send standard input: a cell's body, or what is piped in.")
+@inputs
 @variables
 @_detach_keys
 @_sig_proxy
@@ -124,6 +131,7 @@ def create(session: Session, /, image: str, command: tuple[str, ...], **flags: A
 def start(session: Session, /, containers: tuple[str, ...], **flags: Any) -> None:
     """Start containers that were made or have ended."""
     session.surface.redirect(flags["out_name"], flags["err_name"])
+    _take_input(session, flags)
     if not (flags["attached"] or flags["interactive"]):
         session.each(containers, lambda name: _start(session, name))
         return
@@ -134,6 +142,7 @@ def start(session: Session, /, containers: tuple[str, ...], **flags: Any) -> Non
 
 @main.command()
 @click.option("--no-stdin", is_flag=True, help="Send no standard input.")
+@inputs
 @variables
 @_detach_keys
 @_sig_proxy
@@ -142,11 +151,22 @@ def start(session: Session, /, containers: tuple[str, ...], **flags: Any) -> Non
 def attach(session: Session, /, container: str, **flags: Any) -> None:
     """Show a running container's output until it ends; a cell's body is its input.
 
-    Interrupting the cell leaves the container running.
+    Without a body the cell asks when the container waits for input. Interrupting the cell leaves
+    the container running.
     """
-    session.surface.redirect(flags["out_name"], flags["err_name"])
-    stdin = session.surface.offers_input and not flags["no_stdin"]
+    surface = session.surface
+    surface.redirect(flags["out_name"], flags["err_name"])
+    if flags["inputs"]:
+        surface.script(flags["inputs"])
+    stdin = not flags["no_stdin"] and (surface.input is not Kind.PERSON or tells(session))
     _attend(session, container, {**flags, "interactive": stdin}, start=False)
+
+
+def _take_input(session: Session, flags: Flags) -> None:
+    """Take `--input`, which stands for -i."""
+    if flags["inputs"]:
+        session.surface.script(flags["inputs"])
+        flags["interactive"] = True
 
 
 def _attend(session: Session, name: str, flags: Flags, *, start: bool) -> None:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from ..failures import Failure, Interrupted, Usage, explain
 from ..progress import Transfer, layer_state
 from ..session import Session
-from ..surface import STDERR, STDOUT
+from ..surface import STDERR, STDOUT, Kind
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
+    from ..listening import Listening
     from ..listing import Listing
     from ..preferences import Preferences
     from ..surface import Controls, Progress
@@ -35,15 +36,17 @@ PROGRAM = "%container"
 class _Typed:
     """What a person types into the widget, as a container's standard input."""
 
+    ready = False
     detached = False
 
     def __init__(self) -> None:
-        self.descriptor, self._writer = os.pipe()
+        reader, self._writer = os.pipe()
+        self.descriptors: tuple[int, ...] = (reader,)
         self._lock = Lock()
         self._open = True
 
     def read(self) -> bytes:
-        return os.read(self.descriptor, 1 << 16)
+        return os.read(self.descriptors[0], 1 << 16)
 
     def write(self, data: bytes) -> None:
         with self._lock, suppress(BrokenPipeError):
@@ -59,7 +62,9 @@ class _Typed:
 
     def close(self) -> None:
         self.end()
-        os.close(self.descriptor)
+        readers, self.descriptors = self.descriptors, ()
+        for reader in readers:
+            os.close(reader)
 
 
 class _Drawn:
@@ -98,7 +103,7 @@ class Desk:
     """One verb's way to a widget: what it prints goes to `shown`, its transfers to `bars`."""
 
     program = PROGRAM
-    offers_input = True
+    input = Kind.GIVEN
 
     def __init__(self, shown: Callable[[str], None], bars: Bars | None = None) -> None:
         self._shown, self._bars = shown, bars
@@ -178,7 +183,11 @@ class Desk:
         """Return nothing: a widget has no body."""
         return ""
 
-    def source(self, *, tty: bool) -> _Typed:
+    def script(self, lines: Sequence[str]) -> None:
+        """Refuse: a widget has a field to type into."""
+        raise Usage("--input is for cells and the command line; here lines are typed")
+
+    def source(self, *, tty: bool, listening: Listening | None) -> _Typed:
         """Return what the person types."""
         return self._typed
 
