@@ -12,6 +12,7 @@ from of_clients import DEFENCES as OF_CLIENTS
 from of_containers import DEFENCES as OF_CONTAINERS
 from of_images import DEFENCES as OF_IMAGES
 
+from support.engines import end_processes
 from support.users import OrdinaryUser
 
 DEFENCES = (*OF_CLIENTS, *OF_CONTAINERS, *OF_IMAGES)
@@ -83,14 +84,17 @@ def test_without_the_defence_its_test_fails(
     file.write_text(file.read_text().replace(defence.sound, defence.unsound))
     become = ["scripts/as-user", ordinary_user.name] if who == ORDINARY else []
     chosen = ["-m", "ordinary_user"] if who == ORDINARY else []
-    done = subprocess.run(
-        [*become, *PYTEST, *chosen, *(f"tests/{test}" for test in defence.tests)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}/runtime:{tmp_path}/magics"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [*become, *PYTEST, *chosen, *(f"tests/{test}" for test in defence.tests)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}/runtime:{tmp_path}/magics"},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    finally:
+        end_processes(tmp_path)  # of a test that took too long
     assert done.returncode == 1, done.stdout + done.stderr
     assert " failed" in done.stdout, done.stdout  # and not a fixture that could not be made
