@@ -12,6 +12,9 @@ from ipycontainer_runtime.oci.runtime import Mount
 
 CGROUP = "/sys/fs/cgroup"
 
+_ENDING_SECONDS = 5.0
+"""How long a busy machine may take to end what was killed; nobody removes the cgroup later."""
+
 _SHOWN = ("memory", "cpu", "cpuacct", "pids")
 """v1 controllers whose files programs read to learn their limits; each mount costs its time."""
 _QUIET = ("nosuid", "noexec", "nodev", "relatime")
@@ -82,7 +85,7 @@ class Cgroups:
             self.hierarchy.open(name).freeze(False)
 
     def clear(self, name: str) -> None:
-        """End what is left in a cgroup whose shim was killed, and remove it; may take a second."""
+        """End what is left in a cgroup whose shim was killed, and remove it; may take seconds."""
         cgroup = self.hierarchy.open(name)
         cgroup.kill()
-        cgroup.remove()
+        cgroup.remove(_ENDING_SECONDS)
