@@ -176,3 +176,14 @@ def test_an_account_is_a_line_and_no_part_of_a_name(tmp_path: Path) -> None:
     find = "from ipycontainer_runtime.launch.user import find_user"
     told = python(f"{find}; find_user('root2', root={str(tmp_path)!r})")
     assert "unable to find user root2" in told
+
+
+@pytest.mark.ordinary_user
+@pytest.mark.needs("busybox")
+def test_nothing_is_made_in_a_folder_that_is_mounted_at_dev(
+    shared_engine: Engine, make: Make, tmp_path: Path
+) -> None:
+    # launch.plan.plan: `own`
+    container = make("true", HostConfig={"Binds": [f"{tmp_path}:/dev"]})
+    calls.call(shared_engine, "POST", f"/containers/{container}/start")
+    assert list(tmp_path.iterdir()) == []

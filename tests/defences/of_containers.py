@@ -226,6 +226,18 @@ DEFENCES = (
     ),
     Defence(
         "5",
+        "files are made in a folder that is mounted at /dev",
+        "launch/plan.py",
+        """mount["destination"] == "/dev" and mount.get("type") == "tmpfs\"""",
+        """mount["destination"] == "/dev\"""",
+        (
+            "attacks/test_runtime_attacks.py::"
+            "test_nothing_is_made_in_a_folder_that_is_mounted_at_dev",
+        ),
+        BOTH,
+    ),
+    Defence(
+        "5",
         "a bind's source becomes a symlink",
         "launch/root.py",
         "return openat2(AT_FDCWD, self.source, os.O_PATH, RESOLVE_NO_SYMLINKS)",

@@ -68,7 +68,9 @@ def plan(spec: dict[str, Any]) -> list[Operation]:
     operations: list[Operation] = [rootfs(ours["rootfs"])]
     for mount in spec.get("mounts", []):
         operations.append(mount_operation(mount))
-        if mount["destination"] == "/dev" and ours.get("devices", True):
+        # A folder of the host that is mounted at /dev is shown as it is: nothing is made in it.
+        own = mount["destination"] == "/dev" and mount.get("type") == "tmpfs"
+        if own and ours.get("devices", True):
             operations += [Device(path, path, *number) for path, number in DEVICES.items()]
             operations += [_device(device) for device in ours.get("host_devices", ())]
             operations += [Link(target, name) for name, target in DEVICE_LINKS.items()]
