@@ -6,8 +6,10 @@ and paths are the image's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..failures import one_line
@@ -19,57 +21,18 @@ if TYPE_CHECKING:
 _WIDTH = 1000  # of a lane; it is drawn as wide as there is room
 _SHORT = 16  # characters that are not broken into lines
 _NARROWEST = 0.15  # percent of the width
-# Where there is no theme, as in nbviewer, the colours are readable on white and on black.
-STYLE = """<style>
-.ipyc{color:var(--jp-ui-font-color1,inherit);font-family:var(--jp-ui-font-family,sans-serif);
-font-size:var(--jp-ui-font-size1,13px);line-height:1.5;max-width:72em}
-.ipyc h4{margin:.2em 0;font-size:1.1em}.ipyc p{margin:.2em 0}
-.ipyc details{border-top:1px solid var(--jp-border-color2,#8888);padding:.25em 0}
-.ipyc details details{border-top:0;padding:0}
-.ipyc summary{cursor:pointer;padding:.1em 0}
-.ipyc summary:focus-visible{outline:2px solid var(--jp-brand-color1,#1976d2);outline-offset:2px}
-.ipyc .ipyc-dim{color:var(--jp-ui-font-color2,inherit);opacity:.85}
-.ipyc .ipyc-scroll{overflow-x:auto}
-.ipyc table{border-collapse:collapse;width:100%;margin:.2em 0;font-size:inherit;table-layout:auto}
-.ipyc th,.ipyc td{text-align:left;vertical-align:top;padding:1px 10px 1px 0;
-overflow-wrap:anywhere;min-width:4em;background:none;border:0;max-width:none}
-.ipyc th{font-weight:600}.ipyc tr{background:none!important}
-.ipyc td.ipyc-num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.ipyc th.ipyc-num{text-align:right}
-.ipyc code,.ipyc td.ipyc-code{font-family:var(--jp-code-font-family,monospace);
-font-size:var(--jp-code-font-size,12px);background:none;color:inherit}
-.ipyc td.ipyc-short{white-space:nowrap}
-.ipyc .ipyc-steps{table-layout:fixed}.ipyc .ipyc-steps .ipyc-num{width:5.5em}
-.ipyc .ipyc-track{width:32%}
-.ipyc .ipyc-bar{display:block;height:.8em;margin-top:.3em;min-width:2px;border-radius:1px}
-.ipyc svg{display:block;width:100%;margin:.4em 0}
-.ipyc .ipyc-lane{display:grid;grid-template-columns:5.5em 1fr;align-items:center}
-.ipyc .ipyc-lane svg{height:1.3em;margin:.1em 0}
-.ipyc .ipyc-cuts{position:relative;height:1.2em}
-.ipyc .ipyc-cuts span{position:absolute;transform:translateX(-50%)}
-.ipyc-client{background:var(--jp-ui-font-color2,#777);fill:var(--jp-ui-font-color2,#777)}
-.ipyc-engine{background:var(--jp-brand-color1,#1976d2);fill:var(--jp-brand-color1,#1976d2)}
-.ipyc-shim{background:var(--jp-info-color1,#0097a7);fill:var(--jp-info-color1,#0097a7)}
-.ipyc-launcher{background:var(--jp-warn-color1,#ef6c00);fill:var(--jp-warn-color1,#ef6c00)}
-.ipyc-program{background:var(--jp-success-color1,#388e3c);fill:var(--jp-success-color1,#388e3c)}
-.ipyc-waits{opacity:.45}
-.ipyc .ipyc-edge{stroke:var(--jp-layout-color1,Canvas);stroke-width:2}
-.ipyc svg text.ipyc-on{fill:#fff;font-weight:600}
-.ipyc caption{text-align:left;font-weight:600;padding:.2em 0}
-.ipyc .ipyc-layer>summary{display:grid;grid-template-columns:2em 6em 18% 1fr;column-gap:.5em;
-align-items:baseline}
-.ipyc .ipyc-layer>summary>.ipyc-track{width:auto;min-width:0}
-.ipyc .ipyc-layer[open]>summary>b::after{content:" \\25BE"}
-.ipyc .ipyc-layer:not([open])>summary>b::after{content:" \\25B8"}
-.ipyc .ipyc-size{text-align:right;font-variant-numeric:tabular-nums}
-.ipyc .ipyc-cut{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-</style>"""
+
+
+@functools.cache
+def style() -> str:
+    """Return the style that a figure brings along: a saved notebook may be shown anywhere."""
+    return f"<style>{Path(__file__).with_name('figure.css').read_text('utf-8')}</style>"
 
 
 def timeline(shown: Timeline) -> str:
     """Return a timeline: an overview with a lane for each party, then its steps, then the facts."""
     parts = [
-        STYLE,
+        style(),
         "<div class='ipyc'>",
         f"<h4>What happened: <code>{words(shown.title)}</code></h4>",
         f"<p>{words(shown.summary)}</p>" if shown.summary else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..units import decimal_size
-from .figure import STYLE, folded, section, words
+from .figure import folded, section, style, words
 from .layerlist import UNSEEN, tally, when
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT = 800, 34
 def layers(shown: Layers) -> str:
     """Return a bar of all layers, then a fold for each, then what is wasted."""
     parts = [
-        STYLE,
+        style(),
         "<div class='ipyc'>",
         f"<h4>Layers of <code>{words(shown.title)}</code></h4>",
         f"<p>{words(shown.summary)}</p>",
