@@ -15,9 +15,13 @@ from typing import Any, NamedTuple
 
 from vmdisk import PEOPLE, ROOT, disk, image
 
-BOOT_SECONDS = 240
+BOOT_SECONDS = 400
 # cgroup v2 alone is systemd's own choice since Debian 11.
-KERNEL = "root=/dev/vda console=ttyS0 loglevel=4 mitigations=off systemd.mask=systemd-journal-flush"
+# Without random addresses qemu finds again what it has translated for an earlier process.
+KERNEL = (
+    "root=/dev/vda console=ttyS0 loglevel=4 mitigations=off norandmaps"
+    " systemd.mask=systemd-journal-flush"
+)
 SHARED = ("runtime", "magics", "tests", "pyproject.toml")
 SILENT: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
 VARIABLES = {
@@ -75,6 +79,7 @@ def booted(folder: Path) -> Iterator[Machine]:
     checkout = folder / "checkout"
     for name in SHARED:
         _copy(ROOT / name, checkout / name)
+    _compile(checkout)
     image(checkout, folder / "checkout.ext4", "64M")
     shutil.rmtree(checkout)
     with ExitStack() as stack:
@@ -127,6 +132,19 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
         command += ["-chardev", f"socket,id={name},fd={end}"]
         command += ["-device", f"virtserialport,chardev={name},name={name},nr={number}"]
     return command
+
+
+def _compile(checkout: Path) -> None:
+    """Compile the checkout with the disk's Python, here: in the machine it takes ten times longer.
+
+    The disk is mounted where nobody else sees it.
+    """
+    script = (
+        'mount -o loop,ro "$1" /mnt; mount --bind "$2" /mnt/project;'
+        " exec chroot /mnt python3 -m compileall -q --invalidation-mode unchecked-hash /project"
+    )
+    command = ["unshare", "--mount", "sh", "-euc", script, "sh", str(disk().image), str(checkout)]
+    subprocess.run(command, check=True)
 
 
 def _copy(source: Path, target: Path) -> None:
