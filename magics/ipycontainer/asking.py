@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .listening import Question
 from .scripted import END_OF_INPUT
+from .surface import STDOUT
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -100,6 +101,8 @@ class Asking:
         self._tty = tty
         self._wanted = False
         self._explained = self._hidden = False
+        self._unanswered = ""
+        """What the box shows and the output does not, until there is an answer."""
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -120,20 +123,29 @@ class Asking:
             self._wanted = told[-1] is not None
             if told[-1] is not None:
                 self._put(told[-1])
+            else:
+                self._give_up()
         answer = self._front_end.answer() if self._front_end is not None else None
         if answer is None:
             return None
         if not self._wanted:
             self._cell.note("nobody waits for input any more: what you typed was not sent")
             return None
-        self._wanted = False
+        self._wanted, self._unanswered = False, ""
         return self._typed(answer)
+
+    def _give_up(self) -> None:
+        """Show what was asked in vain with the rest of the output: a box is nothing that stays."""
+        self._cell.write(STDOUT, memoryview(self._unanswered.encode()))
+        self._unanswered = ""
 
     def _put(self, question: Question) -> None:
         if self._front_end is None:
             self._cell.refuse(question)
             return
-        prompt = plain(self._cell.prompt(question.line))
+        self._give_up()
+        prompt, self._unanswered = self._cell.prompt(question.line)
+        prompt = plain(prompt)
         if not (prompt or question.line or self._explained):
             prompt = HOW_TO_END
             self._explained = True
@@ -152,5 +164,7 @@ class Asking:
         return data + b"\r"
 
     def close(self) -> None:
-        """Let the engine look no more."""
+        """Let the engine look no more, and leave a question that nobody has answered."""
+        self._give_up()
+        self._cell.flush()
         self._listening.close()

@@ -170,12 +170,15 @@ class Cell:
             sink.holds = asked is not None
         return Asking(self, listening, asked, tty=tty)
 
-    def prompt(self, line: str) -> str:
-        """Return what to ask with: the line that was not finished, if it is not shown already."""
+    def prompt(self, line: str) -> tuple[str, str]:
+        """Return what to ask with, and what of it was held back: the box shows it instead.
+
+        That is the line that was not finished, if it is not shown already.
+        """
         self._dirty = False
         held = "".join([sink.question() for sink in self._shown()])
         seen = [sink.asked() for sink in self._shown()]
-        return held or ("" if any(seen) else line)
+        return held or ("" if any(seen) else line), held
 
     def drop_echo(self, data: bytes) -> None:
         """Leave out what a terminal echoes of an answer: the box has shown it."""
