@@ -220,6 +220,50 @@ def test_nothing_in_proc_of_the_container_can_make_its_launcher_wait(
     assert timeline(shared_engine, container)["Facts"]["Limits"]["Memory"] is None
 
 
+@pytest.mark.needs("root")
+def test_a_user_namespace_is_told_with_its_ids(shared_engine: Engine, run: Make) -> None:
+    container = run("readlink", "/proc/self/ns/user", HostConfig={**EXPLAIN, "UsernsMode": "auto"})
+    ended(shared_engine, container)
+    document = timeline(shared_engine, container)
+    (users,) = document["Facts"]["IdMap"]["Users"]
+    assert users["Outside"] >= 1 << 31
+    assert users["Count"] == 1 << 16
+    user = next(e for e in document["Facts"]["Namespaces"] if e["Kind"] == "user")
+    assert user["Own"]
+    assert logged(shared_engine, container).decode() == f"user:[{user['Inside']}]\n"
+    assert "enter the user namespace" in steps(document, "launcher")
+
+
+def test_a_terminal_and_an_init_are_steps(shared_engine: Engine, run: Make) -> None:
+    container = run("true", Tty=True, HostConfig={**EXPLAIN, "Init": True})
+    ended(shared_engine, container)
+    told = steps(timeline(shared_engine, container), "launcher")
+    assert {"make the terminal its standard streams", "fork the command"} <= set(told)
+
+
+@pytest.mark.needs("root", "crun")
+def test_what_another_runtime_does_is_not_made_up(shared_engine: Engine, run: Make) -> None:
+    container = run("true", HostConfig={**EXPLAIN, "Runtime": "crun"})
+    ended(shared_engine, container)
+    document = timeline(shared_engine, container)
+    assert document["Runtime"] == "crun"
+    assert not document["Explained"]
+    assert document["Facts"] is None
+    assert len(steps(document, "launcher")) == 1
+
+
+def test_another_run_has_a_timeline_of_its_own(shared_engine: Engine, make: Make) -> None:
+    container = make("true", HostConfig=EXPLAIN)
+    documents = []
+    for _ in range(2):
+        start(shared_engine, container)
+        ended(shared_engine, container)
+        documents.append(timeline(shared_engine, container))
+    first, second = ([s["Begin"] for s in d["Steps"] if s["Who"] == "shim"] for d in documents)
+    assert second[0] > max(first)
+    assert steps(documents[0], "launcher") == steps(documents[1], "launcher")
+
+
 def test_another_value_of_the_annotation_is_refused(shared_engine: Engine, busybox: str) -> None:
     body = {"Image": busybox, "HostConfig": {"Annotations": {"io.ipycontainer.explain": "yes"}}}
     reply = call(shared_engine, "POST", "/containers/create", body)

@@ -115,6 +115,8 @@ def _unseen(session: Session, found: Mapping[str, Any]) -> list[str]:
     again = f"`{session.program} run --explain` has the launcher time each of its operations"
     if found["Explained"]:
         return []
+    if found["Runtime"]:
+        return [f"It is run by {found['Runtime']}, which does not tell what it does."]
     if found["Seen"] == "now":
         return [f"Facts are as they are now, and the launcher's steps are not known: {again}."]
     if found["Status"] == "created":

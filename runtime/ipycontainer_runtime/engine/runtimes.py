@@ -65,11 +65,15 @@ def check_powers(host: HostConfig, *, rootless: bool) -> None:
 
 def path_of(host: HostConfig) -> str:
     """Return the path of the runtime that a container is run by; empty for ours."""
-    name = host.runtime or OWN
-    if name == OWN:
+    if not is_foreign(host):
         return ""
     check_runtime(host)  # it may have been removed since
-    return installed()[name]
+    return installed()[host.runtime or OWN]
+
+
+def is_foreign(host: HostConfig) -> bool:
+    """Tell whether another runtime than ours runs a container."""
+    return (host.runtime or OWN) != OWN
 
 
 def bundle(spec: Spec, host: HostConfig, allowed: Security) -> Spec:

@@ -22,9 +22,9 @@ _LAUNCH = (
     ("bundle", "failed", "have the shim launch it, which fails"),
 )
 _SHIM = (
-    ("asked", "ready", "take the first process that was cloned ahead into new namespaces"),
-    ("ready", "piped", "make the pipes of its streams"),
-    ("piped", "limited", "set the limits of its cgroup"),
+    ("asked", "ready", "have its first process, cloned ahead into new namespaces"),
+    ("ready", "piped", "make its streams"),
+    ("piped", "limited", "set the limits of its cgroup, where some were asked for"),
     ("limited", "handed", "open the log, hand the bundle to the first process"),
 )
 _PROGRAM = (

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from ipycontainer_runtime.engine import seen
+from ipycontainer_runtime.engine import runtimes, seen
 from ipycontainer_runtime.engine.annotations import wants_explained
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container
@@ -106,6 +106,7 @@ class Timelines:
             "Name": record.name,
             "Command": record.config.command,
             "Hostname": record.config.hostname,
+            "Runtime": host.runtime if runtimes.is_foreign(host) else "",
             "Explained": account is not None,
             "Seen": "launch" if account else "now" if state.running else "",
             "Began": rfc3339(done.began) if done.began else "",
