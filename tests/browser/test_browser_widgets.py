@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
+
 from conftest import IMAGE
 from support.engines import Engine
 
@@ -16,17 +18,30 @@ SETUP = "from ipycontainer import connect\nfrom ipycontainer.widgets import *"
 SLEEP = ["sleep", "600"]
 
 
-def show(notebook: Open, line: str) -> Notebook:
+def show(notebook: Open, line: str, subshells: str = "perCommTarget") -> Notebook:
     page = notebook(SETUP, line)
+    # Where a kernel has none, messages of widgets come on its main thread.
+    page.page.evaluate(
+        "mode => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        ".commsOverSubshells = mode",
+        subshells,
+    )
     page.run(0)
     page.run(1)
     return page
 
 
+def running(engine: Engine, command: list[str]) -> None:
+    """Have a container `web` that ends at once when it is stopped."""
+    engine.client.containers.run(
+        IMAGE, command, name="web", detach=True, network_mode="none", stop_signal="SIGKILL"
+    )
+
+
 def test_containers_are_seen_stopped_started_and_removed(
     notebook: Open, lab_engine: Engine
 ) -> None:
-    lab_engine.client.containers.run(IMAGE, SLEEP, name="web", detach=True, network_mode="none")
+    running(lab_engine, SLEEP)
     page = show(notebook, "Containers()")
     output = page.output(1)
     output.get_by_role("rowheader", name="web").wait_for()
@@ -52,9 +67,7 @@ def test_a_container_that_somebody_else_makes_comes_by_itself(
 
 
 def test_a_log_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> None:
-    lab_engine.client.containers.run(
-        IMAGE, ["sh", "-c", "echo told; sleep 600"], name="web", detach=True, network_mode="none"
-    )
+    running(lab_engine, ["sh", "-c", "echo told; sleep 600"])
     page = show(notebook, "Containers()")
     page.output(1).get_by_role("button", name="Logs web").click()
     page.output(1).get_by_role("log").get_by_text("told").wait_for()
@@ -62,8 +75,10 @@ def test_a_log_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> 
     page.output(1).get_by_role("log").wait_for(state="detached")
 
 
-def test_a_form_runs_a_container_with_input_and_output(notebook: Open) -> None:
-    page = show(notebook, f"Run({IMAGE!r}, \"sh -c 'echo ready; read x; echo got $x $A'\")")
+@pytest.mark.parametrize("subshells", ["disabled", "perComm"])
+def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells: str) -> None:
+    line = f"Run({IMAGE!r}, \"sh -c 'echo ready; read x; echo got $x $A'\")"
+    page = show(notebook, line, subshells)
     output = page.output(1)
     output.get_by_label("Variables").fill("A=1")
     output.get_by_text("%container run -i --rm -e A=1 busybox").wait_for()
@@ -121,7 +136,7 @@ def test_changes_are_committed_with_a_name(notebook: Open, lab_engine: Engine) -
 
 
 def test_stats_are_lines_and_numbers(notebook: Open, lab_engine: Engine) -> None:
-    lab_engine.client.containers.run(IMAGE, SLEEP, name="web", detach=True, network_mode="none")
+    running(lab_engine, SLEEP)
     page = show(notebook, "Stats('web')")
     page.output(1).get_by_role("img", name="Memory of web").wait_for()
     assert "web" in page.output(1).get_by_role("rowheader").inner_text()
@@ -129,9 +144,7 @@ def test_stats_are_lines_and_numbers(notebook: Open, lab_engine: Engine) -> None
 
 def test_what_a_container_prints_is_never_markup(notebook: Open, lab_engine: Engine) -> None:
     hostile = "<img src=x onerror=\"document.title='caught'\"><b>bold</b>"
-    lab_engine.client.containers.run(
-        IMAGE, ["echo", hostile], name="web", detach=True, network_mode="none"
-    )
+    running(lab_engine, ["echo", hostile])
     page = show(notebook, "Logs('web')")
     page.output(1).get_by_role("log").get_by_text("onerror").wait_for()
     assert page.output(1).get_by_role("log").inner_text() == hostile + "\n"

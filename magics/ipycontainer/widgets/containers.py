@@ -63,10 +63,9 @@ class Containers(Panel):
         with self._lock:
             self._entries = entries
             self._usages = {key: use for key, use in self._usages.items() if key in samples}
-            self._board.caption = counted(len(entries), "container")
+            none = f"There is none: `{PROGRAM} run IMAGE` makes one."
+            self._board.caption = counted(len(entries), "container") if entries else none
             self._board.rows = [_row(entry, samples.get(entry["Id"])) for entry in entries]
-            if not entries:
-                self._board.summary = good(f"There is none: `{PROGRAM} run IMAGE` makes one.")
 
     def _sample(self, api: Any, name: str) -> dict[str, Any] | None:
         from docker.errors import APIError
