@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import docker
 import pytest
 import zmq
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -43,6 +43,15 @@ class Box(NamedTuple):
         except NotFound:
             return False
         return True
+
+
+def remove(client: docker.DockerClient, container: str) -> None:
+    """Remove a container, which may be about to remove itself."""
+    try:
+        client.api.remove_container(container, force=True)
+    except APIError as error:
+        if error.status_code not in {404, 409}:
+            raise
 
 
 class Ran(NamedTuple):
@@ -149,6 +158,10 @@ class Kernel:
         """Ask what could stand at the end of `code`."""
         reply = self._client.complete(code, reply=True, timeout=SECONDS)
         return dict(reply["content"])
+
+    def kill(self) -> None:
+        """End the kernel as a machine out of memory does."""
+        self._manager.shutdown_kernel(now=True)
 
     def interrupt(self) -> None:
         """Do what a notebook's stop button does."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from cells import COMMAND, IMAGE, SECONDS, Box, Kernel, Shell, running_kernel
+from cells import COMMAND, IMAGE, SECONDS, Box, Kernel, Shell, remove, running_kernel
 
 from support.engines import running_engine
 from support.needs import require
@@ -38,7 +38,7 @@ def box(served: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
         monkeypatch.setenv(name, value)
     yield served
     for entry in served.client.api.containers(all=True):
-        served.client.api.remove_container(entry["Id"], force=True)
+        remove(served.client, entry["Id"])
 
 
 @pytest.fixture

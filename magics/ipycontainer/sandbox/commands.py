@@ -175,6 +175,8 @@ def kill(session: Session, container: str, pid: int) -> bool:
     """End a process of the container and what belongs to its session; False when that failed."""
     from docker.errors import APIError
 
+    if pid <= 1:
+        return False  # -1 would be all of them
     try:
         made = session.api.exec_create(container, ["/bin/sh", "-c", _KILL, "sh", str(pid)])["Id"]
         session.api.exec_start(made)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..endings import was_out_of_memory
 from ..failures import Failure
 from ..units import binary_size
+from . import commands
 from .errors import InterpreterLost, SandboxClosed
 from .interpreter import Interpreter
 
@@ -26,7 +27,8 @@ def lost(
     if (found := ended(session, container, name, memory)) is not None:
         return found
     code = old.exit_code()
-    if code is None:  # it still runs: what it sent is no message, so it was left
+    if code is None:  # it still runs: what it sent is no message
+        commands.kill(session, container, old.pid)
         return InterpreterLost(f"sandbox {name}: its interpreter was ended, {why}; {_GONE}")
     if code == _KILLED and _oom_kills(session, container, name) > old.oom_kills:
         limit = f" of {binary_size(memory)}" if memory else ""

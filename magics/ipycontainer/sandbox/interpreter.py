@@ -11,7 +11,7 @@ from ..attached import start_exec
 from ..failures import Failure
 from . import start
 from .channel import Broken, Channel, Message
-from .errors import InterpreterLost, error_of
+from .errors import InterpreterLost, error_of, plain
 from .inside import codec, frames
 from .inside.codec import BadData, Decoder, Encoder, NotData
 from .shown import Opaque, show
@@ -159,7 +159,10 @@ class Interpreter:
             "outputs": list(code.outputs),
             "pickles": self._trusted,
         }
-        packet = codec.pack(fields, encoder.blobs)
+        try:
+            packet = codec.pack(fields, encoder.blobs)
+        except NotData as error:
+            raise Failure(f"the inputs are too large: {error}") from error
         if (size := sum(len(piece) for piece in packet)) > frames.LARGEST:
             raise Failure(
                 f"the inputs have {size >> 20} MB, more than the {frames.LARGEST >> 20} MB that can"
@@ -217,8 +220,8 @@ class Interpreter:
             raise error_of(fields["error"], self._sources)
         if "large" in fields:
             raise Failure(
-                f"the result is larger than the {frames.LARGEST >> 20} MB that can be had at once:"
-                " have the code write it to a file, and get() that"
+                f"the result is too large to be had at once, {plain(fields['large'], 200)}; or have"
+                " the code write it to a file, and get() that"
             )
         if "refused" in fields:
             raise self._refused(code, fields)

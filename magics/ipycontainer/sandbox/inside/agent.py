@@ -167,7 +167,7 @@ class Agent:
         self._program = types.ModuleType("__main__")
         self._program.__dict__["display"] = self.display
         sys.modules["__main__"] = self._program
-        sys.modules[showing.BACKEND] = showing.Backend(self._figures)
+        sys.meta_path.append(showing.Backend(self._figures))
         os.environ.setdefault("MPLBACKEND", "module://" + showing.BACKEND)
         sys.path.insert(0, "")
 
@@ -213,10 +213,14 @@ class Agent:
         except BaseException as error:  # SystemExit and KeyboardInterrupt end the code, not us
             reply, encoder = {"error": _described_error(error)}, codec.Encoder(False)
         self._output.flush()
-        packet = codec.pack(dict(reply, number=request["number"]), encoder.blobs)
-        size = sum(len(piece) for piece in packet)
-        if size > frames.LARGEST:
-            packet = codec.pack({"number": request["number"], "large": size}, [])
+        number = request["number"]
+        try:
+            packet = codec.pack(dict(reply, number=number), encoder.blobs)
+        except codec.NotData as reason:
+            packet = codec.pack({"number": number, "large": str(reason)}, [])
+        if sum(len(piece) for piece in packet) > frames.LARGEST:
+            most = "it has more than {} MB".format(frames.LARGEST >> 20)
+            packet = codec.pack({"number": number, "large": most}, [])
         self._outgoing.send(frames.RESULT, *packet)
 
     def _ran(
@@ -264,7 +268,10 @@ class Agent:
     def _show(self, description: Any, blobs: "list[Any]") -> None:
         with self._interrupts:
             self._output.flush()
-            packet = codec.pack(description, blobs)
+            try:
+                packet = codec.pack(description, blobs)
+            except codec.NotData as reason:
+                packet = codec.pack({"value": "(not shown: {})".format(reason)}, [])
             if sum(len(piece) for piece in packet) <= frames.LARGEST:
                 self._outgoing.send(frames.SHOW, *packet)
 

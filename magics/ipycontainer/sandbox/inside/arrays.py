@@ -55,11 +55,9 @@ def decode(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
 def _encode_numpy(value: Any, numpy: Any, encode_one: Encode, keep: Keep) -> Any:
     if type(value) is numpy.ndarray:
         if value.dtype.kind == "O":
-            return {
-                "$": "objects",
-                "shape": list(value.shape),
-                "items": [encode_one(item) for item in value.ravel().tolist()],
-            }
+            items = value.ravel().tolist()
+            found = {"$": "objects", "shape": list(value.shape)}  # type: dict[str, Any]
+            return dict(found, **_items(items, encode_one, keep))
         return _buffer(value, numpy, keep, "array")
     if isinstance(value, numpy.generic):
         return _buffer(numpy.asarray(value), numpy, keep, "scalar")
@@ -81,7 +79,7 @@ def _encode_pandas(value: Any, pandas: Any, encode_one: Encode, keep: Keep) -> A
     def index(values: Any) -> Any:
         if type(values) is pandas.RangeIndex:
             span = [int(values.start), int(values.stop), int(values.step)]
-            return {"$": "range", "span": span, "name": encode_one(values.name)}
+            return {"$": "span", "span": span, "name": encode_one(values.name)}
         if type(values) is pandas.MultiIndex:
             levels = [column(values.get_level_values(n)) for n in range(values.nlevels)]
             return {"$": "levels", "levels": levels, "names": encode_one(list(values.names))}
@@ -132,7 +130,41 @@ def _encode_column(values: Any, pandas: Any, encode_one: Encode, keep: Keep) -> 
     items = [None if missing else item for item, missing in zip(values, pandas.isna(values))]
     # Their numbers iterate as numpy's scalars; plain ones are shorter.
     plain_items = [item.item() if isinstance(item, numpy.generic) else item for item in items]
-    return {"$": "extension", "type": name, "items": [encode_one(item) for item in plain_items]}
+    return dict({"$": "extension", "type": name}, **_items(plain_items, encode_one, keep))
+
+
+def _items(items: "list[Any]", encode_one: Encode, keep: Keep) -> "dict[str, Any]":
+    """Return many values: text alone as one buffer, with the lengths and -1 for what is missing."""
+    import numpy
+
+    if not all(item is None or type(item) is str for item in items):
+        return {"items": [encode_one(item) for item in items]}
+    texts = [None if item is None else item.encode("utf-8", "surrogatepass") for item in items]
+    lengths = numpy.array([-1 if text is None else len(text) for text in texts], "<i8")
+    joined = b"".join(text for text in texts if text is not None)
+    return {"lengths": keep(lengths.tobytes()), "texts": keep(joined)}
+
+
+def _listed(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> "list[Any]":
+    """Return the values that `_items` has encoded."""
+    import numpy
+
+    if "lengths" not in tree:
+        return [decode_one(item) for item in tree["items"]]
+    lengths, joined = numpy.frombuffer(blob(tree["lengths"]), "<i8"), bytes(blob(tree["texts"]))
+    if lengths.size and (int(lengths.min()) < -1 or int(lengths.max()) > len(joined)):
+        raise BadData("a column's lengths are malformed")
+    items = []  # type: list[Any]
+    position = 0
+    for length in lengths.tolist():
+        if length < 0:
+            items.append(None)
+            continue
+        items.append(joined[position : position + length].decode("utf-8", "surrogatepass"))
+        position += length
+    if position != len(joined):
+        raise BadData("a column's lengths do not fit its text")
+    return items
 
 
 def _shape(tree: Any) -> "tuple[int, ...]":
@@ -170,10 +202,10 @@ def _scalar(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
     return _array(tree, decode_one, blob)[()]
 
 
-def _objects(tree: Any, decode_one: Encode, _blob: Callable[[Any], Any]) -> Any:
+def _objects(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
     import numpy
 
-    shape, items = _shape(tree), [decode_one(item) for item in tree["items"]]
+    shape, items = _shape(tree), _listed(tree, decode_one, blob)
     size = 1
     for side in shape:
         size *= side
@@ -201,11 +233,11 @@ def _column(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
         name = tree["type"]
         if type(name) is not str or not _EXTENSION.fullmatch(name):
             raise BadData("a column has the type {}".format(str(name)[:100]))
-        items = [decode_one(item) for item in tree["items"]]
+        items = _listed(tree, decode_one, blob)
         try:
             return pandas.array(items, dtype=name)
         except TypeError:  # an older pandas has no such type
-            return _objects({"shape": [len(items)], "items": tree["items"]}, decode_one, blob)
+            return _objects(dict(tree, shape=[len(items)]), decode_one, blob)
     return (_objects if kind == "objects" else _array)(tree, decode_one, blob)
 
 
@@ -234,7 +266,7 @@ def _index(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
 
 
 def _any_index(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
-    readers = {"range": _range, "levels": _levels, "index": _index}
+    readers = {"span": _range, "levels": _levels, "index": _index}
     return readers[tree["$"]](tree, decode_one, blob)
 
 
@@ -252,7 +284,9 @@ def _one_column(tree: Any, index: Any, decode_one: Encode, blob: Callable[[Any],
 
 def _kept(values: Any) -> Any:
     """Return the type that pandas would guess anew: objects stay objects."""
-    return object if getattr(getattr(values, "dtype", None), "kind", "") == "O" else None
+    import numpy
+
+    return object if isinstance(values, numpy.ndarray) and values.dtype == object else None
 
 
 def _frame(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
@@ -287,7 +321,7 @@ _READERS = {
     "array": _array,
     "scalar": _scalar,
     "objects": _objects,
-    "range": _range,
+    "span": _range,
     "levels": _levels,
     "index": _index,
     "series": _series,

@@ -32,8 +32,14 @@ __all__ = ["BadData", "Decoder", "Encoder", "NotData", "pack", "unpack"]
 
 
 def pack(fields: Any, blobs: "list[Any]") -> "list[Any]":
-    """Return the pieces of a packet."""
+    """Return the pieces of a packet; raises NotData where its head is too long."""
     head = json.dumps({"fields": fields, "blobs": [len(blob) for blob in blobs]}).encode("ascii")
+    if len(head) > LONGEST_HEAD:
+        raise NotData(
+            "there are {} MB of single values, more than {}: use arrays or bytes".format(
+                len(head) >> 20, LONGEST_HEAD >> 20
+            )
+        )
     return [struct.pack(">I", len(head)), head, *blobs]
 
 

@@ -1,8 +1,8 @@
 """What an object looks like: its value as data, else its text and what front ends show."""
 
+import importlib.util
 import io
 import sys
-import types
 from typing import Any, Callable
 
 from .codec import Encoder, NotData, type_name
@@ -75,22 +75,25 @@ def figures(show: "Callable[[Any, list[Any]], None]") -> None:
         show({"opaque": _opaque(kind, str(figure), {"image/png": 0}, "")}, [picture.getvalue()])
 
 
-class Backend(types.ModuleType):
-    """matplotlib's backend: it draws as its own Agg does, and `show` sends pictures to the cell."""
+class Backend:
+    """Finds and loads matplotlib's backend of our name when matplotlib asks for it.
+
+    It draws as matplotlib's own Agg does, and its `show` sends the pictures to the cell.
+    """
 
     def __init__(self, flush: "Callable[[], None]") -> None:
-        super().__init__(BACKEND)
         self._flush = flush
 
-    def show(self, *_arguments: Any, **_options: Any) -> None:
-        """Do what `pyplot.show` asks for."""
-        self._flush()
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
+        """Be the finder of one module."""
+        return importlib.util.spec_from_loader(name, self) if name == BACKEND else None  # type: ignore[arg-type] # a loader by its two methods
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        from matplotlib.backends import (
-            backend_agg,
-        )
+    def create_module(self, _spec: Any) -> None:
+        """Leave the making to Python."""
 
-        return getattr(backend_agg, "FigureCanvasAgg" if name == "FigureCanvas" else name)
+    def exec_module(self, module: Any) -> None:
+        """Fill the module, which matplotlib reads by its names."""
+        from matplotlib.backends import backend_agg
+
+        module.FigureCanvas = backend_agg.FigureCanvasAgg
+        module.show = lambda *_arguments, **_options: self._flush()
