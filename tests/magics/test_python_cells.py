@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
 from cells import SECONDS, Box, Kernel, Message, errors, streamed
 from docker.errors import NotFound
 
@@ -37,6 +38,7 @@ def test_variables_go_in_and_out_and_stay_for_the_next_cell(
     assert box.client.api.containers(all=True) == []
 
 
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
 def test_an_error_names_the_cell_and_its_line(box: Box, kernel: Kernel, debian_python: str) -> None:
     failed = kernel.run(
         f"%%container python {debian_python}\ndef inverse(x):\n    return 1 / x\ninverse(0)"
@@ -67,6 +69,7 @@ def test_an_interrupt_stops_the_code_and_keeps_its_variables(
     assert value(kernel.run(f"%%container python {debian_python}\nkept")) == "9"
 
 
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
 def test_the_python_api_is_interrupted_in_the_same_way(
     box: Box, kernel: Kernel, debian_python: str
 ) -> None:
@@ -80,6 +83,7 @@ def test_the_python_api_is_interrupted_in_the_same_way(
     assert value(kernel.run("box.python('1 + 1')")) == "2"
 
 
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
 def test_each_name_is_a_sandbox_of_its_own(box: Box, kernel: Kernel, debian_python: str) -> None:
     kernel.run(f"%%container python {debian_python} --name one\nx = 1")
     kernel.run(f"%%container python {debian_python} --name two\nx = 2")
@@ -89,6 +93,7 @@ def test_each_name_is_a_sandbox_of_its_own(box: Box, kernel: Kernel, debian_pyth
     assert "was made with another memory: `%container python --stop one`" in str(errors(other))
 
 
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
 def test_words_that_cannot_be_meant_are_told(box: Box, kernel: Kernel, debian_python: str) -> None:
     for line, told in (
         (f"{debian_python} -i nosuch", "-i: the notebook has no variable 'nosuch'"),
@@ -102,6 +107,7 @@ def test_words_that_cannot_be_meant_are_told(box: Box, kernel: Kernel, debian_py
     assert "there is no sandbox 'nosuch' in this notebook" in errors(stop)[0]["evalue"]
 
 
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
 def test_objects_are_shown_without_what_a_page_would_obey(
     box: Box, kernel: Kernel, debian_python: str
 ) -> None:
@@ -127,6 +133,7 @@ def test_the_sandbox_ends_with_the_kernel(box: Box, kernel: Kernel, debian_pytho
         box.client.api.wait(entry["Id"], timeout=SECONDS, condition="removed")
 
 
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
 def test_the_command_line_runs_a_script(
     box: Box, debian_python: str, command: Callable[..., subprocess.CompletedProcess[bytes]]
 ) -> None:

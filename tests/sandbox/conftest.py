@@ -12,9 +12,9 @@ from support.hosts import Host
 from support.needs import require
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def python_engine(debian_python: str) -> Iterator[Engine]:
-    """One of our engines for a file of tests, with the image pulled."""
+    """One of our engines for these tests, with the image pulled."""
     with running_engine() as running:
         running.client.images.pull(debian_python)
         yield running
