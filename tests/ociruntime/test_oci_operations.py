@@ -163,6 +163,7 @@ def test_mounts_are_of_every_usual_kind(room: Room) -> None:
     assert "size=1024k" in done.stdout
 
 
+@pytest.mark.cgroup2
 def test_devices_are_those_of_the_bundle(room: Room) -> None:
     fuse = {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o600, "uid": 1}
     room.change(lambda spec: spec["linux"].update(devices=[fuse]))
@@ -175,6 +176,7 @@ def test_devices_are_those_of_the_bundle(room: Room) -> None:
     assert "can't open '/dev/d'" in done.stderr
 
 
+@pytest.mark.cgroup2
 def test_of_a_device_no_more_is_granted_than_the_bundle_says(room: Room) -> None:
     number = {"type": "c", "major": 1, "minor": 11}  # the kernel's log
 
@@ -228,6 +230,7 @@ def test_the_filter_of_the_bundle_is_set_for_execs_too(room: Room) -> None:
     assert done.stderr == "mkdir: can't create directory '/dev/x': Permission denied\n"
 
 
+@pytest.mark.cgroup2
 def test_hooks_run_in_their_order_and_are_told_the_state(room: Room) -> None:
     log = room.folder / "hooks"
     kinds = (
@@ -308,6 +311,7 @@ def test_exec_runs_further_processes(room: Room) -> None:
     assert "sleep 999" in room.call("ps", "one", "-o", "args")
 
 
+@pytest.mark.cgroup2
 def test_a_paused_container_stands_still(room: Room) -> None:
     room.ask("sleep", "1000")
     pid = room.create()
@@ -322,6 +326,7 @@ def test_a_paused_container_stands_still(room: Room) -> None:
     wait_for_end(pid)
 
 
+@pytest.mark.cgroup2
 def test_limits_bind_and_are_changed(room: Room) -> None:
     limits = {"memory": {"limit": 64 << 20, "swap": 64 << 20}, "pids": {"limit": 40}}
     room.change(lambda spec: spec["linux"]["resources"].update(limits))

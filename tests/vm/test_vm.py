@@ -6,6 +6,7 @@ and the user run theirs side by side: half of the time, and as it is on a real m
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,15 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="module")
-def runs(machine: Machine) -> Iterator[dict[str, Future[Said]]]:
+def said(machine: Machine) -> Iterator[dict[str, "Future[Said]"]]:
+    """What each of the runs comes to; a person's are one after the other."""
     files = " ".join(_marked())
-    with ThreadPoolExecutor() as pool:
+    runs = {**{who: (who, f"{command} {files}") for who, command in MARKED.items()}, **PLACES}
+    with ExitStack() as stack:
+        queues = {who: stack.enter_context(ThreadPoolExecutor(1)) for who in Machine._fields}
         yield {
-            who: pool.submit(getattr(machine, who).run, f"{command} {files}", SECONDS)
-            for who, command in MARKED.items()
+            name: queues[who].submit(getattr(machine, who).run, command, SECONDS)
+            for name, (who, command) in runs.items()
         }
 
 
@@ -78,11 +82,10 @@ def _passed(said: Said) -> None:
 
 
 @pytest.mark.parametrize("who", Machine._fields)
-def test_what_is_marked_passes_on_cgroup_v2(runs: dict[str, Future[Said]], who: str) -> None:
-    _passed(runs[who].result())
+def test_what_is_marked_passes_on_cgroup_v2(said: dict[str, "Future[Said]"], who: str) -> None:
+    _passed(said[who].result())
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_cgroups_keep_their_promises(machine: Machine, place: str) -> None:
-    who, command = PLACES[place]
-    _passed(getattr(machine, who).run(command, SECONDS))
+def test_cgroups_keep_their_promises(said: dict[str, "Future[Said]"], place: str) -> None:
+    _passed(said[place].result())
