@@ -150,6 +150,22 @@ def test_commands_are_those_of_the_history(image: tuple[Room, str]) -> None:
     assert commands == ["step 0", "step 1", "step 2"]
 
 
+def test_images_with_the_same_layers_keep_their_own_history(
+    registry: Registry, image: tuple[Room, str], tmp_path: Path
+) -> None:
+    room, name = image
+    newer = made.image(LOWEST, MIDDLE, TOP, created="2025-06-07T08:09:10Z")
+    other = registry.add(made.write_layout(newer, tmp_path / "layout"), "newer")
+    room.do(room.pull(other))
+
+    async def look() -> list[set[int]]:
+        looking = ImageContents(image_store=room.store, layers=room.layers, ownership=Mapped())
+        both = [await looking.of(asked) for asked in (name, other)]
+        return [{layer["Created"] for layer in found["Layers"]} for found in both]
+
+    assert room.do(look()) == [{1704164645}, {1749283750}]
+
+
 def test_a_layer_lists_what_it_does(image: tuple[Room, str]) -> None:
     assert listed(image, layer=2) == [
         (2, "A", "/opt/new", 8, 0),

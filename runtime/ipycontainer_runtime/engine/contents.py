@@ -58,8 +58,13 @@ class ImageContents:
         wanted = _Chosen(layer, find, limit) if layer or find else None
         async with self._turn:
             counted = await self._counted(record, wanted)
-        listed = {"Listed": None if wanted is None else _listed(wanted)}
-        return {**self._head(record), **counted, **listed}
+        made = layers_with_steps(record.chain_ids, record, self._layers)
+        return {
+            **self._head(record),
+            **counted,
+            "Layers": [step | layer for step, layer in zip(made, counted["Layers"], strict=True)],
+            "Listed": None if wanted is None else _listed(wanted),
+        }
 
     def _head(self, record: ImageRecord) -> Document:
         return {
@@ -81,8 +86,7 @@ class ImageContents:
             found = await asyncio.to_thread(self._walk, chain, wanted)
         except FileNotFoundError as error:
             raise NotFound(f"the image {record.id} was removed meanwhile") from error
-        made = layers_with_steps(chain, record, self._layers)
-        self._known[chain] = counted = _summary(found, made)
+        self._known[chain] = counted = _summary(found)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         return counted
@@ -122,7 +126,7 @@ def _pattern(find: str) -> re.Pattern[bytes]:
         raise InvalidParameter(f"invalid pattern {find!r}: {error}") from error
 
 
-def _summary(found: Contents, made: Sequence[Document]) -> Document:
+def _summary(found: Contents) -> Document:
     size = found.size
     return {
         "Size": size,
@@ -130,8 +134,7 @@ def _summary(found: Contents, made: Sequence[Document]) -> Document:
         "Wasted": found.wasted,
         "Efficiency": 1 - found.wasted / size if size else 1.0,
         "Layers": [
-            {"Number": number, **step, **_layer(layer)}
-            for number, (step, layer) in enumerate(zip(made, found.layers, strict=True), 1)
+            {"Number": number, **_layer(layer)} for number, layer in enumerate(found.layers, 1)
         ],
         "WastedFiles": [_wasted(path, waste) for path, waste in found.most_wasted()],
     }
