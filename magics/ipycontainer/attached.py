@@ -66,7 +66,7 @@ class ExecControls:
         self._api = session.api
         self._exec = exec_id
         self._container = container
-        self._left = (
+        self.left = (
             f"the command goes on in container {container}; "
             f"`{session.program} stop {container}` ends both"
         )
@@ -80,7 +80,7 @@ class ExecControls:
 
     def interrupt(self) -> None:
         """Leave it running, and say so."""
-        raise Interrupted(self._left)
+        raise Interrupted(self.left)
 
     def refuse(self, question: Question) -> None:
         """End its input, by leaving, and say so."""
@@ -150,6 +150,8 @@ class Attended:
         self._grace = INTERRUPT_GRACE if grace is None else grace
         self._stopping = 0
         self._refused: Failure | None = None
+        self.stopped = False
+        """Whether a person has asked for its end, by `stop`."""
 
     def run(
         self,
@@ -162,26 +164,18 @@ class Attended:
     ) -> Ending | None:
         """Attach, start, relay, and return how it ended; None when it was left running."""
         session, surface = self._session, self._session.surface
+        if stdin and self._tty and surface.shows_terminals:
+            self._show(start, detach_keys)
+            return None
         with ExitStack() as undo:
             source = None
             if stdin:
                 target = f"containers/{self._container}"
                 source = undo.enter_context(opened_input(session, target, tty=self._tty))
             undo.enter_context(surface.guard(self, tty=self._tty, proxy=proxy))
-            connection = attach(
-                session,
-                self._container,
-                stdin=int(stdin),
-                stdout=int(streams[0]),
-                stderr=int(streams[1]),
-                detachKeys=detach_keys,
+            connection, exit_ = self.open(
+                undo, start=start, stdin=stdin, detach_keys=detach_keys, streams=streams
             )
-            undo.callback(connection.close)
-            condition = "removed" if self._removed else _condition(start)
-            exit_ = Exit(session, self._container, condition)
-            undo.callback(exit_.close)
-            if start is not None:
-                start()
             relay = Relay(connection, surface, source, tty=self._tty)
             undo.callback(relay.close)
             undo.callback(surface.flush)
@@ -194,6 +188,34 @@ class Attended:
         if self._stopping:
             raise Interrupted(f"container {self._name} was stopped (exit code {ending.code})")
         return ending
+
+    def open(
+        self,
+        undo: ExitStack,
+        *,
+        start: Callable[[], object] | None,
+        stdin: bool = True,
+        detach_keys: str | None = None,
+        streams: tuple[bool, bool] = (True, True),
+        logs: bool = False,
+    ) -> tuple[Connection, Exit]:
+        """Attach (`logs`: from the beginning), ask for its end, and start it; `undo` lets go."""
+        connection = attach(
+            self._session,
+            self._container,
+            stdin=int(stdin),
+            stdout=int(streams[0]),
+            stderr=int(streams[1]),
+            logs=int(logs) or None,
+            detachKeys=detach_keys,
+        )
+        undo.callback(connection.close)
+        condition = "removed" if self._removed else _condition(start)
+        exit_ = Exit(self._session, self._container, condition)
+        undo.callback(exit_.close)
+        if start is not None:
+            start()
+        return connection, exit_
 
     def resize(self, width: int, height: int) -> None:
         """Tell the container's terminal its size; one that has ended needs none."""
@@ -230,6 +252,20 @@ class Attended:
             self._refused = refused
             self._grace = min(self._grace, REFUSAL_GRACE)
             threading.Thread(target=self._end, args=(False,), daemon=True).start()
+
+    def _show(self, start: Callable[[], object] | None, detach_keys: str | None) -> None:
+        """Have a terminal in the cell, which lives on when the cell has ended."""
+        from .widgets.subjects import ContainerSubject, show
+
+        with ExitStack() as undo:
+            opened = self.open(undo, start=start, detach_keys=detach_keys, logs=start is None)
+            subject = ContainerSubject(self._session, self, self._container, self._name)
+            show(subject, undo, *opened)
+
+    def stop(self) -> None:
+        """Stop it as an interrupted cell does."""
+        self.stopped = True
+        self._end(kill=False)
 
     def _end(self, kill: bool) -> None:
         api = self._session.api

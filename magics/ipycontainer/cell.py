@@ -9,13 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .bounded import VARIABLE, Bounded, Rest
 from .failures import Usage
+from .preferences import OUTPUT_LINES
 from .scripted import END_OF_INPUT, Lines, Script
 from .signals import Signals
 from .sinks import Echo, Filled, Shown
 from .surface import STDERR, STDOUT, Kind, agreed
 
 if TYPE_CHECKING:
+    from .kept import Output
     from .listening import Listening, Question
     from .listing import Listing
     from .surface import Controls, Progress, Source
@@ -53,24 +56,35 @@ class Cell:
 
     program = "%container"
 
-    def __init__(self, body: str | None, *, live: bool, rich: bool, kernel: Any = None) -> None:
+    def __init__(
+        self,
+        body: str | None,
+        *,
+        live: bool,
+        rich: bool,
+        kernel: Any = None,
+        lines: int = OUTPUT_LINES,
+    ) -> None:
         self._body = body
         self._unread = bool(body and body.strip())
         self._lines: Lines | None = None
         self._kernel = kernel
         self._live = live
         self._rich = rich
+        self._bounded = Bounded(lines)
+        self._rest: Rest | None = None
+        self._ended = False
         # Looked up now: `%%capture` and redirect_stdout put their own streams in place.
         self._sinks: dict[int, Shown | Filled] = {
-            STDOUT: Shown(sys.stdout),
-            STDERR: Shown(sys.stderr),
+            STDOUT: Shown(sys.stdout, self._bounded),
+            STDERR: Shown(sys.stderr, self._bounded),
         }
         self._variables: dict[str, Filled] = {}
         self._echo = Echo()
         self._signals = Signals()
         self._controls: Controls | None = None
         self._dirty = False
-        self._flushed = 0.0
+        self._flushed = self._told = 0.0
 
     def say(self, text: str) -> None:
         """Print a line of result."""
@@ -120,6 +134,25 @@ class Cell:
         self._flushed = time.monotonic()
         for sink in self._sinks.values():
             sink.flush(final=final)
+        if self._bounded.output is not None:
+            self._show_rest(final=final)
+
+    def _show_rest(self, *, final: bool) -> None:
+        """Tell of what is not shown: where an output can be redrawn at most each second."""
+        if self._ended:
+            return
+        self._ended = final
+        if not self._live:
+            if final:
+                self.say(f"{self._bounded.told()}\n{self._bounded.ending()}")
+            return
+        if self._rest is None:
+            from .widgets.bundles import publisher
+
+            self._rest = Rest(self._bounded, publisher(), pages=self._attended)
+        if final or self._flushed - self._told >= 1:
+            self._told = self._flushed
+            self._rest.show(final=final)
 
     def redirect(self, out: str | None, err: str | None) -> None:
         """Fill variables of the notebook; the same name for both takes them as they come."""
@@ -129,9 +162,24 @@ class Cell:
                     raise Usage(f"{name!r} is no name for a variable")
                 self._sinks[stream] = self._variables.setdefault(name, Filled())
 
-    def variables(self) -> dict[str, str | bytes]:
-        """Return what `--out` and `--err` have filled so far."""
-        return {name: variable.value() for name, variable in self._variables.items()}
+    def variables(self) -> dict[str, str | bytes | Output]:
+        """Return what `--out` and `--err` have filled, and the whole of an output that was cut."""
+        filled: dict[str, str | bytes | Output] = {
+            name: variable.value() for name, variable in self._variables.items()
+        }
+        if self._bounded.output is not None:
+            filled[VARIABLE] = self._bounded.output
+        return filled
+
+    @property
+    def _attended(self) -> bool:
+        """Whether the front end has somebody to ask; what runs a notebook by itself says not."""
+        return bool(getattr(self._kernel, "_allow_stdin", False))
+
+    @property
+    def shows_terminals(self) -> bool:
+        """Whether there is a person at a notebook who gave neither input nor a variable to fill."""
+        return self._live and self._attended and self.input is Kind.PERSON and not self._variables
 
     def code(self) -> str:
         """Return the cell's body after an empty line, so that its lines have the cell's numbers."""
@@ -165,7 +213,7 @@ class Cell:
             return Body(self._body or "", tty=tty)
         from .asking import Asking, FrontEnd
 
-        asked = FrontEnd(self._kernel) if getattr(self._kernel, "_allow_stdin", False) else None
+        asked = FrontEnd(self._kernel) if self._attended else None
         for sink in self._shown():
             sink.holds = asked is not None
         return Asking(self, listening, asked, tty=tty)

@@ -58,7 +58,8 @@ class ContainerMagics(Magics):
         and {{.ID}} reach the container untouched.
 
         `%config IPyContainer` shows and sets preferences: a default image, limits, profiles of
-        flags for `--profile`, text instead of tables and bars.
+        flags for `--profile`, text instead of tables and bars, how many lines of output are
+        shown (`_output` has all of it then).
         """
         from .cell import Cell
         from .failures import Interrupted
@@ -71,7 +72,13 @@ class ContainerMagics(Magics):
         preferences = self.preferences.current()
         rich = preferences.display == "rich"
         kernel = getattr(self.shell, "kernel", None)
-        surface = Cell(cell, live=kernel is not None and rich, rich=rich, kernel=kernel)
+        surface = Cell(
+            cell,
+            live=kernel is not None and rich,
+            rich=rich,
+            kernel=kernel,
+            lines=preferences.output_lines,
+        )
         session = Session(surface, self.client, self._told, lambda: preferences, self.workspace)
         try:
             return invoke(session, split(line, names))

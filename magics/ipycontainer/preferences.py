@@ -26,6 +26,10 @@ NAME = "ipycontainer_config"
 """The file's name, without its ending."""
 
 
+OUTPUT_LINES = 5000
+"""How many lines a cell shows of what a container prints, before its last ones."""
+
+
 @dataclass(frozen=True)
 class Preferences:
     """The preferences as they stand; `IPyContainer` tells what each means."""
@@ -36,6 +40,7 @@ class Preferences:
     pids_limit: int | None = None
     profiles: Mapping[str, str] = field(default_factory=dict)
     display: str = "rich"
+    output_lines: int = OUTPUT_LINES
 
     def limits(self) -> dict[str, str]:
         """Return the flags of the limits that are set, with their values."""

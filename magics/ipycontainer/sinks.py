@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import codecs
 import time
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from .plain import Plain
+
+if TYPE_CHECKING:
+    from .bounded import Bounded
 
 # A line that is not finished may be a question, which the box of the front end shows.
 HELD = 0.15
@@ -16,9 +21,11 @@ class Shown:
     With `holds` a line that is not finished is kept back for a moment: `question` takes it.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, bounded: Bounded) -> None:
         self.holds = False
         self._stream = stream
+        self._bounded = bounded
+        self._plain = Plain()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._parts: list[str] = []
         self._held = ""
@@ -45,7 +52,8 @@ class Shown:
                 text, self._held = whole + newline, rest
         if text:
             self._open = not text.endswith("\n")
-            self._stream.write(text)
+        if shown := self._bounded.shown(self._plain.feed(text)):
+            self._stream.write(shown)
             self._stream.flush()
 
     @property

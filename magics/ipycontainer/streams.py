@@ -17,7 +17,7 @@ from .failures import Failure
 from .surface import STDERR, STDOUT
 
 if TYPE_CHECKING:
-    from .surface import Source, Surface
+    from .surface import Sink, Source
 
 _HEADER = 8
 _CHUNK = 1 << 18
@@ -132,7 +132,7 @@ class Relay:
     """Copies between a connection and a surface until the engine ends the stream."""
 
     def __init__(
-        self, connection: Connection, surface: Surface, source: Source | None, *, tty: bool
+        self, connection: Connection, surface: Sink, source: Source | None, *, tty: bool
     ) -> None:
         self._connection = connection
         self._surface = surface

@@ -93,7 +93,29 @@ class Progress(Protocol):
         """Leave `reason` as the true, final text."""
 
 
-class Surface(Protocol):
+class Sink(Protocol):
+    """Where a relay brings what a container says, and learns of a person's signals."""
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Take bytes of a container's standard output (1) or error (2)."""
+
+    def tick(self) -> float | None:
+        """Show what is due of the bytes taken; return the seconds until more is due."""
+        ...
+
+    def flush(self) -> None:
+        """Show all the bytes taken: the stream has ended."""
+
+    @property
+    def wake(self) -> int | None:
+        """A descriptor that is readable when `woken` should be called, if there is one."""
+        ...
+
+    def woken(self) -> None:
+        """Hand the signals that came to the `controls` of the guard."""
+
+
+class Surface(Sink, Protocol):
     """One verb's way to the person."""
 
     program: str
@@ -108,16 +130,6 @@ class Surface(Protocol):
     def ask(self, question: str) -> bool:
         """Ask for a yes; raises `Usage`, which names `-f`, where nobody can answer."""
         ...
-
-    def write(self, stream: int, data: memoryview) -> None:
-        """Take bytes of a container's standard output (1) or error (2)."""
-
-    def tick(self) -> float | None:
-        """Show what is due of the bytes taken; return the seconds until more is due."""
-        ...
-
-    def flush(self) -> None:
-        """Show all the bytes taken: the stream has ended."""
 
     def redirect(self, out: str | None, err: str | None) -> None:
         """Send the streams to the notebook's variables of these names instead."""
@@ -134,6 +146,11 @@ class Surface(Protocol):
         """Return the program that a verb is to run: a cell's body, or standard input."""
         ...
 
+    @property
+    def shows_terminals(self) -> bool:
+        """Whether a container's terminal is shown as one that lives on when the verb has ended."""
+        ...
+
     def source(self, *, tty: bool, listening: Listening | None) -> Source:
         """Return what a container with `-i` reads; `listening` tells when it wants to."""
         ...
@@ -141,14 +158,6 @@ class Surface(Protocol):
     def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> AbstractContextManager[None]:
         """Give the terminal, and with `proxy` the signals, to a container until the block ends."""
         ...
-
-    @property
-    def wake(self) -> int | None:
-        """A descriptor that is readable when `woken` should be called, if there is one."""
-        ...
-
-    def woken(self) -> None:
-        """Hand the signals that came to the `controls` of the guard."""
 
     def progress(self, title: str, *, aside: bool = False) -> Progress:
         """Return the view of one transfer; `aside` when it is not what was asked for."""

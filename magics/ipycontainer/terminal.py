@@ -51,6 +51,7 @@ class Terminal:
     """Writes to descriptors 1 and 2 byte by byte, reads descriptor 0, passes signals on."""
 
     program = "ipycontainer"
+    shows_terminals = False  # it is one
 
     def __init__(self) -> None:
         self._signals = Signals()

@@ -9,7 +9,7 @@ from traitlets import Dict, Enum, Float, Int, TraitError, Unicode, validate
 from traitlets.config import Config, Configurable
 
 from .failures import Failure, Usage
-from .preferences import PREFERENCES, Preferences
+from .preferences import OUTPUT_LINES, PREFERENCES, Preferences
 from .words import split
 
 _SIZE = re.compile(r"\d+(\.\d+)?\s*([kmgt]i?)?b?", re.IGNORECASE)
@@ -34,6 +34,7 @@ class IPyContainer(Configurable):
     display = Enum(["rich", "text"], "rich", help="How things are shown: rich, or text alone.").tag(
         config=True
     )
+    output_lines = Int(OUTPUT_LINES, help="How many lines of output a cell shows.").tag(config=True)
 
     @classmethod
     def made(cls, config: Config) -> IPyContainer:
@@ -54,7 +55,7 @@ class IPyContainer(Configurable):
             raise TraitError(f"IPyContainer.memory: {value!r} is no size; write 512m or 1g")
         return value
 
-    @validate("cpus", "pids_limit")
+    @validate("cpus", "pids_limit", "output_lines")
     def _check_number(self, proposal: dict[str, Any]) -> Any:
         name, value = proposal["trait"].name, proposal["value"]
         if value is not None and value <= 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import nbformat
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect, sync_playwright
 
 from support import leftovers
 
@@ -45,11 +45,9 @@ _UNUSED = (
     "@jupyterlab/extensionmanager-extension",
     "@jupyterlab/help-extension",
     "@jupyterlab/hub-extension",
-    "@jupyterlab/lsp-extension",
     "@jupyterlab/mermaid-extension",
     "@jupyterlab/pdf-extension",
     "@jupyterlab/terminal-extension",
-    "@jupyterlab/toc-extension",
     "@jupyterlab/tooltip-extension",
     "@jupyterlab/vega5-extension",
 )
@@ -172,6 +170,7 @@ def running_browser() -> Iterator[Page]:
             context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
             page = context.new_page()
             page.set_default_timeout(SECONDS * 1000)
+            expect.set_options(timeout=SECONDS * 1000)
             yield page
         finally:
             browser.close()
@@ -222,6 +221,7 @@ class Notebook:
             f" && {_CURRENT}.sessionContext.session.kernel.info",
             arg=self._name,
         )
+        self.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
 
     def cell(self, index: int) -> Locator:
         """A cell with its input and output."""

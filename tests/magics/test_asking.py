@@ -37,6 +37,8 @@ def one_kernel(served: Box, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for name, value in served.variables.items():
             patch.setenv(name, value)
         with running_kernel(tmp_path_factory.mktemp("kernel")) as running:
+            # Where things are rich, `-it` has a terminal in the cell, and nothing is asked.
+            running.run("%config IPyContainer.display = 'text'")
             yield running
 
 

@@ -45,7 +45,7 @@ def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags
     """Run COMMAND in a container that runs.
 
     With -i a cell's body is the standard input; without a body the cell asks when the command
-    waits for input. When the command fails, so does the cell.
+    waits for input, and with -it it shows a terminal. When the command fails, so does the cell.
     """
     api = session.api
     session.surface.redirect(flags["out_name"], flags["err_name"])
@@ -66,6 +66,9 @@ def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags
     if flags["detach"]:
         api.exec_start(made, detach=True)
         return
+    if flags["tty"] and flags["interactive"] and session.surface.shows_terminals:
+        _shown(session, _named(container), made)
+        return
     if not _relayed(session, container, made, flags):
         return
     if code := api.exec_inspect(made)["ExitCode"]:
@@ -75,6 +78,16 @@ def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags
 def _named(container: str) -> str:
     """Shorten a whole id; a name is kept."""
     return container[:12] if re.fullmatch("[0-9a-f]{64}", container) else container
+
+
+def _shown(session: Session, container: str, exec_id: str) -> None:
+    """Have a terminal in the cell, which lives on when the cell has ended."""
+    from ..widgets.subjects import ExecSubject, show
+
+    with ExitStack() as undo:
+        connection = start_exec(session, exec_id, tty=True)
+        undo.callback(connection.close)
+        show(ExecSubject(session, exec_id, container), undo, connection, None)
 
 
 def _relayed(session: Session, container: str, exec_id: str, flags: Flags) -> bool:

@@ -68,8 +68,9 @@ def run(
     """Make a container from IMAGE and run COMMAND in it.
 
     The image is pulled when it is missing. With -i a cell's body is the standard input; without a
-    body the cell asks when the command waits for input. When the command fails, so does the cell;
-    interrupting the cell stops the container.
+    body the cell asks when the command waits for input, and with -it it shows a terminal, which
+    lives on when the cell has ended. When the command fails, so does the cell; interrupting the
+    cell stops the container.
     """
     session.surface.redirect(flags["out_name"], flags["err_name"])
     _take_input(session, flags)
@@ -158,7 +159,8 @@ def attach(session: Session, /, container: str, **flags: Any) -> None:
     surface.redirect(flags["out_name"], flags["err_name"])
     if flags["inputs"]:
         surface.script(flags["inputs"])
-    stdin = not flags["no_stdin"] and (surface.input is not Kind.PERSON or tells(session))
+    reads = surface.input is not Kind.PERSON or surface.shows_terminals or tells(session)
+    stdin = reads and not flags["no_stdin"]
     _attend(session, container, {**flags, "interactive": stdin}, start=False)
 
 

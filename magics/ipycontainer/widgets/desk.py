@@ -104,6 +104,7 @@ class Desk:
 
     program = PROGRAM
     input = Kind.GIVEN
+    shows_terminals = False  # a widget is where the output goes already
 
     def __init__(self, shown: Callable[[str], None], bars: Bars | None = None) -> None:
         self._shown, self._bars = shown, bars

@@ -1,0 +1,267 @@
+// A terminal in a cell: xterm.js, three labelled buttons, and a line that tells how it goes.
+// The bytes come as messages and each is acknowledged once it is drawn, which is what holds back a
+// program that prints without end. The libraries come from the kernel too, once for a page.
+
+const LIBRARIES = Symbol.for("ipycontainer.xterm");
+const LEAVES = "Shift+F6";
+const LABELS = { interrupt: "Interrupt", detach: "Detach", attach: "Attach again", stop: "Stop" };
+const SHOWN = {
+  running: ["interrupt", "detach", "stop"],
+  detached: ["attach", "stop"],
+  ended: [],
+};
+
+function libraries(model) {
+  globalThis[LIBRARIES] ??= new Promise((resolve) => {
+    const take = (message, buffers) => {
+      if (message.type !== "libraries") return;
+      model.off("msg:custom", take);
+      resolve(Promise.all(buffers.map(imported)));
+    };
+    model.on("msg:custom", take);
+    model.send({ type: "libraries" });
+  });
+  return globalThis[LIBRARIES];
+}
+
+async function imported(source) {
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  try {
+    return await import(url);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+function bytes(buffer) {
+  return new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength);
+}
+
+// One for each model of a page: views come and go when the output is drawn anew, and take it along.
+class Screen {
+  constructor(model) {
+    this.model = model;
+    this.page = crypto.randomUUID?.() ?? String(Math.random());
+    this.number = 0;
+    this.views = 0;
+    this.focused = false;
+    this.node = document.createElement("div");
+    this.node.className = "ipycontainer-screen";
+    this.opened = libraries(model).then(([xterm, fit]) => this.open(xterm, fit));
+    this.opened.catch((error) => {
+      this.node.textContent = `The terminal cannot be shown here: ${error.message}`;
+    });
+  }
+
+  open({ Terminal }, { FitAddon }) {
+    this.terminal = new Terminal({
+      cursorBlink: true,
+      fontSize: 13,
+      minimumContrastRatio: 4.5,
+      scrollback: 5000,
+      linkHandler: { activate() {} },
+    });
+    this.fit = new FitAddon();
+    this.terminal.loadAddon(this.fit);
+    // Links (8) would be followed and the clipboard (52) written by what a program prints.
+    for (const number of [8, 52]) this.terminal.parser.registerOscHandler(number, () => true);
+    this.terminal.onData((data) => this.keys(data));
+    this.terminal.attachCustomKeyEventHandler((event) => this.own(event));
+    this.model.on("msg:custom", (message, buffers) => this.receive(message, buffers));
+    this.model.on("change:state", () => this.follow());
+  }
+
+  // Numbered, since the kernel may take two messages at a time.
+  send(message) {
+    this.model.send({ ...message, page: this.page, number: this.number++ });
+  }
+
+  keys(data) {
+    // What is replayed may ask the terminal something; the program has had its answer already.
+    if (!this.replaying) this.send({ type: "keys", data });
+  }
+
+  // Returns false for the keys that are not the program's.
+  own(event) {
+    if (event.type !== "keydown") return true;
+    if (event.shiftKey && event.key === "F6") {
+      this.node.closest(".ipycontainer-terminal")?.querySelector("button:not([hidden])")?.focus();
+      event.preventDefault();
+      return false;
+    }
+    const key = event.key.toLowerCase();
+    const command = event.ctrlKey && !event.altKey;
+    if (command && key === "c" && this.terminal.hasSelection()) return false;
+    return !(command && key === "v");
+  }
+
+  receive(message, buffers) {
+    const done = () => this.send({ type: "drawn", end: message.end });
+    if (message.type === "output") {
+      this.terminal.write(bytes(buffers[0]), done);
+    } else if (message.type === "replay") {
+      this.replaying = true;
+      this.terminal.reset();
+      this.terminal.write(bytes(buffers[0]), () => {
+        this.replaying = false;
+        done();
+      });
+    }
+  }
+
+  follow() {
+    const runs = this.model.get("state") === "running";
+    this.terminal.options.disableStdin = !runs;
+    this.terminal.options.cursorBlink = runs;
+  }
+
+  async show(view, signal) {
+    this.views += 1;
+    view.append(this.node);
+    await this.opened;
+    if (signal.aborted) return;
+    if (!this.terminal.element) {
+      this.terminal.open(this.node);
+      this.terminal.textarea.addEventListener("focus", () => this.focus(true));
+      this.terminal.textarea.addEventListener("blur", () => this.focus(false));
+    }
+    this.label();
+    this.colour();
+    this.follow();
+    if (this.focused) this.terminal.focus();
+    const sized = new ResizeObserver(() => this.size());
+    sized.observe(this.node);
+    const themed = new MutationObserver(() => this.colour());
+    themed.observe(document.body, {
+      attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"],
+    });
+    signal.addEventListener("abort", () => {
+      sized.disconnect();
+      themed.disconnect();
+    });
+    this.size();
+    if (!this.ready) {
+      this.ready = true;
+      const { cols, rows } = this.terminal;
+      this.send({ type: "ready", cols, rows });
+    }
+  }
+
+  hide() {
+    this.views -= 1;
+    if (this.views > 0) return;
+    this.ready = false;
+    this.send({ type: "gone" });
+  }
+
+  focus(on) {
+    this.focused = on;
+    this.send({ type: "focus", on });
+  }
+
+  label() {
+    this.terminal.textarea.setAttribute(
+      "aria-label",
+      `Terminal of ${this.model.get("title")}. ${LEAVES} leaves it.`,
+    );
+  }
+
+  size() {
+    if (!this.node.clientWidth) return; // not shown now
+    const wanted = this.fit.proposeDimensions();
+    if (!wanted?.cols || !wanted?.rows) return;
+    const { cols, rows } = this.terminal;
+    if (cols === wanted.cols && rows === wanted.rows) return;
+    this.terminal.resize(wanted.cols, wanted.rows);
+    this.send({ type: "resize", ...wanted });
+  }
+
+  colour() {
+    const style = getComputedStyle(this.node);
+    this.terminal.options.theme = {
+      background: style.backgroundColor,
+      foreground: style.color,
+      cursor: style.color,
+      cursorAccent: style.backgroundColor,
+      selectionBackground: style.getPropertyValue("outline-color"),
+    };
+    this.terminal.options.fontFamily = style.fontFamily;
+  }
+
+  reader(on) {
+    this.terminal.options.screenReaderMode = on;
+  }
+}
+
+function button(text, press) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = "ipycontainer-button";
+  made.textContent = text;
+  made.addEventListener("click", () => press(made));
+  return made;
+}
+
+function bar(model, screen, signal) {
+  const node = document.createElement("div");
+  node.className = "ipycontainer-bar";
+  node.setAttribute("role", "toolbar");
+  node.setAttribute("aria-label", `Terminal of ${model.get("title")}`);
+  const title = document.createElement("span");
+  title.className = "ipycontainer-title";
+  title.textContent = model.get("title");
+  const status = document.createElement("span");
+  status.className = "ipycontainer-status";
+  status.setAttribute("role", "status");
+  const buttons = Object.entries(LABELS).map(([action, text]) => {
+    const made = button(text, () => {
+      screen.send({ type: "press", action });
+      if (action === "interrupt" || action === "attach") screen.terminal?.focus();
+    });
+    made.dataset.action = action;
+    return made;
+  });
+  const reader = button("Screen reader", (pressed) => {
+    const on = pressed.getAttribute("aria-pressed") !== "true";
+    pressed.setAttribute("aria-pressed", String(on));
+    screen.reader(on);
+  });
+  reader.setAttribute("aria-pressed", "false");
+  const follow = () => {
+    const state = model.get("state");
+    node.dataset.state = state;
+    status.textContent = model.get("status");
+    for (const made of buttons) {
+      const able = model.get("actions").includes(made.dataset.action);
+      made.hidden = !able || !SHOWN[state].includes(made.dataset.action);
+    }
+  };
+  for (const name of ["state", "status", "actions"]) model.on(`change:${name}`, follow);
+  signal.addEventListener("abort", () => {
+    for (const name of ["state", "status", "actions"]) model.off(`change:${name}`, follow);
+  });
+  follow();
+  node.append(title, status, ...buttons, reader);
+  return node;
+}
+
+export default () => {
+  let screen;
+  return {
+    initialize({ model }) {
+      screen = new Screen(model);
+    },
+    render({ model, el }) {
+      const ended = new AbortController();
+      el.classList.add("ipycontainer", "ipycontainer-terminal");
+      // Keys are the program's: JupyterLab's shortcuts would take some of them.
+      el.dataset.lmSuppressShortcuts = "true";
+      el.append(bar(model, screen, ended.signal));
+      screen.show(el, ended.signal);
+      return () => {
+        ended.abort();
+        screen.hide();
+      };
+    },
+  };
+};

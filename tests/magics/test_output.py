@@ -1,0 +1,72 @@
+"""What a container prints, as a cell shows it: plain, bounded, and all of it to be had."""
+
+import pytest
+
+from ipycontainer.bounded import BYTES, LAST_LINES, Bounded
+from ipycontainer.kept import Output
+from ipycontainer.plain import Plain
+
+
+def plain(*parts: str) -> str:
+    stream = Plain()
+    return "".join(stream.feed(part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb\nc", "a\tb\nc"),
+        ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
+        ("10%\r50%\r100%\n", "10%\r50%\r100%\n"),
+        ("abc\b\bx", "abc\b\bx"),
+        ("longer\r\x1b[Kab", "longer\r      \b\b\b\b\b\bab"),
+        ("abc\x1b[2K\rx", "abc\rx"),
+        ("\x1b]8;;http://e.example\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]52;c;ZXZpbA==\x07ok", "ok"),
+        ("\x1b[2J\x1b[H\x1b[?25lx\x1bc\x07\x00\x9b", "x"),
+        ("<b onclick=x>", "<b onclick=x>"),
+    ],
+)
+def test_a_stream_is_text_and_colours(text: str, shown: str) -> None:
+    assert plain(text) == shown
+    assert plain(*text) == shown
+
+
+def test_an_escape_without_end_is_not_kept_back_for_ever() -> None:
+    assert "end of it" in plain("\x1b]52;c;", *["1" * 1000] * 20, "\nend of it")
+
+
+def test_the_beginning_is_shown_and_the_end_and_all_of_it_is_kept() -> None:
+    bounded = Bounded(1000)
+    lines = [f"{n}\n" for n in range(100_000)]
+    shown = "".join(bounded.shown("".join(lines[i : i + 70])) for i in range(0, len(lines), 70))
+    assert shown == "".join(lines[:1000])
+    assert bounded.told().startswith("[99,000 more lines")
+    assert bounded.ending().splitlines() == [str(n) for n in range(100_000 - LAST_LINES, 100_000)]
+    assert bounded.output is not None
+    assert bounded.output.text() == "".join(lines)
+    assert len(bounded.output) == 100_000
+    assert bounded.output.lines(54_321, 3) == ["54321", "54322", "54323"]
+    assert bounded.output.lines(99_999, 3) == ["99999"]
+
+
+def test_one_line_without_end_is_bounded_too() -> None:
+    bounded = Bounded(1000)
+    shown = sum(len(bounded.shown("x" * 10_000)) for _ in range(300))
+    assert BYTES // 2 < shown <= BYTES
+    assert bounded.hidden_bytes == 3_000_000 - shown
+
+
+def test_what_is_short_is_shown_as_it_is() -> None:
+    bounded = Bounded(1000)
+    assert bounded.shown("a\n" * 999) == "a\n" * 999
+    assert bounded.output is None
+
+
+def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipycontainer.kept.KEPT", 100)
+    output = Output()
+    for _ in range(30):
+        output.append("12345678\n")
+    assert output.size <= 100
+    assert output.lost == 270 - output.size
