@@ -136,5 +136,5 @@ async def test_a_container_whose_shim_is_killed_during_its_start_does_not_run(
         os.kill(shim, signal.SIGKILL)
         await vanished({shim})
     await vanished({init})
-    with pytest.raises(Unavailable, match="ended before it answered"):
+    with pytest.raises(Unavailable, match="the container's shim ended"):
         await starting
