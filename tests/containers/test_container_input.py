@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from support import images
 from support.calls import Make, start
 from support.engines import Engine
 from support.hosts import Host
 from support.inputs import Listener, typing
+from support.registry import Registry
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 
@@ -104,6 +106,14 @@ def python(shared_engine: Engine, debian_python: str) -> Iterator[str]:
     shared_engine.succeed("rmi", "-f", debian_python)
 
 
+@pytest.fixture(scope="module")
+def apt(shared_engine: Engine, registry: Registry) -> Iterator[str]:
+    name = registry.add(images.debian_apt_layout(), "apt")
+    shared_engine.succeed("pull", "-q", name)
+    yield name
+    shared_engine.succeed("rmi", "-f", name)
+
+
 def asked(engine: Host, container: str) -> dict[str, Any]:
     with Listener(engine, container) as listener:
         start(engine, container)
@@ -185,6 +195,13 @@ def test_node_that_waits_is_seen(shared_engine: Engine, make: Make, tty: bool) -
     folders = {"Binds": ["/usr:/usr:ro", "/lib:/lib:ro", "/lib64:/lib64:ro"]}
     container = make("/usr/bin/node", "-e", code, HostConfig=folders, Tty=tty, **INPUT)
     assert "Who? " in asked(shared_engine, container)["line"]
+
+
+def test_apt_that_wants_a_yes_is_seen(shared_engine: Engine, apt: str, make: Make) -> None:
+    container = make(
+        "apt-get", "remove", "--allow-remove-essential", "hostname", Image=apt, **INPUT
+    )
+    assert asked(shared_engine, container)["line"] == "Do you want to continue? [Y/n] "
 
 
 def test_who_is_in_the_background_of_a_terminal_does_not_ask(

@@ -46,6 +46,26 @@ def test_the_end_of_the_input_is_no_question(shared_engine: Engine, make: Make) 
         assert listener.change() is None
 
 
+def test_a_line_without_an_end_is_told_by_its_end(shared_engine: Engine, make: Make) -> None:
+    script = "head -c 5000000 /dev/zero | tr '\\0' x; printf 'Well? '; read x"
+    container = make("sh", "-c", script, **INPUT)
+    with Listener(shared_engine, container) as listener:
+        start(shared_engine, container)
+        line = listener.question()["line"]
+        assert (len(line), line[-7:]) == (1024, "xWell? ")
+
+
+def test_a_name_and_a_line_may_hold_anything(shared_engine: Engine, make: Make) -> None:
+    name, line = r"a\033\042\nb", r"\377\033[31m\0"
+    script = f"printf '{name}' > /proc/self/comm; printf '{line}'; read x"
+    container = make("sh", "-c", script, **INPUT)
+    with Listener(shared_engine, container) as listener:
+        start(shared_engine, container)
+        question = listener.question()
+        assert question["line"] == "\ufffd\x1b[31m\0"
+        assert question["process"] == 'a\x1b"\nb'
+
+
 def test_who_begins_to_listen_later_is_told(shared_engine: Engine, run: Make) -> None:
     container = run("cat", **INPUT)
     with Listener(shared_engine, container) as first:

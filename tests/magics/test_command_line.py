@@ -50,6 +50,11 @@ def test_standard_input_is_piped_through_byte_for_byte(box: Box, command: Comman
     assert command("run", *ALONE, "--rm", "-i", "busybox", "cat", stdin=data).stdout == data
 
 
+def test_lines_may_stand_in_for_standard_input(box: Box, command: Command) -> None:
+    done = command("run", *ALONE, "--rm", "--input", "one", "--input", "@@two", "busybox", "cat")
+    assert (done.stdout, done.stderr) == (b"one\n@two\n", b"")
+
+
 def test_a_regular_file_may_be_standard_input(box: Box, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"hello\n")
     with (tmp_path / "in").open("rb") as file:

@@ -23,6 +23,22 @@ def test_the_cells_body_is_standard_input(box: Box, shell: Shell) -> None:
     assert ran.out == "42\n{x} /root\n"
 
 
+def test_without_a_body_and_a_person_input_is_wanted_in_vain(box: Box, shell: Shell) -> None:
+    ran = shell.run("%container run --net none --rm --init -i busybox cat")
+    assert ran.out.partition("Failure")[0] == ""
+    if box.name == "dockerd":
+        assert "cannot see when a program waits for input" in ran.err
+        assert ran.error is None
+    else:
+        assert "cat in container" in str(ran.error)
+
+
+def test_lines_of_input_are_sent_on_any_engine(box: Box, shell: Shell) -> None:
+    shell.names["more"] = "two\nthree"
+    ran = shell.run("%container run --net none --rm --input one --input {more} busybox cat")
+    assert (ran.out, ran.err) == ("one\ntwo\nthree\n", "")
+
+
 def test_bundled_and_attached_short_flags_are_dockers(box: Box, shell: Shell) -> None:
     ran = shell.run(
         "%container run --net none --rm -eA=1 -e B=2 -itw /tmp busybox sh -c 'echo $A$B $PWD'"
