@@ -38,6 +38,7 @@ class ContainerMagics(Magics):
     def container(self, line: str, cell: str | None = None) -> object:
         """Docker-style containers in the notebook.
 
+        %container                       the containers, live, with buttons
         %container VERB [FLAGS] ...      e.g.  %container run --rm busybox echo hello
         %%container run -i IMAGE sh      the cell's body is the standard input
         %container run -i IMAGE sh       what waits for input makes the cell ask; ^D ends it
@@ -72,6 +73,10 @@ class ContainerMagics(Magics):
         preferences = self.preferences.current()
         rich = preferences.display == "rich"
         kernel = getattr(self.shell, "kernel", None)
+        if rich and kernel is not None and cell is None and not line.strip():
+            from .widgets import Containers
+
+            return Containers()
         surface = Cell(
             cell,
             live=kernel is not None and rich,

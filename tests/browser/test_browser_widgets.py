@@ -75,6 +75,22 @@ def test_a_log_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> 
     page.output(1).get_by_role("log").wait_for(state="detached")
 
 
+def test_a_shell_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> None:
+    running(lab_engine, SLEEP)
+    page = notebook("%load_ext ipycontainer", "%container")
+    page.run(0)
+    page.run(1)
+    page.output(1).get_by_role("button", name="Shell web").click()
+    screen = page.output(1).locator(".xterm-screen")
+    screen.wait_for()
+    screen.click()
+    page.page.keyboard.type("echo $((6 * 7))")
+    page.page.keyboard.press("Enter")
+    page.output(1).locator(".xterm-rows").get_by_text("42", exact=True).wait_for()
+    page.output(1).get_by_role("button", name="Leave the shell in web").click()
+    screen.wait_for(state="detached")
+
+
 @pytest.mark.parametrize("subshells", ["disabled", "perComm"])
 def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells: str) -> None:
     line = f"Run({IMAGE!r}, \"sh -c 'echo ready; read x; echo got $x $A'\")"

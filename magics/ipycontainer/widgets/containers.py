@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from threading import Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import rows
+from ..attached import start_exec
 from ..failures import Failure, explain
 from ..listing import Table
+from ..session import Session
 from ..units import binary_size, counted
 from ..verbs.stats import busy_share, memory_used
 from .desk import PROGRAM, Desk, begin, engine_client
+from .live import LiveTerminal
 from .logs import Logs
 from .panel import Panel, preferences, push_button
 from .parts import Board, bad, good
 from .stats import Usage
+from .subjects import ExecSubject
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
 
 _EVERY = 1.5
 _DONE = {"start": "started", "stop": "stopped", "rm": "removed"}
@@ -35,11 +43,16 @@ class Containers(Panel):
         self._entries: list[dict[str, Any]] = []
         self._usages: dict[str, Usage] = {}
         super().__init__(self._board)
-        self._first_look()
+        try:
+            self._look_once()
+        except Exception as error:
+            if (failure := explain(error, PROGRAM)) is None:
+                raise
+            raise failure from error
         Thread(target=self._feed, daemon=True, name="containers").start()
 
-    def _first_look(self) -> None:
-        """Look once before it is shown, so that a notebook that nobody watches has something."""
+    def _look_once(self) -> None:
+        """Look, whether somebody sees it or not: a notebook that nobody watches has something."""
         client = engine_client()
         try:
             self._look(client.api)
@@ -86,7 +99,7 @@ class Containers(Panel):
         if action == "logs":
             self._open(Logs(container), f"Close the log of {name}")
         elif action == "shell":
-            self._open_shell(container, name)
+            Thread(target=self._open_shell, args=(container, name), daemon=True).start()
         elif action in _VERBS:
             self._do(action, container, name)
 
@@ -100,9 +113,10 @@ class Containers(Panel):
         def ended(_value: object, failure: Failure | None) -> None:
             with self._lock:
                 self._board.busy = [one for one in self._board.busy if one != container]
+            if failure is None:
+                self._look_once()
             said = good(f"{name} was {_DONE[action]}.") if failure is None else bad(str(failure))
             self._board.summary = said
-            self._first_look()
 
         with self._lock:
             if container in self._board.busy:
@@ -110,16 +124,34 @@ class Containers(Panel):
             self._board.busy = [*self._board.busy, container]
         begin([*_VERBS[action], container], Desk(lambda _name: None), ended, preferences)
 
-    def _open(self, panel: Panel, label: str) -> None:
+    def _open_shell(self, container: str, name: str) -> None:
+        """Show a terminal with a shell in the container."""
+        with ExitStack() as undo:
+            try:
+                client = engine_client()
+                undo.callback(client.close)
+                session = Session(Desk(lambda _text: None), lambda: client)
+                made = client.api.exec_create(container, ["sh"], stdin=True, tty=True)["Id"]
+                connection = start_exec(session, made, tty=True)
+                undo.callback(connection.close)
+            except Exception as error:
+                self._board.summary = bad(str(explain(error, PROGRAM) or error))
+                return
+            # What is saved of the whole is the board's; a shell comes and goes.
+            terminal = LiveTerminal(ExecSubject(session, made, name), lambda _bundle, _again: None)
+            terminal.begin(undo, connection, None)
+        self._open(terminal.view, f"Leave the shell in {name}")
+
+    def _open(self, widget: Widget, label: str) -> None:
         """Show another widget under the board, until it is closed."""
 
         def close() -> None:
             self.children = (self._board,)
-            panel.close()
+            widget.close()
             shut.close()
 
         shut = push_button(label, close)
-        self.children = (self._board, shut, panel)
+        self.children = (self._board, shut, widget)
 
     def text(self) -> str:
         """Return the table as it was last seen."""

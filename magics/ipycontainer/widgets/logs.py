@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from html import escape
 from threading import Lock, Thread
 from typing import Any
 
@@ -93,7 +92,3 @@ class Logs(Panel):
     def text(self) -> str:
         """Return what was said so far."""
         return self._output.text or f"Log of {self._container}"
-
-    def html(self) -> str:
-        """Return the same as a page."""
-        return f"<pre>{escape(self.text())}</pre>"

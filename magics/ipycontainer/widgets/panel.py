@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Button, Layout, VBox
 
 from ..preferences import Preferences, stored
+from .bundles import bundle
 
 if TYPE_CHECKING:
     from ipywidgets import Widget
@@ -30,21 +31,19 @@ class Panel(VBox):  # type: ignore[misc] # ipywidgets publishes no types
         """Return what a notebook keeps as text."""
         raise NotImplementedError
 
-    def html(self) -> str:
-        """Return what a notebook keeps as a page; nothing in it is a program's markup."""
-        return f"<pre>{escape(self.text())}</pre>"
+    def html(self) -> str | None:
+        """Return what a notebook keeps as a page, None for the text; never a program's markup."""
+        return None
 
     def _repr_mimebundle_(self, **_given: Any) -> dict[str, Any]:
         """Return the view and its still form; IPython calls this to display a value."""
-        bundle = dict(super()._repr_mimebundle_() or {})
-        return {**bundle, "text/plain": self.text(), "text/html": self.html()}
+        return bundle(self.text(), self.model_id, self.html())
 
     def _ipython_display_(self) -> None:
         """Display the widget so that its still form can be brought up to date."""
         from IPython.display import display
 
-        bundle = self._repr_mimebundle_()
-        self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call] # IPython's is untyped
+        self._handle = display(self._repr_mimebundle_(), raw=True, display_id=True)  # type: ignore[no-untyped-call] # IPython's is untyped
 
     def keep(self) -> None:
         """Have the notebook keep the still form as it is now; from any thread.

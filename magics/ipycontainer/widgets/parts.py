@@ -7,16 +7,15 @@ is shown as text.
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import anywidget
 from traitlets import Dict, List, Unicode
 
+from .bundles import STATIC, style
 from .presence import Presence
 
-_STATIC = Path(__file__).parent / "static"
 _KEPT = 400_000
 """Characters of a program's output that a view can have again."""
 
@@ -25,7 +24,7 @@ Summary = dict[str, Any]
 
 def _source(name: str) -> str:
     return "\n".join(
-        (_STATIC / file).read_text(encoding="utf-8") for file in ("common.js", f"{name}.js")
+        (STATIC / file).read_text(encoding="utf-8") for file in ("common.js", f"{name}.js")
     )
 
 
@@ -42,7 +41,7 @@ def bad(text: str) -> Summary:
 class Part(anywidget.AnyWidget):
     """One piece of a page, with a line under it that a screen reader says."""
 
-    _css = "".join((_STATIC / name).read_text("utf-8") for name in ("theme.css", "parts.css"))
+    _css = style("parts.css")
     summary = Dict().tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
