@@ -41,7 +41,9 @@ def test_a_container_asks_and_the_dialogue_is_saved(notebook: Open) -> None:
 
 def test_a_password_is_not_on_the_page(notebook: Open) -> None:
     script = "stty -echo; printf 'Password: '; read word; stty echo; echo; echo it has ${#word}"
-    page = notebook(LOAD, f'{RUN.replace("-i ", "-it ")} sh -c "{script}"')
+    # Where things are rich a terminal in the cell is typed into, and nothing is asked.
+    plain = f"{LOAD}\n%config IPyContainer.display = 'text'"
+    page = notebook(plain, f'{RUN.replace("-i ", "-it ")} sh -c "{script}"')
     page.run(0)
     page.begin(1)
     box = asked(page, "Password:")
