@@ -12,7 +12,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from checks import confined
-from subjects import commit, execs, isolation, memory, output, pull, rate, run, start, twenty
+from subjects import (
+    commit,
+    execs,
+    isolation,
+    memory,
+    output,
+    pull,
+    rate,
+    run,
+    sandbox,
+    start,
+    twenty,
+)
 from table import Row, markdown
 from world import World, world
 
@@ -26,6 +38,7 @@ SUBJECTS: dict[str, Subject] = {
     "twenty": twenty.rows,
     "rate": rate.rows,
     "isolation": isolation.rows,
+    "sandbox": sandbox.rows,
     "memory": memory.rows,
     "start": start.rows,
 }

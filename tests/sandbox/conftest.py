@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -18,6 +19,12 @@ def python_engine(debian_python: str) -> Iterator[Engine]:
     with running_engine() as running:
         running.client.images.pull(debian_python)
         yield running
+        # Its layers have folders that only the engine of an ordinary user can remove.
+        for image in running.client.images.list():
+            running.client.images.remove(image.id, force=True)
+        with suppress(FileNotFoundError):
+            while any((running.paths.root / "trash").iterdir()):
+                running.client.ping()  # the trash is emptied in the pauses between requests
 
 
 @pytest.fixture(scope="module", params=["engine", "dockerd"])

@@ -209,16 +209,21 @@ class Sandbox:
         return Files(self._session, kept.id, base, lambda words: self.run(words, text=False))
 
     def commit(self, name: str, message: str | None = None) -> Image:
-        """Make an image of the sandbox's files, with the command of the image it began with."""
+        """Make an image of the sandbox's files, with the command of the image it began with.
+
+        It waits for code that runs, and nothing is paused: not every machine can.
+        """
         from docker.utils import parse_repository_tag
 
         kept = self._open()
-        with self._told():
+        with self._lock, self._told():
             repository, tag = parse_repository_tag(name)
             api = self._session.api
             changes = config_changes(api.inspect_image(self._details["Image"]))
             with self._session.naming(name):
-                made = api.commit(kept.id, repository, tag, message=message, changes=changes)
+                made = api.commit(
+                    kept.id, repository, tag, message=message, changes=changes, pause=False
+                )
             return self._session.client.images.get(made["Id"])
 
     @property
