@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,10 @@ def test_the_client_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_two_modules_of_the_tests_have_one_name() -> None:
+    # Their folders are no packages, so that the second would be taken for the first.
+    known = Counter(path.name for path in tracked(".py") if "tests" in path.parts)
+    twice = {name for name, count in known.items() if count > 1}
+    assert twice <= {"conftest.py", "__init__.py"}
