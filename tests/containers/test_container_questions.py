@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ipycontainer_runtime.engine.wanted import Inputs
+from ipycontainer_runtime.shim.messages import InputWanted
 from support.calls import Make, call, ended, start
 from support.engines import Engine
 from support.inputs import Listener, hijacked, typing
@@ -64,6 +66,18 @@ def test_a_name_and_a_line_may_hold_anything(shared_engine: Engine, make: Make) 
         question = listener.question()
         assert question["line"] == "\ufffd\x1b[31m\0"
         assert question["process"] == 'a\x1b"\nb'
+
+
+def test_a_client_that_does_not_read_is_kept_little() -> None:
+    inputs = Inputs()
+    queue = inputs.add(None)
+    for number in range(1000):
+        inputs.tell(InputWanted(None, True, line=str(number)))
+    assert queue.qsize() < 100
+    inputs.end(None)
+    told = [queue.get_nowait() for _ in range(queue.qsize())]
+    assert told[-1] is None
+    assert told[-2] == InputWanted(None, True, line="999")
 
 
 def test_who_begins_to_listen_later_is_told(shared_engine: Engine, run: Make) -> None:

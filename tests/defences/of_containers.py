@@ -409,4 +409,23 @@ DEFENCES = (
         (ENTERING + "test_keys_of_the_engines_user_are_not_the_containers",),
         BOTH,
     ),
+    Defence(
+        "11",
+        "a line that never ends is kept whole while a cell may be asked",
+        "shim/watching.py",
+        "(self._line + rest)[-MOST_OF_LINE:]",
+        "self._line + rest",
+        ("containers/test_container_questions.py::test_a_line_without_an_end_is_told_by_its_end",),
+        BOTH,
+    ),
+    Defence(
+        "11",
+        "a client that does not read has every question kept for it",
+        "engine/wanted.py",
+        "            if queue.qsize() >= MOST_UNREAD:\n                queue.get_nowait()\n",
+        "",
+        (
+            "containers/test_container_questions.py::test_a_client_that_does_not_read_is_kept_little",
+        ),
+    ),
 )

@@ -119,6 +119,14 @@ def test_an_interpreter_is_spoken_to_line_by_line(kernel: Kernel) -> None:
         assert all(prompt in {">>> ", ""} for prompt, _ in asked(messages))
 
 
+def test_a_prompt_is_text_and_nothing_else(kernel: Kernel) -> None:
+    line = r"\033[31mRed\033[0m\033]52;c;eA==\007 or 50%%\rBlue<b>\001?"
+    messages = kernel.run(
+        f"{RUN} -i busybox sh -c \"printf '{line}'; read x\"", answering(kernel, "x"), asked=True
+    )
+    assert asked(messages) == [("Blue<b>?", False)]
+
+
 def test_an_exec_asks(box: Box, kernel: Kernel) -> None:
     kernel.run("%container run --net none -d --name web busybox sleep 600")
     messages = kernel.run(
