@@ -56,6 +56,8 @@ class Subject(Protocol):
 
     left: str
     """What to tell when the person has left it."""
+    farewell: bytes
+    """The keys that end what could not be attached to again."""
 
 
 class _Left(Exception):  # noqa: N818 - not an error: the person has left
@@ -70,6 +72,7 @@ class LiveTerminal:
         self._publish = publish
         self.view = TerminalView(subject.title, subject.actions)
         self.view.receive = Ordered(self._receive).take
+        self.view.closing = self._is_closed
         self._changed = threading.Condition(threading.RLock())
         self._ring = Ring()
         self._unsent = bytearray()
@@ -227,6 +230,15 @@ class LiveTerminal:
             self._viewed, self._gone = False, True
             self._changed.notify_all()
         self._asked.put(self._leave)
+
+    def _is_closed(self) -> None:
+        with self._changed:
+            self._viewed = False
+            self._changed.notify_all()
+        if self._subject.farewell:
+            self._keys.press(self._subject.farewell)
+        else:
+            self._asked.put(self._leave)
 
     def _resized(self, columns: int, rows: int) -> None:
         self._size = (max(columns, 1), max(rows, 1))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class ContainerSubject:
     """A container's own process, by the `Attended` that has started it."""
 
+    farewell = b""
+
     def __init__(self, session: Session, attended: Attended, container: str, name: str) -> None:
         self._session, self._attended, self._container = session, attended, container
         self._name = name
@@ -54,6 +56,8 @@ class ContainerSubject:
 
 class ExecSubject:
     """A command in a container that runs: it can be neither stopped nor attached to again."""
+
+    farewell = b"\x03\x04"  # Ctrl-C, Ctrl-D: a shell that waits goes
 
     def __init__(self, session: Session, exec_id: str, container: str) -> None:
         self._session, self._exec = session, exec_id

@@ -37,6 +37,7 @@ class TerminalView(anywidget.AnyWidget):
     def __init__(self, title: str, actions: list[str]) -> None:
         super().__init__(title=title, actions=actions)
         self.receive: Callable[[dict[str, Any]], None] = lambda message: None
+        self.closing: Callable[[], None] = lambda: None
         self.on_msg(self._message)
 
     def _message(self, _widget: object, message: dict[str, Any], _buffers: object) -> None:
@@ -45,6 +46,11 @@ class TerminalView(anywidget.AnyWidget):
             self.send({"type": "libraries"}, buffers=_libraries())
         else:
             self.receive(message)
+
+    def close(self) -> None:
+        """Take it out of every page; what it is of is left."""
+        self.closing()
+        super().close()
 
     def show(self, kind: str, end: int, data: bytes) -> None:
         """Send bytes: `output`, or a `replay` on a terminal that is reset; `end` comes back."""

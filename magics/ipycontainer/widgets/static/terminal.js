@@ -4,6 +4,7 @@
 
 const LIBRARIES = Symbol.for("ipycontainer.xterm");
 const LEAVES = "Shift+F6";
+const LASTS = 500;
 const LABELS = { interrupt: "Interrupt", detach: "Detach", attach: "Attach again", stop: "Stop" };
 const SHOWN = {
   running: ["interrupt", "detach", "stop"],
@@ -47,6 +48,13 @@ class Screen {
     this.focused = false;
     this.node = document.createElement("div");
     this.node.className = "ipycontainer-screen";
+    this.root = document.createElement("div");
+    this.root.className = "ipycontainer-terminal";
+    // Keys are the program's: JupyterLab's shortcuts would take some of them.
+    this.root.dataset.lmSuppressShortcuts = "true";
+    this.root.append(bar(model, this), this.node);
+    this.root.addEventListener("focusin", () => this.focus(true));
+    this.root.addEventListener("focusout", () => this.focus(false));
     this.opened = libraries(model).then(([xterm, fit]) => this.open(xterm, fit));
     this.opened.catch((error) => {
       this.node.textContent = `The terminal cannot be shown here: ${error.message}`;
@@ -85,7 +93,7 @@ class Screen {
   own(event) {
     if (event.type !== "keydown") return true;
     if (event.shiftKey && event.key === "F6") {
-      this.node.closest(".ipycontainer-terminal")?.querySelector("button:not([hidden])")?.focus();
+      this.root.querySelector("button:not([hidden])")?.focus();
       event.preventDefault();
       return false;
     }
@@ -117,18 +125,15 @@ class Screen {
 
   async show(view, signal) {
     this.views += 1;
-    view.append(this.node);
+    view.append(this.root);
     await this.opened;
     if (signal.aborted) return;
     if (!this.terminal.element) {
       this.terminal.open(this.node);
-      this.terminal.textarea.addEventListener("focus", () => this.focus(true));
-      this.terminal.textarea.addEventListener("blur", () => this.focus(false));
     }
     this.label();
     this.colour();
     this.follow();
-    if (this.focused) this.terminal.focus();
     const sized = new ResizeObserver(() => this.size());
     sized.observe(this.node);
     const themed = new MutationObserver(() => this.colour());
@@ -154,7 +159,16 @@ class Screen {
     this.send({ type: "gone" });
   }
 
+  // Told once it lasts: the cell's text is renewed then, which draws the view anew, and a button
+  // that is just being pressed would miss its click.
   focus(on) {
+    clearTimeout(this.leaving);
+    if (on) this.tellFocus(true);
+    else this.leaving = setTimeout(() => this.tellFocus(false), LASTS);
+  }
+
+  tellFocus(on) {
+    if (on === this.focused) return;
     this.focused = on;
     this.send({ type: "focus", on });
   }
@@ -202,7 +216,7 @@ function button(text, press) {
   return made;
 }
 
-function bar(model, screen, signal) {
+function bar(model, screen) {
   const node = document.createElement("div");
   node.className = "ipycontainer-bar";
   node.setAttribute("role", "toolbar");
@@ -237,9 +251,6 @@ function bar(model, screen, signal) {
     }
   };
   for (const name of ["state", "status", "actions"]) model.on(`change:${name}`, follow);
-  signal.addEventListener("abort", () => {
-    for (const name of ["state", "status", "actions"]) model.off(`change:${name}`, follow);
-  });
   follow();
   node.append(title, status, ...buttons, reader);
   return node;
@@ -253,10 +264,7 @@ export default () => {
     },
     render({ model, el }) {
       const ended = new AbortController();
-      el.classList.add("ipycontainer", "ipycontainer-terminal");
-      // Keys are the program's: JupyterLab's shortcuts would take some of them.
-      el.dataset.lmSuppressShortcuts = "true";
-      el.append(bar(model, screen, ended.signal));
+      el.classList.add("ipycontainer");
       screen.show(el, ended.signal);
       return () => {
         ended.abort();
