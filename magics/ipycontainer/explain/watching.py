@@ -47,7 +47,16 @@ class Watch(Unwatched):
         try:
             yield
         finally:
-            session.surface.show_aside(told(session, container, self._own, inspected))
+            self._show(session, container, inspected)
+
+    def _show(self, session: Session, container: str, inspected: Mapping[str, Any] | None) -> None:
+        try:
+            timeline = told(session, container, self._own, inspected)
+        except Exception as error:
+            # How the run itself ended matters more, and is still to be said.
+            session.surface.note(f"it cannot be explained: {session.explained(error)}")
+        else:
+            session.surface.show_aside(timeline)
 
     def _own(self, boot: str, first: int) -> list[Step]:
         """Return the client's steps from the engine's `first` moment on.
