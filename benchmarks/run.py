@@ -13,6 +13,7 @@ from pathlib import Path
 
 from checks import confined
 from subjects import (
+    cell,
     commit,
     execs,
     isolation,
@@ -41,6 +42,7 @@ SUBJECTS: dict[str, Subject] = {
     "sandbox": sandbox.rows,
     "memory": memory.rows,
     "start": start.rows,
+    "cell": cell.rows,
 }
 # What lies between is written by a run; the reasons around it by people.
 BEGIN, END = "<!-- measured by benchmarks/run -->", "<!-- end of what was measured -->"
