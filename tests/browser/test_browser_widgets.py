@@ -168,6 +168,25 @@ def test_what_a_container_prints_is_never_markup(notebook: Open, lab_engine: Eng
     assert "caught" not in page.page.title()
 
 
+def test_a_removed_log_ends_its_stream(notebook: Open, lab_engine: Engine) -> None:
+    running(lab_engine, ["sh", "-c", "echo told; sleep 600"])
+    page = notebook(
+        SETUP,
+        "Logs('web')",
+        "import threading\n"
+        "named = [t for t in threading.enumerate() if t.name == 'log stream of web']\n"
+        "before = len(named)",
+        "for thread in named:\n    thread.join(30)\nprint(before, [t.is_alive() for t in named])",
+    )
+    page.run(0)
+    page.run(1)
+    page.output(1).get_by_role("log").get_by_text("told").wait_for()
+    page.run(2)
+    page.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
+    page.command("notebook:clear-cell-output")
+    assert page.run(3).strip() == "1 [False]"
+
+
 def test_what_nobody_sees_is_not_asked_for(notebook: Open, lab_engine: Engine) -> None:
     page = notebook(
         SETUP,

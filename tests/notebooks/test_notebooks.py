@@ -11,7 +11,7 @@ import pytest
 from support.engines import Engine
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-FIRST = NOTEBOOKS / "01-first-container.ipynb"
+ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 SECONDS = 300
 
 pytestmark = pytest.mark.needs("root")
@@ -31,17 +31,23 @@ def compare(notebook: Path, engine: Engine, **variables: str) -> None:
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 
-def test_the_first_notebook_runs_on_the_image_that_is_always_there(engine: Engine) -> None:
-    compare(FIRST, engine)
+def name_of(path: Path) -> str:
+    return path.name
 
 
-def test_the_first_notebook_runs_on_an_image_pulled_from_a_registry(
-    engine: Engine, debian_python: str
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_notebooks_run_on_the_image_that_is_always_there(engine: Engine, path: Path) -> None:
+    compare(path, engine)
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_notebooks_run_on_an_image_pulled_from_a_registry(
+    engine: Engine, debian_python: str, path: Path
 ) -> None:
-    compare(FIRST, engine, IPYCONTAINER_FIRST_IMAGE=debian_python)
+    compare(path, engine, IPYCONTAINER_FIRST_IMAGE=debian_python)
 
 
-@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", ALL, ids=name_of)
 def test_notebooks_are_saved_with_the_outputs_of_one_run_from_the_top(path: Path) -> None:
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))

@@ -51,7 +51,8 @@ class Logs(Panel):
         client = engine_client()
         try:
             stream = client.api.logs(self._container, stream=True, follow=True, tail=self._tail)
-            reader = Thread(target=self._read, args=(stream,), daemon=True)
+            name = f"log stream of {self._container}"
+            reader = Thread(target=self._read, args=(stream,), daemon=True, name=name)
             watcher = Thread(target=self._close_when_gone, args=(stream,), daemon=True)
             reader.start()
             watcher.start()
