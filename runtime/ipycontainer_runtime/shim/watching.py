@@ -24,7 +24,8 @@ SELDOM = 0.1
 SHARE = 50  # looking takes at most one part in so many of a processor
 LONGEST = 2.0  # seconds between two looks, whatever they cost
 PATIENCE = 0.05  # seconds for which output puts a look off: others may write while one waits
-IN_VAIN = 4  # looks in a row that must find nobody before a question is withdrawn
+IN_VAIN = 10  # looks in a row that must find nobody before a question is withdrawn
+DOUBT = 0.05  # between them: who polls between other things must not lose what is being typed
 SLICE = 0.002  # of looking, while output waits; then it gives way
 REST = 0.04
 MOST_OF_LINE = 1024  # bytes of an unfinished line that are kept
@@ -158,7 +159,7 @@ class Watch:
             self._misses += 1
             if self._misses >= IN_VAIN:
                 self._say({"wanted": False})
-            self._delay = SELDOM / IN_VAIN
+            self._delay = DOUBT
         self._streams.loop.call_after(
             max(self._delay, min(SHARE * self._spent, LONGEST)), self._look
         )
