@@ -1,4 +1,4 @@
-"""What the interpreter shows of matplotlib, where this environment has it; its own process here."""
+"""What the interpreter shows of matplotlib; a process of its own here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from ipycontainer.sandbox import start
 from ipycontainer.sandbox.inside import codec, frames
 
-pytest.importorskip("matplotlib")
 PNG = b"\x89PNG"
 
 Said = list[tuple[bytes, Any]]
