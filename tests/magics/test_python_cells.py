@@ -84,6 +84,23 @@ def test_the_python_api_is_interrupted_in_the_same_way(
 
 
 @pytest.mark.parametrize("served", ["engine"], indirect=True)
+def test_a_cell_that_awaits_is_interrupted_too(
+    box: Box, kernel: Kernel, debian_python: str
+) -> None:
+    def interrupt(message: Message) -> None:
+        if message.kind == "stream" and "ready" in message.content["text"]:
+            kernel.interrupt()
+
+    kernel.run(f"import ipycontainer\nbox = ipycontainer.AsyncSandbox('{debian_python}')")
+    kernel.run("await box.start()\nawait box.python('kept = 3')")
+    stopped = kernel.run(
+        "await box.python('import time; print(\"ready\"); time.sleep(600)')", interrupt
+    )
+    assert errors(stopped) != []
+    assert value(kernel.run("await box.python('kept')")) == "3"
+
+
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
 def test_each_name_is_a_sandbox_of_its_own(box: Box, kernel: Kernel, debian_python: str) -> None:
     kernel.run(f"%%container python {debian_python} --name one\nx = 1")
     kernel.run(f"%%container python {debian_python} --name two\nx = 2")

@@ -99,19 +99,25 @@ def test_what_is_no_plain_array_is_refused() -> None:
         {"shape": [3]},
         {"blob": 5},
         {"dtype": "<U4", "shape": [1]},
+        {"dtype": "|S0", "shape": [1 << 40], "blob": 1},
     ],
     ids=str,
 )
 def test_an_array_that_lies_is_refused(change: dict[str, Any]) -> None:
     tree = {"$": "array", "dtype": "<f8", "shape": [2], "blob": 0, **change}
     with pytest.raises(BadData):
-        Decoder([memoryview(b"\xff" * 16)], pickles=False).decode(tree)
+        Decoder([memoryview(b"\xff" * 16), memoryview(b"")], pickles=False).decode(tree)
 
 
 def test_a_truth_value_is_one_bit() -> None:
     tree = {"$": "array", "dtype": "|b1", "shape": [2], "blob": 0}
     found = Decoder([memoryview(b"\x02\x00")], pickles=False).decode(tree)
     assert found.view("u1").tolist() == [1, 0]
+
+
+def zoned(zone: str) -> dict[str, Any]:
+    values = {"$": "array", "dtype": "<M8[ns]", "shape": [2], "blob": 0}
+    return {"$": "zoned", "values": values, "zone": zone}
 
 
 def test_a_frame_that_lies_is_refused() -> None:
@@ -124,7 +130,9 @@ def test_a_frame_that_lies_is_refused() -> None:
         ("names", {"$": "span", "span": [0, 9, 1], "name": None}),
         ("columns", 5),
         ("columns", [{"$": "extension", "type": "sparse", "items": []}]),
-        ("columns", [{"$": "zoned", "values": {"$": "list"}, "zone": "../../etc"}]),
+        ("columns", [zoned("dateutil//dev/zero")]),
+        ("columns", [zoned("../../../dev/zero")]),
+        ("columns", [zoned("/dev/zero")]),
     ):
         with pytest.raises(BadData):
             Decoder(blobs, pickles=False).decode({**tree, key: value})

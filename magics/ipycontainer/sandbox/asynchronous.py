@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .commands import Completed
 
 T = TypeVar("T")
-_AGAIN = 1.0
+_AGAIN, _AWAKE = 1.0, 0.2
 
 
 class AsyncSandbox:
@@ -76,12 +76,15 @@ async def _in_thread(call: Callable[[], T], interrupt: Callable[[], None] | None
     """Wait for a call; one that is cancelled is interrupted, and waited for all the same."""
     going = asyncio.ensure_future(asyncio.to_thread(_contained, call))
     try:
-        value, error = await asyncio.shield(going)
+        while not going.done():
+            # ipykernel's handler of an interrupt adds a callback without waking the loop.
+            await asyncio.wait([going], timeout=_AWAKE)
     except asyncio.CancelledError:
         while interrupt is not None and not going.done():
             interrupt()  # again and again: code may only just begin
             await asyncio.wait([going], timeout=_AGAIN)
         raise
+    value, error = going.result()
     if error is not None:
         raise error
     return value  # type: ignore[return-value] # there is a value where there is no error

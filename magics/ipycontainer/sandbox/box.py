@@ -97,7 +97,6 @@ class Sandbox:
         if self._kept is not None:
             kept, self._kept = self._kept, None
             self._finalizer.detach()
-            kept.let_go()
             with self._told():
                 kept.remove()
 
@@ -191,22 +190,22 @@ class Sandbox:
 
     def put(self, source: bytes | bytearray | str | PurePath, path: str | PurePath) -> None:
         """Copy bytes, or a file or folder of this computer by its path, into the sandbox."""
-        with self._told():
-            self.files.put(source, path)
+        self.files.put(source, path)
 
     def get(
         self, path: str | PurePath, local: str | os.PathLike[str] | None = None
     ) -> bytes | Path:
         """Return a file's bytes or, with `local`, copy a file or folder to this computer."""
-        with self._told():
-            return self.files.get(path, local)
+        return self.files.get(path, local)
 
     @property
     def files(self) -> Files:
         """The sandbox's files: `list`, `read`, `write`, `exists`, `remove` and their kin."""
         kept = self._open()
         base = self._details["Config"].get("WorkingDir") or "/"
-        return Files(self._session, kept.id, base, lambda words: self.run(words, text=False))
+        return Files(
+            self._session, kept.id, base, lambda words: self.run(words, text=False), self._told
+        )
 
     def commit(self, name: str, message: str | None = None) -> Image:
         """Make an image of the sandbox's files, with the command of the image it began with.

@@ -7,34 +7,57 @@ import os
 import posixpath
 import tarfile
 import time
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from ..copying import Place, followed, get, is_folder, name_of, pack, put, unpack
 from ..failures import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from ..session import Session
     from .commands import Completed
 
     Where = str | PurePath
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _LARGEST = 512 << 20
+
+
+def _plainly(method: Callable[Concatenate[Files, P], T]) -> Callable[Concatenate[Files, P], T]:
+    """Have foreign errors of a method told in a person's words."""
+
+    @wraps(method)
+    def told(self: Files, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._told():
+            return method(self, *args, **kwargs)
+
+    return told
 
 
 class Files:
     """The files of a sandbox, by path; what is relative begins at its working directory."""
 
     def __init__(
-        self, session: Session, container: str, base: str, run: Callable[[Sequence[str]], Completed]
+        self,
+        session: Session,
+        container: str,
+        base: str,
+        run: Callable[[Sequence[str]], Completed],
+        told: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._session = session
         self._container = container
         self._base = base
         self._run = run
+        self._told = told
 
+    @_plainly
     def read(self, path: Where) -> bytes:
         """Return a file's content, up to 512 MB."""
         place, found = self._found(path)
@@ -57,6 +80,7 @@ class Files:
         """Return a file's content as text."""
         return self.read(path).decode()
 
+    @_plainly
     def write(self, path: Where, content: str | bytes) -> None:
         """Write a file; its folder is made if need be."""
         parent, name = posixpath.split(self.place(path).path)
@@ -71,15 +95,18 @@ class Files:
         archive.seek(0)
         self._send(parent, archive)
 
+    @_plainly
     def exists(self, path: Where) -> bool:
         """Tell whether there is a file or folder."""
         return followed(self._session, self.place(path))[1] is not None
 
+    @_plainly
     def is_dir(self, path: Where) -> bool:
         """Tell whether there is a folder."""
         found = followed(self._session, self.place(path))[1]
         return found is not None and is_folder(found)
 
+    @_plainly
     def list(self, path: Where = ".") -> list[str]:
         """Return the names in a folder, sorted."""
         place, found = self._found(path)
@@ -89,17 +116,20 @@ class Files:
         names = self._done(search, f"{place.path} cannot be listed").split(b"\0")
         return sorted(posixpath.basename(os.fsdecode(name)) for name in names if name)
 
+    @_plainly
     def mkdir(self, path: Where) -> None:
         """Make a folder, and those above it; one that is there is kept."""
         where = self.place(path).path
         self._done(["mkdir", "-p", "--", where], f"{where} cannot be made")
 
+    @_plainly
     def remove(self, path: Where) -> None:
         """Remove a file, or a folder with all that is in it; a link alone, not what it leads to."""
         self._found(path)
         where = self.place(path).path
         self._done(["rm", "-rf", "--", where], f"{where} cannot be removed")
 
+    @_plainly
     def put(self, source: bytes | bytearray | str | PurePath, path: Where) -> None:
         """Copy bytes, or a file or folder of this computer, to a path."""
         if isinstance(source, (bytes, bytearray)):
@@ -115,6 +145,7 @@ class Files:
         with pack(str(here), name, follow=True) as archive:
             self._send(parent, archive)
 
+    @_plainly
     def get(self, path: Where, local: str | os.PathLike[str] | None = None) -> bytes | Path:
         """Return a file's content or, with `local`, copy a file or folder there."""
         if local is None:

@@ -8,6 +8,8 @@ when the sandbox is closed or collected, and also when that process is killed or
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +74,6 @@ class Kept:
         try:
             self._session.api.start(self.id)
         except APIError as error:
-            self._connection.close()
             self.remove()
             failure = start_failure(error)
             if failure.exit_code in (CANNOT_EXECUTE, NOT_FOUND):
@@ -84,17 +85,21 @@ class Kept:
         return True
 
     def let_go(self) -> None:
-        """Close the connection, which ends the container: no request, so it may be called anywhere.
+        """End the connection, and so the container; a collection of garbage calls it anywhere.
 
-        Not in a fork of the process: the connection is its parent's too, and stays open there.
+        So it takes no lock and sends no request. A fork of the process leaves it alone: the
+        connection is its parent's.
         """
         if os.getpid() == self._owner:
-            self._connection.close()
+            with suppress(OSError):  # the container has ended it
+                self._connection.socket.shutdown(socket.SHUT_RDWR)
 
     def remove(self) -> None:
-        """Remove the container, if it is still there."""
+        """Let it go, and remove the container if it is still there."""
         from docker.errors import APIError
 
+        self.let_go()
+        self._connection.close()
         try:
             self._session.api.remove_container(self.id, force=True)
         except APIError as error:

@@ -17,6 +17,8 @@ _DTYPE = re.compile(
     r"|[mM]8(?:\[[0-9]{0,6}(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?)"
 )
 _EXTENSION = re.compile(r"str|string|boolean|U?Int(?:8|16|32|64)|Float(?:32|64)")
+# What pandas would look up as a file, or ask dateutil for, is none.
+_ZONE = re.compile(r"(?!dateutil/)[A-Za-z][A-Za-z0-9_+:-]*(?:/[A-Za-z][A-Za-z0-9_+-]*)*")
 _KINDS = "biufcmMSU"
 _LAST_CHARACTER = 0x10FFFF
 _MOST_DIMENSIONS = 32
@@ -123,6 +125,8 @@ def _encode_column(values: Any, pandas: Any, encode_one: Encode, keep: Keep) -> 
             "ordered": bool(array.ordered),
         }
     if name == "datetime64":
+        if not _ZONE.fullmatch(str(dtype.tz)):
+            raise NotData("the time zone {} has no plain name".format(dtype.tz))
         plain = pandas.Series(values).dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
         return {"$": "zoned", "values": _buffer(plain, numpy, keep, "array"), "zone": str(dtype.tz)}
     if not _EXTENSION.fullmatch(name):
@@ -186,8 +190,10 @@ def _array(tree: Any, _decode: Encode, blob: Callable[[Any], Any]) -> Any:
         size *= side
     if size != len(data):
         raise BadData("an array's buffer has {} bytes instead of {}".format(len(data), size))
-    if dtype.itemsize == 0 or size == 0:
+    if 0 in shape:
         return numpy.zeros(shape, dtype)
+    if dtype.itemsize == 0:
+        raise BadData("an array's items have no size")
     array = numpy.frombuffer(data, dtype)
     if dtype.kind == "b":
         array = array.view("u1") != 0  # no other byte is a truth value
@@ -227,8 +233,11 @@ def _column(tree: Any, decode_one: Encode, blob: Callable[[Any], Any]) -> Any:
         values = pandas.Index(_column(tree["of"], decode_one, blob))
         return pandas.Categorical.from_codes(codes, values, ordered=tree["ordered"] is True)
     if kind == "zoned":
+        zone = tree["zone"]
+        if type(zone) is not str or not _ZONE.fullmatch(zone):
+            raise BadData("a column has the time zone {}".format(str(zone)[:100]))
         plain = pandas.Series(_array(tree["values"], decode_one, blob))
-        return plain.dt.tz_localize("UTC").dt.tz_convert(str(tree["zone"])).array
+        return plain.dt.tz_localize("UTC").dt.tz_convert(zone).array
     if kind == "extension":
         name = tree["type"]
         if type(name) is not str or not _EXTENSION.fullmatch(name):
