@@ -6,7 +6,7 @@ import selectors
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..streams import Demux
@@ -91,11 +91,18 @@ class Channel:
         with self._waiting(selectors.EVENT_READ, wake):
             while (message := self._take()) is None:
                 ready = self._ready(deadline)
-                if self._connection.socket.fileno() in ready or self._connection.pending:
+                if self._connection.socket.fileno() in ready:
                     self._fill()
                 elif not ready or wake in ready:
                     return None
             return message
+
+    def drain(self, deadline: float) -> None:
+        """Read what else comes until the stream ends, and drop it."""
+        with self._waiting(selectors.EVENT_READ, None), suppress(Broken):
+            while time.monotonic() < deadline and self._ready(deadline):
+                self._data.clear()
+                self._fill()
 
     @contextmanager
     def _waiting(self, events: int, wake: int | None) -> Iterator[None]:
@@ -111,8 +118,11 @@ class Channel:
 
     def _ready(self, deadline: float | None) -> dict[int, int]:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        found = self._selector.select(0 if self._connection.pending else left)
-        return {key.fd: mask for key, mask in found}
+        pending = self._connection.pending
+        found = {key.fd: mask for key, mask in self._selector.select(0 if pending else left)}
+        return found or (
+            {self._connection.socket.fileno(): selectors.EVENT_READ} if pending else {}
+        )
 
     def close(self) -> None:
         """End the stream, and with it the interpreter."""

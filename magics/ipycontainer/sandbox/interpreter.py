@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..surface import Surface
 
 _STARTS_WITHIN = 60.0
+_ENDS_WITHIN = 1.0
 
 
 class Code(NamedTuple):
@@ -94,6 +95,8 @@ class Interpreter:
                 raise Broken(f"it was not there after {_STARTS_WITHIN:g} s")
             self._greeted(message)
         except Broken as broken:
+            # Engines tell what they cannot execute on the stream, and the exit code at its end.
+            channel.drain(time.monotonic() + _ENDS_WITHIN)
             channel.close()
             return self._missing(python, broken, channel.notes)
         except BaseException:
