@@ -140,7 +140,12 @@ def by_force(folder: Path) -> None:
     # Overlay makes its `work` folder with no mode at all, which an ordinary user cannot list.
     for path in folder.glob("root/containers/*/work/work"):
         path.chmod(0o700)
-    shutil.rmtree(folder)
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        # A layer's folders may be those of an ordinary user's further ids, until trash is emptied.
+        mapped = ["unshare", "--user", "--map-root-user", "--map-auto"]
+        subprocess.run([*mapped, "rm", "-rf", folder], check=True)
 
 
 def end_processes(folder: Path) -> None:
