@@ -18,7 +18,6 @@ from support.engines import Engine
 if TYPE_CHECKING:
     from labroom import Notebook
 
-NARROWER = (800, 800)  # JupyterLab's side bar takes 300 of it
 Open = Callable[..., "Notebook"]
 CELLS = {
     "containers": "Containers()",
@@ -51,7 +50,7 @@ def lived_in(lab_engine: Engine) -> None:
 
 @pytest.mark.usefixtures("lived_in")
 def test_widgets_can_be_looked_at(notebook: Open, folder: Path) -> None:
-    from labroom import WIDE
+    from labroom import NARROW, WIDE
 
     page = notebook("from ipycontainer.widgets import *", *CELLS.values())
     for index in range(len(CELLS) + 1):
@@ -59,10 +58,31 @@ def test_widgets_can_be_looked_at(notebook: Open, folder: Path) -> None:
     page.output(1).get_by_role("button", name="Stop talks").wait_for()
     page.output(4).get_by_text("/srv/data/one").wait_for()
     page.output(5).get_by_role("log").get_by_text("line 1", exact=False).wait_for()
-    for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROWER, "dark-narrow")):
+    for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROW, "dark-narrow")):
         page.look(theme, size)
         for index, name in enumerate(CELLS, start=1):
             page.screenshot(index, folder / f"{name}-{suffix}.png")
     pictures = [*folder.glob("*-light.png"), *folder.glob("*-dark-narrow.png")]
     assert len(pictures) >= 2 * len(CELLS)
     assert all(2_000 < picture.stat().st_size < 200_000 for picture in pictures)
+
+
+def test_a_terminal_and_long_output_can_be_looked_at(notebook: Open, folder: Path) -> None:
+    from labroom import NARROW, WIDE
+
+    shell = f"%container run -it --rm --name box {IMAGE} sh"
+    long = f"%container run --rm --net none {IMAGE} seq 100000"
+    page = notebook("%load_ext ipycontainer\n%config IPyContainer.output_lines = 5", shell, long)
+    for index in range(3):
+        page.run(index)
+    page.output(1).locator(".xterm-rows").get_by_text("#").wait_for()
+    page.output(1).locator(".xterm-helper-textarea").focus()
+    page.page.keyboard.type("ls --color=always /\nps\n")
+    page.output(1).locator(".xterm-rows").get_by_text("PID").wait_for()
+    page.output(2).get_by_role("button", name="Show the rest").click()
+    page.output(2).get_by_role("button", name="Later").wait_for()
+    for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROW, "dark-narrow")):
+        page.look(theme, size)
+        for index, name in ((1, "terminal"), (2, "output")):
+            page.screenshot(index, folder / f"{name}-{suffix}.png")
+    assert all(picture.stat().st_size < 100_000 for picture in folder.glob("*.png"))

@@ -128,12 +128,6 @@ class Screen {
     view.append(this.root);
     await this.opened;
     if (signal.aborted) return;
-    if (!this.terminal.element) {
-      this.terminal.open(this.node);
-    }
-    this.label();
-    this.colour();
-    this.follow();
     const sized = new ResizeObserver(() => this.size());
     sized.observe(this.node);
     const themed = new MutationObserver(() => this.colour());
@@ -144,12 +138,6 @@ class Screen {
       sized.disconnect();
       themed.disconnect();
     });
-    this.size();
-    if (!this.ready) {
-      this.ready = true;
-      const { cols, rows } = this.terminal;
-      this.send({ type: "ready", cols, rows });
-    }
   }
 
   hide() {
@@ -180,25 +168,42 @@ class Screen {
     );
   }
 
+  // Fonts can be measured, and colours be known, only where it is in the page and not hidden.
   size() {
-    if (!this.node.clientWidth) return; // not shown now
+    if (!this.node.clientWidth) return;
+    if (!this.terminal.element) {
+      this.terminal.open(this.node);
+      this.label();
+      this.follow();
+    }
+    this.colour();
     const wanted = this.fit.proposeDimensions();
     if (!wanted?.cols || !wanted?.rows) return;
     const { cols, rows } = this.terminal;
-    if (cols === wanted.cols && rows === wanted.rows) return;
-    this.terminal.resize(wanted.cols, wanted.rows);
-    this.send({ type: "resize", ...wanted });
+    const changed = cols !== wanted.cols || rows !== wanted.rows;
+    if (changed) this.terminal.resize(wanted.cols, wanted.rows);
+    if (!this.ready) {
+      this.ready = true;
+      this.send({ type: "ready", ...wanted });
+    } else if (changed) {
+      this.send({ type: "resize", ...wanted });
+    }
   }
 
   colour() {
+    if (!this.terminal.element || !this.node.clientWidth) return;
     const style = getComputedStyle(this.node);
-    this.terminal.options.theme = {
+    const look = {
       background: style.backgroundColor,
       foreground: style.color,
       cursor: style.color,
       cursorAccent: style.backgroundColor,
-      selectionBackground: style.getPropertyValue("outline-color"),
+      selectionBackground: style.outlineColor,
     };
+    const known = JSON.stringify([look, style.fontFamily]);
+    if (known === this.known) return;
+    this.known = known;
+    this.terminal.options.theme = look;
     this.terminal.options.fontFamily = style.fontFamily;
   }
 
