@@ -158,6 +158,16 @@ def test_a_timeout_stops_the_code_and_keeps_its_variables(warm: Sandbox) -> None
     assert warm.python("held") == 6
 
 
+def test_code_that_prints_without_end_is_stopped_too(
+    warm: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warm.python("printing = 7")
+    with pytest.raises(TimedOut, match="its variables are kept"):
+        warm.python("while True:\n    print('x' * 100)", timeout=0.5)
+    assert warm.python("printing") == 7
+    assert "xxx" in capsys.readouterr().out
+
+
 def test_code_that_cannot_be_stopped_loses_its_interpreter_alone(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

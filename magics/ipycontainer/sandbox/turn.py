@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ..signals import Signals
 from ..surface import STDERR, STDOUT
@@ -69,7 +69,9 @@ class _Turn:
         finally:
             self._surface.flush()
         if "error" in reply[0] and self._interpreter.interrupted:
-            self._stopped(reply[0])
+            self._check_stopped(reply[0])
+        elif self._signals.take() or (self._stopping and not self._late):
+            raise KeyboardInterrupt("the code had ended already; its variables are kept")
         return reply
 
     def _reply(self) -> _Reply:
@@ -77,14 +79,15 @@ class _Turn:
         while True:
             due = self._surface.tick()
             message = self._interpreter.receive(self._signals.wake, self._next(due))
+            self._woken()  # also between messages: they may come without end
             if message is None:
-                self._woken()
-            elif message.kind == frames.RESULT:
+                continue
+            if message.kind == frames.RESULT:
                 fields, blobs = codec.unpack(message.body)
                 if fields.get("number") == self._interpreter.number:
                     return fields, blobs
                 raise Broken("it answered what was not asked")
-            elif message.kind in serve:
+            if message.kind in serve:
                 serve[message.kind](message.body)
 
     def _handlers(self) -> dict[bytes, Callable[[bytes], None]]:
@@ -123,13 +126,14 @@ class _Turn:
             self._deadline = time.monotonic() + _STOPS_WITHIN
             self._interpreter.interrupt()
 
-    def _stopped(self, fields: dict[str, Any]) -> NoReturn:
-        error = error_of(fields["error"], {})
+    def _check_stopped(self, fields: dict[str, Any]) -> None:
+        """Raise what stopped the code; an error of its own is told as ever."""
         if self._late:
             raise TimedOut(
                 f"the code ran longer than its timeout of {self._timeout:g} s and was stopped;"
                 " its variables are kept"
             )
-        if error.name != "KeyboardInterrupt":
-            raise error
-        raise KeyboardInterrupt("the code was stopped; the interpreter and its variables are kept")
+        if error_of(fields["error"], {}).name == "KeyboardInterrupt":
+            raise KeyboardInterrupt(
+                "the code was stopped; the interpreter and its variables are kept"
+            )
