@@ -241,4 +241,12 @@ DEFENCES = (
         "    if True:\n        return privileged()\n",
         ("containers/test_container_modes.py::test_a_container_is_privileged_only_when_asked",),
     ),
+    Defence(
+        "28",
+        "a command or an image's history becomes markup in a figure",
+        "magics/explain/figure.py",
+        "return escape(one_line(text), quote=True)",
+        "return one_line(text)",
+        ("magics/test_explaining.py::test_nothing_of_an_image_or_command_becomes_markup",),
+    ),
 )

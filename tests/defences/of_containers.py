@@ -428,4 +428,16 @@ DEFENCES = (
             "containers/test_container_questions.py::test_a_client_that_does_not_read_is_kept_little",
         ),
     ),
+    Defence(
+        "7",
+        "what is mounted over /proc or the cgroups makes an explained launch wait",
+        "launch/account.py",
+        "os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC",
+        (
+            "containers/test_container_timeline.py::"
+            "test_nothing_in_proc_of_the_container_can_make_its_launcher_wait",
+        ),
+        BOTH,
+    ),
 )
