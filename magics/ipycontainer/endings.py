@@ -10,7 +10,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .failures import CANNOT_EXECUTE, ENGINE_FAILED, NOT_FOUND, ContainerExit, Failure
+from .failures import CANNOT_EXECUTE, ENGINE_FAILED, NOT_FOUND, ContainerExit, Failure, StartFailure
 
 if TYPE_CHECKING:
     from docker.errors import APIError
@@ -78,17 +78,27 @@ def _bytes(size: str | None) -> int:
     return int(parse_bytes(size)) if size else 0
 
 
-def start_failure(error: APIError) -> Failure:
+def start_failure(error: APIError) -> StartFailure:
     """Return the failure of a `start`, with the exit code that the `docker` command gives it."""
     message = str(error.explanation)
     fault = _fault(error)
     if fault is None:
-        return Failure(_PREAMBLE.sub("", message).removesuffix(": unknown"), _guessed(message))
-    step = fault.get("Step")
-    code = _START_CODES.get(fault["Kind"], ENGINE_FAILED)
+        return StartFailure(_PREAMBLE.sub("", message).removesuffix(": unknown"), _guessed(message))
+    kind, step = fault["Kind"], fault.get("Step", "")
+    code = _START_CODES.get(kind, ENGINE_FAILED)
     if code == ENGINE_FAILED and step and step not in message:
         message = f"{message} (the start failed at: {step})"
-    return Failure(message, code)
+    return StartFailure(message, code, fault=kind, step=step)
+
+
+def exec_failure(container: str, code: int, fault: dict[str, Any] | None) -> Failure:
+    """Return the failure of an exec that did not end well; `fault` is our engine's word of it."""
+    if fault is None:
+        return ContainerExit(container, code, exec_=True)
+    if "Step" in fault:
+        return StartFailure(fault["Message"], code, fault=fault["Kind"], step=fault["Step"])
+    kind, signal = fault["Kind"], fault.get("Signal", 0)
+    return ContainerExit(container, code, fault=kind, signal=signal, exec_=True)
 
 
 def _fault(error: APIError) -> dict[str, Any] | None:

@@ -53,7 +53,9 @@ class ContainerExit(Failure):
     """A process in a container ended with a status that is not 0, or was ended.
 
     `container` is its name, `exit_code` its status, `memory` the limit in bytes when the kernel
-    killed it for passing that limit, else None. `fault` is "oom", "timeout", "killed" or None.
+    killed it for passing that limit, else None. `fault` is "oom", "timeout", "killed" or None,
+    `signal` the number of the signal that ended it, 0 where none did. With `exec_` it was a command
+    that ran in the container beside its own.
     """
 
     def __init__(
@@ -65,42 +67,60 @@ class ContainerExit(Failure):
         fault: str | None = None,
         signal: int = 0,
         timeout: object = None,
+        exec_: bool = False,
     ) -> None:
+        who = f"the command in container {container}" if exec_ else f"container {container}"
         if memory is not None:
-            told = _memory_message(container, exit_code, memory)
+            told = _memory_message(who, exit_code, memory)
         elif fault == "timeout":
             limit = f" of {timeout} s" if timeout else ""
             told = (
-                f"container {container} was stopped (exit code {exit_code}): it ran longer than"
+                f"{who} was stopped (exit code {exit_code}): it ran longer than"
                 f" its timeout{limit}; give it more with --timeout"
             )
         elif fault == "killed":
             name = _signal_name(signal)
-            told = f"container {container} was killed by signal {signal}"
+            told = f"{who} was killed by signal {signal}"
             told += f" ({name})" if name else ""
         else:
-            told = _exit_message(container, exit_code)
+            told = _exit_message(who, exit_code)
         super().__init__(told, exit_code)
         self.container = container
         self.memory = memory
         self.fault = fault
+        self.signal = signal
 
 
-def _memory_message(container: str, code: int, memory: int) -> str:
+class StartFailure(Failure):
+    """A container or an exec could not be started.
+
+    `fault` is "command-not-found", "command-not-executable" or "start-failed", `step` what the
+    start came to; None and "" where another engine tells neither.
+    """
+
+    def __init__(
+        self, message: str, exit_code: int, *, fault: str | None = None, step: str = ""
+    ) -> None:
+        super().__init__(message, exit_code)
+        self.fault = fault
+        self.step = step
+
+
+def _memory_message(who: str, code: int, memory: int) -> str:
     from .units import binary_size
 
     limit = f" of {binary_size(memory)}" if memory else ""
     return (
-        f"container {container} was killed (exit code {code}): it passed its memory"
+        f"{who} was killed (exit code {code}): it passed its memory"
         f" limit{limit}; give it more with -m"
     )
 
 
-def _exit_message(container: str, code: int) -> str:
+def _exit_message(who: str, code: int) -> str:
     meaning = {CANNOT_EXECUTE: "cannot be executed", NOT_FOUND: "command not found"}.get(code)
     if meaning is None and code > 128:
         meaning = _signal_name(code - 128)
-    return f"container {container} exited with code {code}" + (f" ({meaning})" if meaning else "")
+    return f"{who} exited with code {code}" + (f" ({meaning})" if meaning else "")
 
 
 def _signal_name(number: int) -> str | None:

@@ -10,8 +10,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from ipycontainer_runtime.errors import Conflict, ContainerError, InvalidParameter
-from ipycontainer_runtime.paths import Paths, paths
+from ipycontainer_runtime.errors import Conflict, ContainerError, InvalidParameter, Unavailable
+from ipycontainer_runtime.paths import ROOT_VARIABLE, Paths, paths
 
 if TYPE_CHECKING:
     from ipycontainer_runtime.api.server import Server
@@ -91,7 +91,7 @@ def _serve(where: Paths, fd: int | None, idle: float) -> None:
     # Shims inherit it, and containers from them: Docker's have this one.
     os.umask(0o022)
     prepare_run_folder(where.run)
-    where.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_root(where)
     lock = _own(where)  # before the namespace, whose pin an engine that is refused would leave
     rejoined = (where.run / userns.RECORD).exists()
     grade = _take_grade(where)
@@ -105,6 +105,16 @@ def _serve(where: Paths, fd: int | None, idle: float) -> None:
         raise
     finally:
         lock.release()
+
+
+def _make_root(where: Paths) -> None:
+    try:
+        where.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make the data root {where.root}: {error.strerror}; choose another with "
+            f"{ROOT_VARIABLE}"
+        ) from error
 
 
 def _take_grade(where: Paths) -> "Grade":

@@ -19,9 +19,9 @@ def waited(engine: Engine, container: str) -> dict[str, object]:
     return body
 
 
-def died(engine: Engine, container: str) -> dict[str, str]:
-    """Return the attributes of the event of a container's end, which has come."""
-    filters = json.dumps({"container": [container], "event": ["die"]}).replace(" ", "")
+def died(engine: Engine, container: str, event: str = "die") -> dict[str, str]:
+    """Return the attributes of the event of a container's, or its exec's, end, which has come."""
+    filters = json.dumps({"container": [container], "event": [event]}).replace(" ", "")
     told = call(engine, "GET", f"/events?since=1&until={time.time():.6f}&filters={filters}").body
     attributes = told["Actor"]["Attributes"]
     assert isinstance(attributes, dict)
@@ -66,6 +66,38 @@ def test_a_command_that_cannot_be_executed_is_named(
     assert refused.body["Fault"]["Kind"] == kind
     found = state(shared_engine, container)
     assert (found["ExitCode"], found["Fault"]["Kind"]) == (code, kind)
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "fault"),
+    [
+        ("kill -9 $$", "", {"Kind": "killed", "Signal": 9}),
+        ("exit 137", "", {}),
+        ("true", "/etc/passwd", {"Kind": "start-failed", "Step": "enter the working directory"}),
+    ],
+)
+def test_an_exec_tells_why_it_ended_badly(
+    shared_engine: Engine, run: Make, command: str, folder: str, fault: dict[str, object]
+) -> None:
+    api, container = shared_engine.client.api, run("sleep", "1000")
+    made = api.exec_create(container, ["sh", "-c", command], workdir=folder)["Id"]
+    api.exec_start(made)
+    told = api.exec_inspect(made).get("Fault", {})
+    told.pop("Message", None)
+    assert told == fault
+    attributes = died(shared_engine, container, "exec_die")
+    assert (attributes.get("fault"), attributes.get("step")) == (
+        fault.get("Kind"),
+        fault.get("Step"),
+    )
+
+
+def test_an_exec_whose_command_is_nowhere_says_so(shared_engine: Engine, run: Make) -> None:
+    api, container = shared_engine.client.api, run("sleep", "1000")
+    made = api.exec_create(container, ["nowhere"])["Id"]
+    api.exec_start(made)
+    fault = api.exec_inspect(made)["Fault"]
+    assert (fault["Kind"], fault["Step"]) == ("command-not-found", "execute")
 
 
 def test_a_start_that_fails_names_its_step(shared_engine: Engine, make: Make) -> None:
@@ -132,7 +164,30 @@ def test_limits_that_cannot_bind_are_refused_where_they_are_required(
         remove(shared_engine, reply.body["Id"])
     else:  # has no cgroup of its own here
         assert reply.status == 400
-        assert reply.message.endswith(": leave the limit out, or do not require limits")
+        assert reply.message.startswith(
+            "limits are required that cannot be set here (memory limit, swap limit): leave them"
+        )
+
+
+def test_limits_that_a_later_engine_cannot_set_are_refused_at_the_start(
+    engine: Engine, busybox: str
+) -> None:
+    engine.client.images.pull(busybox)
+    container = create(engine, busybox, "true", HostConfig={"Memory": 64 << 20})
+    engine.kill()
+    path = engine.paths.root / "containers" / container / "config.json"
+    record = json.loads(path.read_text())
+    # As if an engine with limits had made it: here only root's has them.
+    record["host_config"]["Annotations"] = {REQUIRE_LIMITS: "true"}
+    path.write_text(json.dumps(record))
+    engine.start()
+    reply = call(engine, "POST", f"/containers/{container}/start")
+    if os.getuid() == 0:
+        assert reply.status == 204
+    else:
+        assert reply.status == 400
+        assert "limits are required that cannot be set here" in reply.message
+        assert state(engine, container)["Fault"]["Kind"] == "start-failed"
 
 
 INIT = {"Init": True}
@@ -166,7 +221,10 @@ def test_a_signal_that_ends_the_command_is_the_code_of_its_init(
     shared_engine: Engine, run: Make
 ) -> None:
     container = run("sh", "-c", "kill -SEGV $$", HostConfig=INIT)
-    assert ended(shared_engine, container) == 139
+    assert waited(shared_engine, container) == {
+        "StatusCode": 139,
+        "Fault": {"Kind": "killed", "Signal": 11},
+    }
 
 
 def test_nobody_in_the_container_looks_into_its_init(shared_engine: Engine, run: Make) -> None:

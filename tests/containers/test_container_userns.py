@@ -165,3 +165,37 @@ def test_a_user_outside_its_ids_is_refused(shared_engine: Engine, make: Make) ->
     container = make("true", HostConfig=AUTO, User="70000")
     refused = call(shared_engine, "POST", f"/containers/{container}/start")
     assert "70000 is outside the 65536 ids" in refused.message
+
+
+def test_the_docker_command_asks_for_it_by_an_annotation(
+    shared_engine: Engine, busybox: str
+) -> None:
+    asked = ("--annotation", "io.ipycontainer.userns=auto", "--net", "none")
+    told = shared_engine.succeed("run", "--rm", *asked, busybox, "cat", "/proc/self/uid_map")
+    assert int(told.split()[1]) >= 1 << 31
+    refused = shared_engine.docker("run", "--rm", *asked, "--pid", "host", busybox, "true")
+    assert b"cannot share the host's pid namespace" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "shown", [{"Binds": ["/usr:/host"]}, {"Mounts": [{"Type": "bind", "Source": "/usr"}]}]
+)
+def test_that_folders_of_the_host_are_nobodys_is_said(
+    shared_engine: Engine, busybox: str, shown: dict[str, list[object]]
+) -> None:
+    for mount in shown.get("Mounts", []):
+        assert isinstance(mount, dict)
+        mount["Target"] = "/host"
+    body = {"Image": busybox, "HostConfig": {"NetworkMode": "none", **AUTO, **shown}}
+    made = call(shared_engine, "POST", "/containers/create", body).body
+    remove(shared_engine, made["Id"])
+    (warning,) = made["Warnings"]
+    assert "belongs to nobody in the container" in warning
+
+
+def test_parameters_of_its_namespaces_can_be_set(shared_engine: Engine, run: Make) -> None:
+    asked = {"kernel.msgmax": "4321", "fs.mqueue.msg_max": "12", "net.ipv4.ip_forward": "1"}
+    paths = [f"/proc/sys/{name.replace('.', '/')}" for name in asked]
+    container = run("cat", *paths, HostConfig={**AUTO, "Sysctls": asked})
+    ended(shared_engine, container)
+    assert logged(shared_engine, container).split() == [value.encode() for value in asked.values()]

@@ -3,7 +3,7 @@
 import pytest
 from cells import Box, Shell
 
-from ipycontainer.failures import ContainerExit, Failure, Usage
+from ipycontainer.failures import ContainerExit, Failure, StartFailure, Usage
 
 RUN = "%container run --net none"
 
@@ -27,6 +27,22 @@ def test_a_run_that_a_signal_ended_fails_with_its_name(box: Box, shell: Shell, k
     assert isinstance(ran.error, ContainerExit)
     assert ran.error.exit_code == 137
     assert "SIGKILL" in str(ran.error)
+    if box.name == "engine":
+        assert (ran.error.fault, ran.error.signal) == ("killed", 9)
+
+
+def test_an_exec_that_fails_says_why(box: Box, shell: Shell) -> None:
+    shell.run(f"{RUN} -d --name web busybox sleep 600")
+    ran = shell.run("%container exec web sh -c 'kill -9 $$'")
+    assert isinstance(ran.error, ContainerExit)
+    assert str(ran.error).startswith("the command in container web ")
+    absent = shell.run("%container exec web nowhere").error
+    assert isinstance(absent, Failure)
+    if box.name == "engine":
+        assert (ran.error.fault, ran.error.signal) == ("killed", 9)
+        assert isinstance(absent, StartFailure)
+        assert (absent.fault, absent.step) == ("command-not-found", "execute")
+        assert absent.exit_code == 127
 
 
 def test_a_start_that_fails_names_its_step(box: Box, shell: Shell) -> None:
@@ -35,6 +51,8 @@ def test_a_start_that_fails_names_its_step(box: Box, shell: Shell) -> None:
     assert ran.error.exit_code == 125
     if box.name == "engine":
         assert str(ran.error).endswith("(the start failed at: find the user)")
+        assert isinstance(ran.error, StartFailure)
+        assert (ran.error.fault, ran.error.step) == ("start-failed", "find the user")
 
 
 def test_an_update_changes_limits(box: Box, shell: Shell) -> None:

@@ -122,7 +122,7 @@ def test_exec_has_its_own_input_environment_and_code(box: Box, shell: Shell) -> 
     ran = shell.run("%%container exec -i -e A=1 -w /tmp web sh\necho $A $PWD\nexit 7")
     assert ran.out.startswith("1 /tmp\n")
     assert isinstance(ran.error, ContainerExit)
-    assert str(ran.error) == "container web exited with code 7"
+    assert str(ran.error) == "the command in container web exited with code 7"
 
 
 def test_a_container_is_made_started_attached_and_removed(box: Box, shell: Shell) -> None:

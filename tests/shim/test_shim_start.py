@@ -135,7 +135,7 @@ async def test_execs_end_with_the_container(engine: Engine) -> None:
     with client:
         assert await asyncio.to_thread(client.recv, 1) == b""
     assert exited.code == 2
-    assert ExecExited("e", 137) in container.events
+    assert ExecExited("e", 137, 9) in container.events
 
 
 async def test_a_signal_to_what_has_ended_is_refused(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..attached import ExecControls, start_exec
-from ..failures import ContainerExit
+from ..endings import exec_failure
 from ..inputs import opened_input
 from ..session import Session
 from ..streams import Relay
@@ -71,8 +71,9 @@ def exec_(session: Session, /, container: str, command: tuple[str, ...], **flags
         return
     if not _relayed(session, container, made, flags):
         return
-    if code := api.exec_inspect(made)["ExitCode"]:
-        raise ContainerExit(_named(container), int(code))
+    ended = api.exec_inspect(made)
+    if code := ended["ExitCode"]:
+        raise exec_failure(_named(container), int(code), ended.get("Fault"))
 
 
 def _named(container: str) -> str:

@@ -25,6 +25,6 @@ def update(session: Session, /, containers: tuple[str, ...], **flags: Any) -> No
     def change(name: str) -> None:
         reply = api._post_json(api._url("/containers/{0}/update", name), data=changes)
         for warning in api._result(reply, True).get("Warnings") or ():
-            session.surface.note(warning)
+            session.warn(warning)
 
     session.each(containers, change)

@@ -76,7 +76,11 @@ class ExecSubject:
 
     def told(self, _relay: Relay, _exit: Exit | None) -> str:
         """Tell how it has ended."""
-        return f"exited with code {self._session.api.exec_inspect(self._exec)['ExitCode']}"
+        ended = self._session.api.exec_inspect(self._exec)
+        signal = (ended.get("Fault") or {}).get("Signal")
+        if signal:
+            return f"was killed by signal {signal}"
+        return f"exited with code {ended['ExitCode']}"
 
 
 def show(subject: Subject, undo: ExitStack, connection: Connection, exit_: Exit | None) -> None:

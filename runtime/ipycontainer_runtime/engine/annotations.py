@@ -11,18 +11,24 @@ TIMEOUT = PREFIX + "timeout"
 """Seconds after its start at which a container is stopped."""
 REQUIRE_LIMITS = PREFIX + "require-limits"
 """`true` refuses a container whose limits this machine cannot set, rather than warn."""
+USERNS = PREFIX + "userns"
+"""`auto` is what `UsernsMode` says too, which the `docker` command lets nobody ask for."""
 EXPLAIN = PREFIX + "explain"
 """`true` has the launcher note each of its operations, for the container's timeline."""
 
-_KNOWN = (TIMEOUT, REQUIRE_LIMITS, EXPLAIN)
+_KNOWN = (TIMEOUT, REQUIRE_LIMITS, USERNS, EXPLAIN)
 _LONGEST = 10 * 365 * 86400
 
 
 def check_annotations(host: HostConfig) -> None:
-    """Refuse an annotation that claims to be ours and is not, or has no value that it can have."""
+    """Refuse an annotation that claims to be ours and is not, or has no value that it can have.
+
+    The mode that `USERNS` asks for is filled in.
+    """
     for name in host.annotations or ():
         if name.startswith(PREFIX) and name not in _KNOWN:
             raise InvalidParameter(f"unknown annotation '{name}': use {' or '.join(_KNOWN)}")
+    host.userns_mode = host.userns_mode or (host.annotations or {}).get(USERNS, "")
     timeout(host)
     requires_limits(host)
     wants_explained(host)

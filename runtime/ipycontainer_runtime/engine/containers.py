@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.runtimes import check_powers
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.engine.unsupported import refuse_networking
-from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users
+from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users, shown_as_nobodys
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
 from ipycontainer_runtime.layers.ownership import Ownership
@@ -47,6 +48,9 @@ from ipycontainer_runtime.store.records import HostConfig, IdRange, Record, Stat
 
 _SWEEP_DELAY = 0.2
 """Seconds after a removal before its files go: the next command comes first."""
+
+_LIMIT = re.compile(r"Your kernel does not support ([^.]+?)(?: capabilities)?(?: or the|\.).*")
+"""A warning of `Hierarchy.missing`, with what it is about."""
 
 
 class Created(NamedTuple):
@@ -152,7 +156,8 @@ class Containers:
         await self._make(record, creation)
         # What is so for every container is told with the first.
         told, self._untold = self._untold, []
-        return Created(container_id, [*unbound, *creation_warnings(config, host), *told])
+        warnings = [*unbound, *creation_warnings(config, host), *shown_as_nobodys(host), *told]
+        return Created(container_id, warnings)
 
     def _ids(self, host: HostConfig) -> IdRange | None:
         """Return the ids of a container's own user namespace, None for one that has none."""
@@ -168,8 +173,10 @@ class Containers:
         """
         unbound = self._cgroups.missing(limits(asked or host))
         if unbound and requires_limits(host):
+            names = ", ".join(_LIMIT.sub(r"\1", warning) for warning in unbound)
             raise InvalidParameter(
-                f"{'; '.join(unbound)}: leave the limit out, or do not require limits"
+                f"limits are required that cannot be set here ({names}): leave them out, or see "
+                "`ipycontainer doctor` for the cure"
             )
         return unbound
 

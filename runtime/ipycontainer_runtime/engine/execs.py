@@ -17,6 +17,7 @@ import msgspec
 from ipycontainer_runtime.engine.attach import detach_keys
 from ipycontainer_runtime.engine.container import Container, not_running
 from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.faults import by_signal, failed_start, fault_attributes
 from ipycontainer_runtime.engine.namespaces import entered_kinds
 from ipycontainer_runtime.engine.security import Security, privileged, security
 from ipycontainer_runtime.engine.spec import capability_sets, environment, id_range
@@ -30,7 +31,7 @@ from ipycontainer_runtime.errors import (
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.shim.messages import AttachOptions, ExecExited, ExecRequest
-from ipycontainer_runtime.store.records import Size, Words, words
+from ipycontainer_runtime.store.records import Fault, Size, Words, words
 
 MOST_ENDED = 512
 """Ended execs that are kept for inspection; Docker keeps them five minutes."""
@@ -78,6 +79,7 @@ class Exec:
         """Set once the shim has started it, or has not."""
         self.pid = 0
         self.exit_code: int | None = None
+        self.fault: Fault | None = None
 
     @property
     def started(self) -> bool:
@@ -173,6 +175,7 @@ class Execs:
                 await ready
             started = await shim.exec(request, sock)
         except (StartFailed, Unavailable) as error:
+            found.fault = failed_start(error)
             self._finish(found, error.exit_code if isinstance(error, StartFailed) else 126)
             raise
         finally:
@@ -254,7 +257,13 @@ class Execs:
     def ended(self, exited: ExecExited) -> None:
         """Take the end of an exec from the shim."""
         if (found := self._all.get(exited.exec)) and found.running:
+            found.fault = by_signal(exited.signal)
             self._finish(found, exited.code)
+
+    def detached(self, exec_id: str) -> None:
+        """Tell that a client of an exec has typed the detach keys."""
+        if found := self._all.get(exec_id):
+            self._publish(found, "exec_detach")
 
     def abandon(self, container: Container) -> None:
         """Take all execs of a container as killed: its shim is gone."""
@@ -267,7 +276,7 @@ class Execs:
         with contextlib.suppress(ValueError):
             found.container.exec_ids.remove(found.id)
         found.container.inputs.end(found.id)
-        self._publish(found, "exec_die", exitCode=str(code))
+        self._publish(found, "exec_die", exitCode=str(code), **fault_attributes(found.fault))
         self._ended.append(found.id)
         if len(self._ended) > MOST_ENDED:
             self._all.pop(self._ended.popleft(), None)
@@ -292,6 +301,7 @@ class Execs:
         }
         if config.user:
             process["user"] = config.user
+        fault = {} if found.fault is None else {"Fault": msgspec.to_builtins(found.fault)}
         return {
             "ID": found.id,
             "Running": found.running,
@@ -304,12 +314,14 @@ class Execs:
             "ContainerID": found.container.id,
             "DetachKeys": config.detach_keys,
             "Pid": found.pid,
+            **fault,
         }
 
     def _publish(self, found: Exec, action: str, **attributes: str) -> None:
         first, *others = words(found.config.cmd) or [""]
         # Docker puts a space behind a command that is a single word.
-        named = action if action == "exec_die" else f"{action}: {first} {' '.join(others)}"
+        bare = action in ("exec_die", "exec_detach")
+        named = action if bare else f"{action}: {first} {' '.join(others)}"
         self._containers.publish(found.container, named, execID=found.id, **attributes)
 
 

@@ -8,13 +8,17 @@ from ipycontainer_runtime.shim.messages import Exited
 from ipycontainer_runtime.store.records import Fault
 
 _START_KINDS = {126: "command-not-executable", 127: "command-not-found"}
+_EXECUTING = ("execute", "create", "start", "exec")
+"""The steps, of our launcher and of calls of another runtime, in which the command is executed."""
 
 
 def failed_start(error: ContainerError) -> Fault:
-    """Return why a container could not be started."""
+    """Return why a container, or an exec, could not be started."""
     step = error.step if isinstance(error, StartFailed) else "prepare"
     code = error.exit_code if isinstance(error, StartFailed) else 125
-    return Fault(kind=_START_KINDS.get(code, "start-failed"), message=str(error), step=step)
+    # An exec has Docker's code of a bad command whatever it failed at.
+    codes = _START_KINDS if step in _EXECUTING else {}
+    return Fault(kind=codes.get(code, "start-failed"), message=str(error), step=step)
 
 
 def bad_end(container: Container, exited: Exited) -> Fault | None:
@@ -23,12 +27,16 @@ def bad_end(container: Container, exited: Exited) -> Fault | None:
         return Fault(kind="timeout", message="it ran longer than its timeout", signal=exited.signal)
     if exited.oom and exited.code:
         return Fault(kind="oom", message="it passed its memory limit", signal=exited.signal)
-    if exited.signal:
-        name = _name(exited.signal)
-        return Fault(
-            kind="killed", message=f"killed by signal {exited.signal}{name}", signal=exited.signal
-        )
-    return None
+    # Our own init tells its command's signal as a shell does: by a code above 128.
+    under_init = bool(container.record.host_config.init)
+    return by_signal(exited.signal or (exited.code - 128 if under_init else 0))
+
+
+def by_signal(number: int) -> Fault | None:
+    """Return the fault of a process that a signal ended; None when `number` is no signal."""
+    if number not in signals.valid_signals():
+        return None
+    return Fault(kind="killed", message=f"killed by signal {number}{_name(number)}", signal=number)
 
 
 def _name(number: int) -> str:

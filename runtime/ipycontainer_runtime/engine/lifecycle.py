@@ -18,7 +18,7 @@ import msgspec
 
 from ipycontainer_runtime.engine import operations, runtimes
 from ipycontainer_runtime.engine.activity import Activity
-from ipycontainer_runtime.engine.annotations import wants_explained
+from ipycontainer_runtime.engine.annotations import requires_limits, wants_explained
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Attendant, Container, Ended, Found, not_running
 from ipycontainer_runtime.engine.containers import Containers
@@ -188,6 +188,8 @@ class Lifecycle:
         record, folder = container.record, container.folder
         self._containers.store.clear_exit(record.id)
         write_host_files(record, folder)
+        if requires_limits(record.host_config):
+            self._containers.unbound(record.host_config)  # this may be another kind of engine now
         allowed = security(record.host_config)
         spec = build_spec(
             record,
@@ -259,7 +261,10 @@ class Lifecycle:
         elif isinstance(event, ExecExited):
             self._execs.ended(event)
         elif isinstance(event, Detached):
-            self._containers.publish(container, "detach")
+            if event.exec is None:
+                self._containers.publish(container, "detach")
+            else:
+                self._execs.detached(event.exec)
         elif isinstance(event, InputWanted):
             container.inputs.tell(event)
 

@@ -49,6 +49,17 @@ def has_own_users(host: HostConfig, *, rootless: bool, overlay: bool) -> bool:
     return True
 
 
+def shown_as_nobodys(host: HostConfig) -> list[str]:
+    """Return what to say of folders of the host that a container with ids of its own is shown."""
+    shown = host.binds or any(mount.get("Type") == "bind" for mount in host.mounts or ())
+    if host.userns_mode != AUTO or not shown:
+        return []
+    return [
+        "userns mode auto: what is mounted from the host belongs to nobody in the container, which "
+        "may do there what others may; what it makes there has ids that a later container can get."
+    ]
+
+
 def give_root(mounts: Sequence[Mount], ids: IdRange) -> None:
     """Give the top folder of a new overlay to who is its owner in the container."""
     for mount in mounts:

@@ -356,13 +356,36 @@ class Sysctl(NamedTuple):
 
     def do(self, root: Root) -> None:
         """Write it below the container's /proc/sys."""
+        path = "/proc/sys/" + self.name.replace(".", "/")
         try:
-            fd = root.open("/proc/sys/" + self.name.replace(".", "/"), os.O_WRONLY)
-            os.write(fd, self.value.encode())
-            os.close(fd)
+            try:
+                self._write(root, path)
+            except PermissionError:
+                # An IPC namespace obeys the root of its user namespace alone: ipc_permissions in
+                # ipc/ipc_sysctl.c. The file is his.
+                os.seteuid(_owner(root, path))
+                try:
+                    self._write(root, path)
+                finally:
+                    os.seteuid(0)
         except OSError as error:
             why = (error.strerror or "").lower()
             raise LaunchError(f"cannot set sysctl {self.name}={self.value}: {why}") from error
+
+    def _write(self, root: Root, path: str) -> None:
+        fd = root.open(path, os.O_WRONLY)
+        try:
+            os.write(fd, self.value.encode())
+        finally:
+            os.close(fd)
+
+
+def _owner(root: Root, path: str) -> int:
+    fd = root.open(path)
+    try:
+        return os.fstat(fd).st_uid
+    finally:
+        os.close(fd)
 
 
 class Mask(NamedTuple):

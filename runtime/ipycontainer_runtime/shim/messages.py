@@ -29,10 +29,11 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class ExecExited:
-    """An exec'd process ended."""
+    """An exec'd process ended, by `signal` when that is not 0."""
 
     exec: str
     code: int
+    signal: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,7 @@ def event_from(message: Message) -> Event:
             message.get("times", {}),
         )
     if message["event"] == "exec-exit":
-        return ExecExited(message["exec"], message["code"])
+        return ExecExited(message["exec"], message["code"], message.get("signal", 0))
     if message["event"] == "input":
         told = {name: message[name] for name in ("echo", "line", "process") if name in message}
         return InputWanted(message["exec"], message["wanted"], **told)

@@ -203,7 +203,7 @@ class Shim:
             answer(reply)
 
         if not self._init.running:
-            launched({"error": "the container is not running", "step": "exec", "exit": 126})
+            launched({"error": "the container is not running", "step": "clone", "exit": 126})
             self._finish(streams)
             return
         process = Process(streams, lambda ended: self._exec_ended(name, ended))
@@ -366,7 +366,8 @@ class Shim:
             if len(self._exits) > KEPT_EXITS:
                 del self._exits[next(iter(self._exits))]
             # Before its client sees the end, and asks the engine for the code.
-            self._tell({"event": "exec-exit", "exec": name, "code": process.code})
+            told = {"exec": name, "code": process.code, "signal": process.signal}
+            self._tell({"event": "exec-exit", **told})
         self._finish(process.streams)
         del self._execs[name]
         if self._init.ended and not self._execs:
