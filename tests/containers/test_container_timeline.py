@@ -210,12 +210,17 @@ def test_nothing_in_proc_of_the_container_can_make_its_launcher_wait(
     shared_engine: Engine, make: Make, tmp_path: Path
 ) -> None:
     """A folder of the person's, mounted over what the launcher looks at, has a FIFO in it."""
-    os.mkfifo(tmp_path / "memory.limit_in_bytes")
-    os.mkfifo(tmp_path / "memory.max")
+    fifos = [tmp_path / name for name in ("memory.limit_in_bytes", "memory.max")]
+    for fifo in fifos:
+        os.mkfifo(fifo)
     tmp_path.chmod(0o755)
     binds = [f"{tmp_path}:/sys/fs/cgroup/memory", f"{tmp_path}:/sys/fs/cgroup"]
     container = make("true", HostConfig={**EXPLAIN, "Binds": binds})
-    start(shared_engine, container)
+    try:
+        start(shared_engine, container)
+    finally:
+        for fifo in fifos:  # one that waits would hinder its own removal
+            os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
     assert ended(shared_engine, container) == 0
     assert timeline(shared_engine, container)["Facts"]["Limits"]["Memory"] is None
 
