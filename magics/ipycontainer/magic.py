@@ -42,6 +42,7 @@ class ContainerMagics(Magics):
         %container VERB [FLAGS] ...      e.g.  %container run --rm busybox echo hello
         %%container run -i IMAGE sh      the cell's body is the standard input
         %container run -i IMAGE sh       what waits for input makes the cell ask; ^D ends it
+        %container run -it IMAGE sh      a terminal in the cell, which lives on when that has ended
         %%container python IMAGE         the cell's body is Python, run in a warm sandbox
 
         Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, explain,

@@ -229,7 +229,7 @@ class LiveTerminal:
         with self._changed:
             self._viewed, self._gone = False, True
             self._changed.notify_all()
-        self._asked.put(self._leave)
+        self._asked.put(self._leave_unseen)
 
     def _is_closed(self) -> None:
         with self._changed:
@@ -263,6 +263,10 @@ class LiveTerminal:
 
     def _leave(self) -> None:
         raise _Left
+
+    def _leave_unseen(self) -> None:
+        if self._gone:  # and not back already: a tab that is moved goes and comes at once
+            raise _Left
 
     def _attach(self) -> None:
         """Attach again; everything that was said comes once more, so the screen is cleared."""
