@@ -1,30 +1,24 @@
-"""What loading costs, measured in processes of their own."""
+"""What loading brings in, in processes of their own; what that costs is measured by benchmarks."""
 
-import statistics
 import subprocess
 import sys
 
-MEASURE = """
-import sys, time
+LOAD = """
+import sys
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
-before = time.perf_counter()
+before = set(sys.modules)
 shell.run_line_magic("load_ext", "ipycontainer")
-print((time.perf_counter() - before) * 1000, *(m for m in ("click", "docker") if m in sys.modules))
+print(*{name.partition(".")[0] for name in set(sys.modules) - before})
 """
-BUDGET_MILLISECONDS = 100
+HEAVY = {"anywidget", "asyncio", "click", "docker", "ipywidgets", "requests"}
 
 
-def test_loading_is_cheap_and_imports_neither_click_nor_docker() -> None:
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True
-        ).stdout.split()
-        for _ in range(3)
-    ]
-    assert [run[1:] for run in runs] == [[], [], []]
-    assert statistics.median(float(run[0]) for run in runs) < BUDGET_MILLISECONDS
+def test_loading_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
+    assert "ipycontainer" in done.stdout.split()
+    assert not HEAVY & set(done.stdout.split())
 
 
 def test_importing_loads_nothing_heavy() -> None:
