@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from _socket import socketpair
+from contextlib import suppress
 
 from .. import launch
 from ..launch.syscalls import CLONE_NEWPID, clone, setns
@@ -197,9 +198,10 @@ class ParkedInit:
         os.close(memory)
 
     def end(self) -> None:
-        """Have it leave."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        """Have it leave; it may have ended, and been collected, before."""
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
         self.status.close()
         self.let_go()
 
