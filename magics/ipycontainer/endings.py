@@ -10,7 +10,15 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .failures import CANNOT_EXECUTE, ENGINE_FAILED, NOT_FOUND, ContainerExit, Failure, StartFailure
+from .failures import (
+    CANNOT_EXECUTE,
+    ENGINE_FAILED,
+    KILLED,
+    NOT_FOUND,
+    ContainerExit,
+    Failure,
+    StartFailure,
+)
 
 if TYPE_CHECKING:
     from docker.errors import APIError
@@ -19,7 +27,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = "io.ipycontainer.timeout"
 """The annotation by which our engine is told how many seconds a container may run."""
-_KILLED = 137
 _START_CODES = {"command-not-found": NOT_FOUND, "command-not-executable": CANNOT_EXECUTE}
 
 # What runc and its kin put before the reason.
@@ -49,14 +56,14 @@ def check_ending(
         details = session.api.inspect_container(container)
     except NotFound:
         name = name or container[:12]
-        if fault is None and ending.code == _KILLED and was_out_of_memory(session, container):
+        if fault is None and ending.code == KILLED and was_out_of_memory(session, container):
             fault = "oom"
     else:
         host = details["HostConfig"]
         memory = int(host.get("Memory") or 0)
         timeout = timeout or (host.get("Annotations") or {}).get(TIMEOUT)
         name = name or details["Name"].lstrip("/")
-        if fault is None and ending.code == _KILLED and details["State"].get("OOMKilled"):
+        if fault is None and ending.code == KILLED and details["State"].get("OOMKilled"):
             fault = "oom"
     limit = memory if fault == "oom" else None
     raise ContainerExit(

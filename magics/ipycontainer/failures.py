@@ -13,6 +13,7 @@ from collections.abc import Iterator
 ENGINE_FAILED = 125
 CANNOT_EXECUTE = 126
 NOT_FOUND = 127
+KILLED = 137
 UNKNOWN_VERB = 1
 
 
@@ -110,10 +111,10 @@ def _memory_message(who: str, code: int, memory: int) -> str:
     from .units import binary_size
 
     limit = f" of {binary_size(memory)}" if memory else ""
-    return (
-        f"{who} was killed (exit code {code}): it passed its memory"
-        f" limit{limit}; give it more with -m"
-    )
+    # A parent may outlive the child that the kernel killed.
+    killed = code == KILLED
+    ended = f"was killed (exit code {code})" if killed else f"exited with code {code}"
+    return f"{who} {ended}: it passed its memory limit{limit}; give it more with -m"
 
 
 def _exit_message(who: str, code: int) -> str:

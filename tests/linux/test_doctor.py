@@ -127,7 +127,9 @@ def test_an_engine_in_a_service_ends_with_it_and_one_in_a_session_does_not() -> 
     ours = survival("0::/user.slice/a.service\n", kill_mode=control_group)
     assert "a.service, KillMode=control-group" in ours.detail
     session = "0::/user.slice/user-1.slice/session-3.scope\n"
-    assert survival(session).state == "ok"
+    assert survival(session, ends_sessions=lambda: False).state == "ok"
+    ended = survival(session, ends_sessions=lambda: True)
+    assert "session-3.scope, and logind has KillUserProcesses=yes" in ended.detail
     spawned = "0::/system.slice/jupyter-ann-singleuser.service\n"
     cure = survival(spawned, kill_mode=control_group).cure
     assert "c.SystemdSpawner.unit_extra_properties" in cure

@@ -145,7 +145,8 @@ def test_messages_are_one_line_of_printable_text() -> None:
         (3, None, "container web exited with code 3"),
         (127, None, "container web exited with code 127 (command not found)"),
         (143, None, "container web exited with code 143 (SIGTERM)"),
-        (137, 16 << 20, "it passed its memory limit of 16MiB"),
+        (137, 16 << 20, "was killed (exit code 137): it passed its memory limit of 16MiB"),
+        (3, 16 << 20, "exited with code 3: it passed its memory limit of 16MiB"),
     ],
 )
 def test_an_exit_names_container_code_and_memory(code: int, memory: int | None, told: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from .checks import Check
 
 _MANAGER = re.compile(r"user@(\d+)\.service")
+_SESSION = re.compile(r"session-\w+\.scope")
 _SPAWNED = re.compile(r"jupyter-.*\.service")
 _KEEPS = ("process", "none")
 _CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
@@ -24,9 +25,19 @@ def lingers(uid: int) -> bool:
 
 def kill_mode(unit: str) -> str:
     """Return what systemd ends with a unit, in the words of systemd.kill(5); "" where none says."""
-    if shutil.which("systemctl") is None:
+    return _asked("systemctl", "show", "--property=KillMode", "--value", unit)
+
+
+def ends_sessions() -> bool:
+    """Tell whether logind ends what a user has started when his session ends: logind.conf(5)."""
+    login = "org.freedesktop.login1"
+    manager = (login, "/org/freedesktop/login1", f"{login}.Manager")
+    return _asked("busctl", "get-property", *manager, "KillUserProcesses") == "b true"
+
+
+def _asked(*command: str) -> str:
+    if shutil.which(command[0]) is None:
         return ""
-    command = ["systemctl", "show", "--property=KillMode", "--value", unit]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, check=False
@@ -45,6 +56,7 @@ def survival(
     cgroups: str,
     lingers: Callable[[int], bool] = lingers,
     kill_mode: Callable[[str], str] = kill_mode,
+    ends_sessions: Callable[[], bool] = ends_sessions,
     contained: bool = False,
 ) -> Check:
     """Tell from a /proc/PID/cgroup whether systemd ends the engine with what started it."""
@@ -60,6 +72,13 @@ def survival(
                 f"the engine is in {units[-1]} of the systemd of user {manager[1]}",
                 "when that user has logged out, systemd ends the engine and its containers",
                 f"as root run `loginctl enable-linger {manager[1]}`",
+            )
+        if _SESSION.fullmatch(units[-1]) and ends_sessions():
+            return _limited(
+                f"the engine is in {units[-1]}, and logind has KillUserProcesses=yes",
+                "when that session ends, logind ends the engine and its containers",
+                "set KillUserProcesses=no in /etc/systemd/logind.conf, or start it by"
+                " `systemd-run --user --scope ipycontainer engine serve`",
             )
     if contained:
         return _limited(
