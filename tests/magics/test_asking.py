@@ -135,7 +135,8 @@ def test_an_exec_asks(box: Box, kernel: Kernel) -> None:
         asked=True,
     )
     assert dialogue(messages) == "Age?"
-    assert errors(messages)[0]["traceback"] == ["ContainerExit: container web exited with code 7"]
+    told = "ContainerExit: the command in container web exited with code 7"
+    assert errors(messages)[0]["traceback"] == [told]
 
 
 def test_attach_and_start_ask(box: Box, kernel: Kernel) -> None:
