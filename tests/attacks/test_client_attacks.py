@@ -116,7 +116,7 @@ def test_numbers_of_five_thousand_digits_do_no_harm(shared_engine: Engine, runni
 def test_a_command_as_long_as_it_can_be_ends_no_container(
     shared_engine: Engine, make: Make, host: dict[str, object]
 ) -> None:
-    # launch._said: LONGEST
+    # launch.said: LONGEST
     container = make("sleep", "1000", HostConfig=host)
     calls.start(shared_engine, container)
     body = {"Cmd": ["x" * 200_000]}

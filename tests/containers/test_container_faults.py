@@ -107,6 +107,31 @@ def test_a_start_that_fails_names_its_step(shared_engine: Engine, make: Make) ->
     assert refused.body["Fault"]["Step"] == "find the user"
 
 
+@pytest.mark.parametrize(
+    ("host", "message", "step"),
+    [
+        (
+            {"Tmpfs": {"/t": "size=banana"}},
+            "cannot mount a new tmpfs at /t",
+            "mount a new tmpfs at /t",
+        ),
+        (
+            {"Sysctls": {"net.none.such": "1"}},
+            "cannot set sysctl net.none.such=1: no such file",
+            "set the kernel parameter net.none.such to 1",
+        ),
+    ],
+)
+def test_an_operation_that_fails_is_told_in_words(
+    shared_engine: Engine, make: Make, host: dict[str, object], message: str, step: str
+) -> None:
+    container = make("true", HostConfig={"NetworkMode": "none", **host})
+    refused = call(shared_engine, "POST", f"/containers/{container}/start")
+    assert refused.message.startswith(message)
+    assert "Errno" not in refused.message
+    assert refused.body["Fault"]["Step"].startswith(step)
+
+
 def test_a_container_that_may_run_for_so_long_is_stopped(shared_engine: Engine, run: Make) -> None:
     host = {"Annotations": {TIMEOUT: "0.3"}}
     container = run(

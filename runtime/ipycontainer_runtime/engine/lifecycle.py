@@ -174,7 +174,12 @@ class Lifecycle:
                 waiting, container.waiting = container.waiting, []
                 for attachment in waiting:
                     shim.attach(attachment.sock, attachment.options)
-                return await shim.start(request)
+                try:
+                    return await shim.start(request)
+                except StartFailed as error:
+                    if request.runtime:
+                        raise  # not our launcher's words
+                    raise operations.in_words(error, request.spec) from error
         except BaseException as error:
             container.moments.failed(error)
             container.shim = None

@@ -1,10 +1,13 @@
 """The launcher's operations in words, for who asks what a launch does."""
 
+import re
 from typing import Any
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.moments import Account, Operation
 from ipycontainer_runtime.engine.seen import namespaces_of, wanted
+from ipycontainer_runtime.errors import StartFailed
+from ipycontainer_runtime.launch import said
 from ipycontainer_runtime.launch.account import LONGEST_STEP
 from ipycontainer_runtime.launch.plan import MOUNT_ATTRIBUTES, plan
 from ipycontainer_runtime.launch.root import (
@@ -25,12 +28,27 @@ from ipycontainer_runtime.launch.root import (
 )
 from ipycontainer_runtime.launch.root import Operation as Launched
 
+_NUMBER = re.compile(r"\[Errno \d+\] ")
+
 
 def ask(spec: dict[str, Any], cgroups: Cgroups) -> Account:
     """Have a bundle's launcher give an account of itself, and return what is known beforehand."""
     spec["ipycontainer"]["explain"] = wanted(cgroups)
     return Account(
         operations=[_operation(done) for done in plan(spec)], outside=namespaces_of("self")
+    )
+
+
+def in_words(error: StartFailed, spec: dict[str, Any]) -> StartFailed:
+    """Return a failed start with the operation that it came to in words; any other as it is."""
+    done = next((done for done in plan(spec) if said(repr(done)) == error.step), None)
+    if done is None:
+        return error
+    step, message = words(done), str(error)
+    if message.startswith(error.step):
+        message = f"cannot {step}{_NUMBER.sub('', message.removeprefix(error.step))}"
+    return StartFailed(
+        message, exit_code=error.exit_code, step=step, times=error.times, told=error.told
     )
 
 

@@ -59,7 +59,7 @@ from ipycontainer_runtime.launch.syscalls import (
 )
 from ipycontainer_runtime.launch.user import find_user
 
-__all__ = ["LaunchError", "become_exec", "become_init", "cloned_into", "plan", "sealed"]
+__all__ = ["LaunchError", "become_exec", "become_init", "cloned_into", "plan", "said", "sealed"]
 
 NAMESPACES = {
     "cgroup": CLONE_NEWCGROUP,
@@ -176,11 +176,11 @@ class Child:
             self._forget_keys()
             start()
         except LaunchError as error:
-            report = {"error": _said(str(error)), "step": _said(self.step), "exit": error.exit_code}
+            report = {"error": said(str(error)), "step": said(self.step), "exit": error.exit_code}
         except BaseException as error:  # a clone must end here, whatever happened: never return
             report = {
-                "error": _said(f"{self.step}: {error}"),
-                "step": _said(self.step),
+                "error": said(f"{self.step}: {error}"),
+                "step": said(self.step),
                 "exit": 125,
             }
         self.account.tell(report_to)
@@ -294,7 +294,7 @@ class Child:
         execute(self.process, user.home)
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
     """Return words short enough for one packet, with nothing in them that a terminal obeys.
 
     They may be the image's: a command, a folder, a user.
