@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .kept import Output
+from .plain import settled
 
 BYTES = 1 << 20
 """Shown at most; Jupyter's server drops a stream that is faster than 1 MB a second."""
@@ -69,8 +70,8 @@ class Bounded:
 
     def ending(self) -> str:
         """Return the last lines that were printed."""
-        lines = self._last.splitlines()[-LAST_LINES:]
-        return "\n".join(lines)
+        lines = settled(self._last).removesuffix("\n").split("\n")
+        return "\n".join(lines[-LAST_LINES:])
 
 
 def _end_of_line(text: str, lines: int) -> int:

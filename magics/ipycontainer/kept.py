@@ -30,7 +30,7 @@ class Output:
     def append(self, text: str) -> None:
         """Take what was printed next."""
         data = text.encode("utf-8", "replace")
-        if self.size + len(data) > KEPT:
+        if self.lost or self.size + len(data) > KEPT:
             self.lost += len(data)
             return
         self._file.seek(0, 2)

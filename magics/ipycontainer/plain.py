@@ -18,6 +18,8 @@ _REST = r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]"
 _SPECIAL = re.compile(
     rf"(?P<string>{_STRING})|{_SEQUENCE}|(?P<escape>{_ESCAPE})|(?P<rest>{_REST})|(?P<move>[\r\n\b])"
 )
+_COLOUR = re.compile(r"\x1b\[[0-?]*m")
+_BACK = re.compile(r"([\r\b])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _OPEN = re.compile(r"\x1b(?:[P\]X^_][^\x07\x1b\n]*\x1b?|\[[0-?]*[ -/]*|[ -/]*)?\Z")
 
@@ -82,3 +84,33 @@ class Plain:
         count = self._width - self._column
         self._width = self._column
         return " " * count + "\b" * count
+
+
+def settled(text: str) -> str:
+    """Return what `Plain` has let through as a terminal would leave it, without colours.
+
+    For forms that know neither: a carriage return or a backspace goes back over its line.
+    """
+    text = uncoloured(text)
+    if _BACK.search(text) is None:
+        return text
+    return "\n".join(_overwritten(line) for line in text.split("\n"))
+
+
+def _overwritten(line: str) -> str:
+    shown: list[str] = []
+    column = 0
+    for piece in _BACK.split(line):
+        if piece == "\r":
+            column = 0
+        elif piece == "\b":
+            column = max(column - 1, 0)
+        else:
+            shown[column : column + len(piece)] = piece
+            column += len(piece)
+    return "".join(shown)
+
+
+def uncoloured(text: str) -> str:
+    """Return what `Plain` has let through without its colours."""
+    return _COLOUR.sub("", text)

@@ -109,6 +109,16 @@ def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells
     assert "got hello 1" in kept["text/html"]
 
 
+def test_bars_in_a_form_look_as_in_a_terminal(notebook: Open) -> None:
+    drawn = r'printf "10%%\r"; sleep 0.2; printf "\033[32m100%%\033[0m\rdone\nnext"'
+    command = f"sh -c '{drawn}'"
+    page = show(notebook, f"Run({IMAGE!r}, {command!r})")
+    page.output(1).get_by_role("button", name="Run").click()
+    page.output(1).get_by_text("It ended with 0.").wait_for()
+    assert page.output(1).get_by_role("log").inner_text() == "done\nnext"
+    assert "done\nnext\nIt ended" in page.save().cells[1].outputs[0].data["text/plain"]
+
+
 def test_what_a_form_started_is_stopped_by_its_button(notebook: Open, lab_engine: Engine) -> None:
     page = show(notebook, f"Run({IMAGE!r}, \"sh -c 'echo on; sleep 600'\")")
     page.output(1).get_by_role("button", name="Run").click()

@@ -4,7 +4,7 @@ import pytest
 
 from ipycontainer.bounded import BYTES, LAST_LINES, Bounded
 from ipycontainer.kept import Output
-from ipycontainer.plain import Plain
+from ipycontainer.plain import Plain, settled
 
 
 def plain(*parts: str) -> str:
@@ -30,6 +30,36 @@ def plain(*parts: str) -> str:
 def test_a_stream_is_text_and_colours(text: str, shown: str) -> None:
     assert plain(text) == shown
     assert plain(*text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a\nb\n", "a\nb\n"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("10%\r50%\r100%\nnext", "100%\nnext"),
+        ("longer\r      \b\b\b\b\b\bab", "ab    "),
+        ("abc\b\bx\r\n\b", "axc\n"),
+    ],
+)
+def test_a_form_without_colours_has_what_a_terminal_would_leave(text: str, left: str) -> None:
+    assert settled(text) == left
+
+
+def test_a_bar_that_is_drawn_over_is_one_of_the_last_lines() -> None:
+    bounded = Bounded(2)
+    bounded.shown("1\n2\n3\n4\n" + "".join(f"{n}%\r" for n in range(100)) + "\x1b[32mdone\x1b[0m\n")
+    assert bounded.ending() == "3\n4\ndone"
+
+
+def test_a_widget_keeps_no_escapes_and_no_bars_drawn_over() -> None:
+    from ipycontainer.widgets.parts import Output as Part
+
+    part = Part()
+    for text in ("10%\r50", "%\r\x1b[3", "2mdone\x1b[0m\n", "\x1b]0;title\x07last"):
+        part.add(text)
+    assert part.text == "done\nlast"
+    part.close()
 
 
 def test_an_escape_without_end_is_not_kept_back_for_ever() -> None:
@@ -68,5 +98,7 @@ def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     output = Output()
     for _ in range(30):
         output.append("12345678\n")
-    assert output.size <= 100
-    assert output.lost == 270 - output.size
+    output.append("")
+    output.append("x")
+    assert output.text() == "12345678\n" * 11
+    assert output.lost == 271 - output.size

@@ -8,6 +8,7 @@ import anywidget
 import traitlets
 
 from ..kept import Output
+from ..plain import settled
 from .bundles import STATIC, bundle, style
 
 PAGE = 500
@@ -31,7 +32,7 @@ class PagerView(anywidget.AnyWidget):
 
     def _message(self, _widget: object, message: dict[str, Any], _buffers: object) -> None:
         start = int(message["start"])
-        lines = self._output.lines(start, PAGE)
+        lines = [settled(line) for line in self._output.lines(start, PAGE)]
         self.send({"type": "page", "start": start, "text": "\n".join(lines), "count": len(lines)})
 
     def bundle(self) -> dict[str, Any]:

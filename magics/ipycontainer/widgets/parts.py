@@ -13,6 +13,7 @@ from typing import Any
 import anywidget
 from traitlets import Dict, List, Unicode
 
+from ..plain import Plain, settled, uncoloured
 from .bundles import STATIC, style
 from .presence import Presence
 
@@ -90,13 +91,17 @@ class Grid(Part):
 
 
 class Output(Part):
-    """What a program prints. Its text goes by messages, so that a trait need not be sent whole."""
+    """What a program prints. Its text goes by messages, so that a trait need not be sent whole.
+
+    Escapes are taken away; carriage returns and backspaces are left, for the page to obey.
+    """
 
     _esm = _source("output")
     label = Unicode("Output").tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
+        self._plain = Plain()
         self._pieces: deque[str] = deque()
         self._start = 0  # how many characters there were before the pieces
         self._end = 0
@@ -105,8 +110,8 @@ class Output(Part):
 
     @property
     def text(self) -> str:
-        """What is kept of what was printed."""
-        return "".join(self._pieces)
+        """What is kept of what was printed, as a terminal would leave it."""
+        return settled("".join(self._pieces))
 
     @property
     def cut(self) -> bool:
@@ -116,6 +121,7 @@ class Output(Part):
     def clear(self) -> None:
         """Begin anew."""
         with self._lock:
+            self._plain = Plain()
             self._pieces.clear()
             self._start = self._end = 0
             self._tell("whole")
@@ -123,6 +129,8 @@ class Output(Part):
     def add(self, text: str) -> None:
         """Append what was printed."""
         with self._lock:
+            if not (text := uncoloured(self._plain.feed(text))):
+                return
             at, self._end = self._end, self._end + len(text)
             self._pieces.append(text)
             while self._end - self._start > _KEPT and len(self._pieces) > 1:
@@ -137,5 +145,5 @@ class Output(Part):
     def _tell(self, kind: str) -> None:
         self.send({"kind": kind, "at": self._start, "end": self._start, "text": ""})
         if self._end > self._start:
-            whole = {"at": self._start, "end": self._end, "text": self.text}
+            whole = {"at": self._start, "end": self._end, "text": "".join(self._pieces)}
             self.send({"kind": "text", **whole})

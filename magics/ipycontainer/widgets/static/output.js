@@ -1,5 +1,6 @@
 // What a program prints, as it comes. The kernel keeps the end of it; a view asks for what it lacks.
 const MOST_CHARACTERS = 400_000;
+const LONGEST_OPEN = 4_096; // of a line that can still be overwritten
 
 export default part((model, el) => {
   const output = make("pre", { class: "ipycontainer-output", role: "log", tabindex: 0 });
@@ -8,17 +9,29 @@ export default part((model, el) => {
   el.append(cut, output, line);
   let have = 0; // up to where of all that was printed
   let held = 0; // how many characters of it are in the page
+  const open = document.createTextNode(""); // the line that is not finished, always the last
+  let written = ""; // what that line was made by
   const clear = (at) => {
-    output.replaceChildren();
-    [have, held] = [at, 0];
+    output.replaceChildren(open);
+    [have, held, written, open.data] = [at, 0, "", ""];
     cut.hidden = at === 0;
   };
   const add = (text) => {
     const near = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
-    output.append(text);
-    held += text.length;
-    while (held > MOST_CHARACTERS && output.childNodes.length > 1) {
-      held -= output.firstChild.textContent.length;
+    const lines = (written + text).split("\n").map(overwritten);
+    const { shown, column } = lines.pop();
+    let finished = lines.map((one) => `${one.shown.join("")}\n`).join("");
+    // A bar is drawn over and over: of that only what it shows is kept, and where it is.
+    open.data = shown.join("");
+    written = open.data + (column < shown.length ? `\r${shown.slice(0, column).join("")}` : "");
+    if (shown.length > LONGEST_OPEN) {
+      finished += open.data;
+      [written, open.data] = ["", ""];
+    }
+    if (finished) output.insertBefore(document.createTextNode(finished), open);
+    held += finished.length;
+    while (held > MOST_CHARACTERS && output.firstChild !== open) {
+      held -= output.firstChild.data.length;
       output.firstChild.remove();
       cut.hidden = false;
     }
@@ -45,3 +58,15 @@ export default part((model, el) => {
     drop();
   };
 });
+
+// A line as a terminal would leave it, character by character, and where it would go on.
+function overwritten(line) {
+  const shown = [];
+  let column = 0;
+  for (const character of line) {
+    if (character === "\r") column = 0;
+    else if (character === "\b") column = Math.max(column - 1, 0);
+    else shown[column++] = character;
+  }
+  return { shown, column };
+}

@@ -6,8 +6,6 @@ const BUTTONS = [
   ["Later", ({ start, page, last }) => Math.min(start + page, last)],
   ["Last", ({ last }) => last],
 ];
-// Colours and the like, which a page of plain text does without.
-const ESCAPES = /\x1b\[[0-?]*[ -/]*[@-~]/g;
 
 function element(name, className, text = "") {
   const made = document.createElement(name);
@@ -45,7 +43,7 @@ export default {
     const take = (message) => {
       if (message.type !== "page") return;
       start = message.start;
-      text.textContent = message.text.replace(ESCAPES, "");
+      text.textContent = message.text;
       text.scrollTop = 0;
       const first = (start + 1).toLocaleString();
       const end = (start + message.count).toLocaleString();
