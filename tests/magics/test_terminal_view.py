@@ -107,6 +107,17 @@ def test_who_leaves_finds_the_container_and_its_screen_again(box: Box, kernel: K
     assert "was stopped" in page.state["status"]
 
 
+def test_what_is_stopped_after_it_was_left_is_not_said_to_go_on(box: Box, kernel: Kernel) -> None:
+    page = Page(kernel, f"{RUN} sleep 600")
+    page.ready()
+    page.send({"type": "press", "action": "detach"})
+    page.becomes("detached")
+    page.send({"type": "press", "action": "stop"})
+    page.becomes("ended")
+    assert "was stopped" in page.bundle["text/plain"]
+    assert not box.state("box")["Running"]
+
+
 def test_a_flood_waits_for_the_page_and_is_interrupted(box: Box, kernel: Kernel) -> None:
     page = Page(kernel, f"{RUN} sh")
     page.ready()

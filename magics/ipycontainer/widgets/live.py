@@ -110,9 +110,13 @@ class LiveTerminal:
                 self._tell("ended", end)
         self.flush()
         if self.view.state == "ended":
-            self._keys.close()
-            self._asked.close()
+            self._let_go()
         self._save()
+
+    def _let_go(self) -> None:
+        """Close what keys and wishes come by: no thread will relay them."""
+        self._keys.close()
+        self._asked.close()
 
     def _tell(self, state: str, status: str) -> None:
         with self.view.hold_sync():
@@ -235,7 +239,9 @@ class LiveTerminal:
         with self._changed:
             self._viewed = False
             self._changed.notify_all()
-        if self._subject.farewell:
+        if self.view.state == "detached":
+            self._let_go()
+        elif self._subject.farewell:
             self._keys.press(self._subject.farewell)
         else:
             self._asked.put(self._leave)
@@ -257,9 +263,20 @@ class LiveTerminal:
             self._asked.put(self._leave)
         elif action == "stop":
             # Not by the thread: what the container says while it ends is still shown.
-            threading.Thread(target=self._subject.stop, daemon=True).start()
+            threading.Thread(target=self._stop, daemon=True).start()
         elif action == "attach":
             self._attach()
+
+    def _stop(self) -> None:
+        self._subject.stop()
+        if self.view.state == "detached":
+            self._ended("was stopped while nobody was attached")
+
+    def _ended(self, status: str) -> None:
+        """Tell of an end that no thread sees."""
+        self._tell("ended", status)
+        self._let_go()
+        self._save()
 
     def _leave(self) -> None:
         raise _Left
@@ -276,8 +293,7 @@ class LiveTerminal:
             try:
                 connection, exit_ = self._subject.attach(undo)
             except Failure as error:
-                self._tell("ended", str(error))
-                self._save()
+                self._ended(str(error))
                 return
             with self._changed:
                 self._ring.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -39,11 +38,12 @@ class Mailbox(Generic[T]):
     def close(self) -> None:
         """Let the descriptors go."""
         with self._lock:
+            if self._closed:
+                return  # the numbers may be others' now
             self._closed = True
             self._items.clear()
             for descriptor in (self.descriptor, self._writer):
-                with suppress(OSError):  # closed already
-                    os.close(descriptor)
+                os.close(descriptor)
 
 
 class Keys:
