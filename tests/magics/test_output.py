@@ -62,6 +62,22 @@ def test_a_widget_keeps_no_escapes_and_no_bars_drawn_over() -> None:
     part.close()
 
 
+def test_a_button_that_is_pressed_when_the_verb_has_ended_does_nothing() -> None:
+    import os
+
+    from ipycontainer.widgets.desk import Desk
+
+    desk = Desk(lambda _text: None)
+    desk.close()
+    reader, writer = os.pipe()  # has the numbers that the desk had
+    desk.interrupt()
+    desk.type_line("late")
+    desk.end_input()
+    os.close(writer)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
 def test_an_escape_without_end_is_not_kept_back_for_ever() -> None:
     assert "end of it" in plain("\x1b]52;c;", *["1" * 1000] * 20, "\nend of it")
 

@@ -117,18 +117,24 @@ class Desk:
         self._stops = 0
         self.wake, self._waker = os.pipe()
         os.set_blocking(self.wake, False)
+        self._lock = Lock()
+        self._closed = False
         self._typed = _Typed()
 
     def close(self) -> None:
         """Let the descriptors go; the verb has ended."""
         self._typed.close()
-        for descriptor in (self.wake, self._waker):
-            os.close(descriptor)
+        with self._lock:
+            self._closed = True
+            for descriptor in (self.wake, self._waker):
+                os.close(descriptor)
 
     def interrupt(self) -> None:
-        """Do what interrupting a cell does."""
-        self._stops += 1
-        os.write(self._waker, b"!")
+        """Do what interrupting a cell does; nothing once the verb has ended."""
+        with self._lock:
+            if not self._closed:
+                self._stops += 1
+                os.write(self._waker, b"!")
 
     def type_line(self, line: str) -> None:
         """Send the container a line."""
