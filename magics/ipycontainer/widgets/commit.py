@@ -73,14 +73,15 @@ class Commit(Panel):
             client = engine_client()
             try:
                 changes = client.api.diff(container) or []
-                found = client.api.containers(all=True, size=True)
-                entry = next(one for one in found if container_name(one) == container)
+                written = _written(client.api, container)
             finally:
                 client.close()
         except Exception as error:
             self._changes.rows, self._changes.summary = [], _failed(error)
             return
-        size = decimal_size(entry.get("SizeRw") or 0)
+        if container != self._container.value:
+            return  # another was chosen meanwhile
+        size = decimal_size(written)
         self._changes.caption = f"{counted(len(changes), 'change')} in {container}, {size}"
         self._changes.rows = [[_KINDS[one["Kind"]], one_line(one["Path"])] for one in changes]
         self._changes.summary = good("" if changes else "Nothing was changed in it.")
@@ -120,6 +121,12 @@ class Commit(Panel):
         """Return what was made, or what could be."""
         said = self._changes.summary.get("text", "")
         return one_line(said or self._changes.caption or "Nothing was committed yet.")
+
+
+def _written(api: Any, container: str) -> int:
+    """Return how many bytes a container has written; of this one alone, since it is a walk."""
+    response = api._get(api._url("/containers/{0}/json", container), params={"size": 1})
+    return int(api._result(response, json=True).get("SizeRw") or 0)
 
 
 def _failed(error: Exception) -> Summary:
