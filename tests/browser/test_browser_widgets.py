@@ -91,6 +91,29 @@ def test_a_shell_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -
     screen.wait_for(state="detached")
 
 
+def test_what_is_opened_under_the_board_takes_the_place_of_another(
+    notebook: Open, lab_engine: Engine
+) -> None:
+    running(lab_engine, ["sh", "-c", "echo told; sleep 600"])
+    page = notebook(
+        SETUP,
+        "Containers()",
+        "import threading\n"
+        "named = [t for t in threading.enumerate() if t.name == 'log stream of web']\n"
+        "before = len(named)",
+        "for thread in named:\n    thread.join(30)\nprint(before, [t.is_alive() for t in named])",
+    )
+    page.run(0)
+    page.run(1)
+    page.output(1).get_by_role("button", name="Logs web").click()
+    page.output(1).get_by_role("log").get_by_text("told").wait_for()
+    page.run(2)
+    page.output(1).get_by_role("button", name="Shell web").click()
+    page.output(1).locator(".xterm-screen").wait_for()
+    assert page.output(1).get_by_role("log").count() == 0
+    assert page.run(3).strip() == "1 [False]"
+
+
 @pytest.mark.parametrize("subshells", ["disabled", "perComm"])
 def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells: str) -> None:
     line = f"Run({IMAGE!r}, \"sh -c 'echo ready; read x; echo got $x $A'\")"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from threading import Lock, Thread
+from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any
 
 from .. import rows
@@ -22,6 +22,8 @@ from .stats import Usage
 from .subjects import ExecSubject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ipywidgets import Widget
 
 _EVERY = 1.5
@@ -40,6 +42,8 @@ class Containers(Panel):
         self._board = Board()
         self._board.on_msg(self._hear)
         self._lock = Lock()
+        self._opening = RLock()
+        self._shut: Callable[[], None] = lambda: None
         self._entries: list[dict[str, Any]] = []
         self._usages: dict[str, Usage] = {}
         super().__init__(self._board)
@@ -97,7 +101,7 @@ class Containers(Panel):
         if name is None:
             return
         if action == "logs":
-            self._open(Logs(container), f"Close the log of {name}")
+            self._open(Logs(name), f"Close the log of {name}")
         elif action == "shell":
             Thread(target=self._open_shell, args=(container, name), daemon=True).start()
         elif action in _VERBS:
@@ -143,15 +147,20 @@ class Containers(Panel):
         self._open(terminal.view, f"Leave the shell in {name}")
 
     def _open(self, widget: Widget, label: str) -> None:
-        """Show another widget under the board, until it is closed."""
+        """Show another widget under the board, until it is closed or another is opened."""
 
         def close() -> None:
-            self.children = (self._board,)
+            with self._opening:
+                self.children = (self._board,)
+                self._shut = lambda: None
             widget.close()
             shut.close()
 
-        shut = push_button(label, close)
-        self.children = (self._board, shut, widget)
+        with self._opening:
+            self._shut()
+            shut = push_button(label, close)
+            self._shut = close
+            self.children = (self._board, shut, widget)
 
     def text(self) -> str:
         """Return the table as it was last seen."""
