@@ -55,7 +55,7 @@ class Bounded:
 
     def _count(self, text: str) -> None:
         self.hidden_lines += text.count("\n")
-        self.hidden_bytes += len(text)
+        self.hidden_bytes += len(text.encode("utf-8", "replace"))
         self._last = (self._last + text)[-_LAST_BYTES:]
 
     def told(self) -> str:

@@ -103,6 +103,13 @@ def test_one_line_without_end_is_bounded_too() -> None:
     assert bounded.hidden_bytes == 3_000_000 - shown
 
 
+def test_what_is_hidden_is_counted_in_bytes() -> None:
+    bounded = Bounded(1)
+    bounded.shown("a\n")
+    bounded.shown("äöü\n")
+    assert (bounded.hidden_lines, bounded.hidden_bytes) == (1, 7)
+
+
 def test_what_is_short_is_shown_as_it_is() -> None:
     bounded = Bounded(1000)
     assert bounded.shown("a\n" * 999) == "a\n" * 999
