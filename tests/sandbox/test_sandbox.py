@@ -354,3 +354,17 @@ def test_code_that_is_cancelled_stops_and_keeps_its_variables(
             return await box.python("kept")
 
     assert asyncio.run(cancelled()) == 8
+
+
+def test_code_that_is_run_again_is_kept_once(warm: Sandbox) -> None:
+    code = "1 / divisor"
+    for divisor in (1, 2, 4):
+        assert warm.python(code, divisor=divisor) == 1 / divisor
+    kept = "len([name for name in linecache.cache if name.startswith('<sandbox')])"
+    before = warm.python(f"import linecache\n{kept}")
+    for _ in range(5):
+        warm.python(code, divisor=8)
+    assert warm.python(f"import linecache\n{kept}") == before
+    with pytest.raises(PythonError, match="division by zero") as raised:
+        warm.python(code, divisor=0)
+    assert "code, line 1\n    1 / divisor" in raised.value.traceback()

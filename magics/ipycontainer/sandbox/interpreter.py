@@ -60,6 +60,7 @@ class Interpreter:
         self._exec = ""
         self._number = 0
         self._sources: dict[str, tuple[str, list[str]]] = {}
+        self._files: dict[tuple[str, str], str] = {}
         self._asked = threading.Event()
         self.pid = 0
         """Its process number in the container, as it says itself."""
@@ -145,8 +146,9 @@ class Interpreter:
 
     def _request(self, code: Code) -> list[Any]:
         self._number += 1
-        file = f"<sandbox {self._number}>"
-        self._sources[file] = (code.called, code.text.splitlines())
+        # The same code has one name: what is called in a loop is kept once, here and there.
+        file = self._files.setdefault((code.called, code.text), f"<sandbox {self._number}>")
+        self._sources.setdefault(file, (code.called, code.text.splitlines()))
         encoder = Encoder(pickles=True)
         inputs = {}
         for name, value in code.inputs.items():
@@ -248,7 +250,7 @@ class Interpreter:
         return Outcome(value, outputs)
 
     def _refused(self, code: Code, fields: dict[str, Any]) -> Failure:
-        name, why = str(fields["refused"]), str(fields.get("why"))
+        name, why = plain(fields["refused"], 200), plain(fields.get("why"), 500)
         kind = codec.type_name(code.inputs[name]) if name in code.inputs else "value"
         if "No module named" in why:
             cure = "use an image that has it, or send plain values (.tolist(), .to_dict())"
