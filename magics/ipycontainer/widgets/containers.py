@@ -24,6 +24,7 @@ from .subjects import ExecSubject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from docker import DockerClient
     from ipywidgets import Widget
 
 _EVERY = 1.5
@@ -64,14 +65,20 @@ class Containers(Panel):
             client.close()
 
     def _feed(self) -> None:
-        client = engine_client()
+        client: DockerClient | None = None
+        failed = good("")
         while self._board.presence.wait_seen():
             try:
+                client = client or engine_client()
                 self._look(client.api)
+                if self._board.summary == failed:
+                    self._board.summary = good("")
             except Exception as error:
-                self._board.summary = bad(str(explain(error, PROGRAM) or error))
+                self._board.summary = failed = bad(str(explain(error, PROGRAM) or error))
             self._board.presence.pause(_EVERY)
-        client.close()
+            if client is not None and not self._board.presence.seen:
+                client.close()
+                client = None
 
     def _look(self, api: Any) -> None:
         entries = api.containers(all=self._everything)

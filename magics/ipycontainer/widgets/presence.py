@@ -42,6 +42,12 @@ class Presence:
             self._changed.wait_for(lambda: self._closed or self._left(seen=True) > 0)
             return not self._closed
 
+    @property
+    def seen(self) -> bool:
+        """Whether somebody can see a view now."""
+        with self._changed:
+            return not self._closed and self._left(seen=True) > 0
+
     def wait_gone(self) -> None:
         """Wait until there is no view, or the widget is closed."""
         with self._changed:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
 
@@ -17,6 +18,9 @@ from ..verbs.stats import COLUMNS, busy_share, memory_used, stats_row
 from .desk import PROGRAM, engine_client
 from .panel import Panel
 from .parts import Charts, bad, good
+
+if TYPE_CHECKING:
+    from docker import DockerClient
 
 _EVERY = 1.0
 _MINUTE = 60
@@ -44,31 +48,36 @@ class Watch:
 
     def __init__(self, containers: Sequence[str] = ()) -> None:
         self._named = list(containers)
-        self._client = engine_client()
+        self._client: DockerClient | None = None
         self.usages: dict[str, Usage] = {}
 
     def look(self) -> list[dict[str, Any]]:
         """Return a sample of each container that is there; those that have gone are forgotten."""
+        self._client = self._client or engine_client()
         api = self._client.api
         named = self._named or [entry["Id"] for entry in api.containers()]
         with ThreadPoolExecutor(8) as pool:
-            found = [sample for sample in pool.map(self._sample, named) if sample is not None]
+            sampled = pool.map(partial(_sample, api), named)
+            found = [sample for sample in sampled if sample is not None]
         kept = {sample["id"] for sample in found}
         self.usages = {key: usage for key, usage in self.usages.items() if key in kept}
         return [self.usages.setdefault(one["id"], Usage()).look(one) for one in found]
 
-    def _sample(self, name: str) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = self._client.api.stats(name, stream=False, one_shot=True)
-        except APIError as error:
-            if error.status_code == 404:
-                return None
-            raise
-        return found
-
     def close(self) -> None:
-        """Let the connections go."""
-        self._client.close()
+        """Let the connections go; the next look makes others."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def _sample(api: Any, name: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = api.stats(name, stream=False, one_shot=True)
+    except APIError as error:
+        if error.status_code == 404:
+            return None
+        raise
+    return found
 
 
 class Stats(Panel):
@@ -83,17 +92,16 @@ class Stats(Panel):
         Thread(target=self._feed, daemon=True, name="stats").start()
 
     def _feed(self) -> None:
-        watch: Watch | None = None
+        watch = Watch(self._containers)
         while self._charts.presence.wait_seen():
             try:
-                watch = watch or Watch(self._containers)
                 self._show(watch.look(), watch)
             except Exception as error:
                 failure = explain(error, PROGRAM)
                 self._charts.summary = bad(str(failure or error))
             self._charts.presence.pause(_EVERY)
-        if watch is not None:
-            watch.close()
+            if not self._charts.presence.seen:
+                watch.close()
 
     def _show(self, samples: list[dict[str, Any]], watch: Watch) -> None:
         self._samples, self._rows = samples, [stats_row(sample) for sample in samples]
