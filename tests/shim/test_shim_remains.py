@@ -119,7 +119,7 @@ def held(pid: int) -> Iterator[None]:
     assert ptrace(PTRACE_INTERRUPT, pid, 0, 0) == 0
     os.waitpid(pid, WALL)
     yield
-    assert ptrace(PTRACE_DETACH, pid, 0, 0) == 0
+    ptrace(PTRACE_DETACH, pid, 0, 0)  # in vain where its parent's death has killed it already
 
 
 async def test_a_container_whose_shim_is_killed_during_its_start_does_not_run(
