@@ -78,6 +78,23 @@ def test_a_button_that_is_pressed_when_the_verb_has_ended_does_nothing() -> None
     os.close(reader)
 
 
+def test_lines_for_a_container_that_does_not_read_are_kept_and_then_end() -> None:
+    from ipycontainer.widgets.desk import Desk
+
+    desk = Desk(lambda _text: None)
+    source = desk.source(tty=False, listening=None)
+    for _ in range(3):
+        desk.type_line("x" * 100_000)
+    assert not source.ready
+    desk.end_input()
+    desk.type_line("too late")
+    assert source.ready
+    assert source.read() == (b"x" * 100_000 + b"\n") * 3
+    assert source.ready
+    assert source.read() == b""
+    desk.close()
+
+
 def test_an_escape_without_end_is_not_kept_back_for_ever() -> None:
     assert "end of it" in plain("\x1b]52;c;", *["1" * 1000] * 20, "\nend of it")
 

@@ -18,6 +18,7 @@ from ..failures import Failure, Interrupted, Usage, explain
 from ..progress import Transfer, layer_state
 from ..session import Session
 from ..surface import STDERR, STDOUT, Kind
+from .mailbox import Keys
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -31,40 +32,6 @@ if TYPE_CHECKING:
 _BETWEEN_FLUSHES = 0.03
 _BETWEEN_DRAWS = 0.1
 PROGRAM = "%container"
-
-
-class _Typed:
-    """What a person types into the widget, as a container's standard input."""
-
-    ready = False
-    detached = False
-
-    def __init__(self) -> None:
-        reader, self._writer = os.pipe()
-        self.descriptors: tuple[int, ...] = (reader,)
-        self._lock = Lock()
-        self._open = True
-
-    def read(self) -> bytes:
-        return os.read(self.descriptors[0], 1 << 16)
-
-    def write(self, data: bytes) -> None:
-        with self._lock, suppress(BrokenPipeError):
-            if self._open:
-                os.write(self._writer, data)
-
-    def end(self) -> None:
-        """Have the container read the end of its input."""
-        with self._lock:
-            if self._open:
-                os.close(self._writer)
-                self._open = False
-
-    def close(self) -> None:
-        self.end()
-        readers, self.descriptors = self.descriptors, ()
-        for reader in readers:
-            os.close(reader)
 
 
 class _Drawn:
@@ -119,7 +86,7 @@ class Desk:
         os.set_blocking(self.wake, False)
         self._lock = Lock()
         self._closed = False
-        self._typed = _Typed()
+        self._typed = Keys()
 
     def close(self) -> None:
         """Let the descriptors go; the verb has ended."""
@@ -138,7 +105,7 @@ class Desk:
 
     def type_line(self, line: str) -> None:
         """Send the container a line."""
-        self._typed.write(f"{line}\n".encode())
+        self._typed.press(f"{line}\n".encode("utf-8", "replace"))
 
     def end_input(self) -> None:
         """Tell the container that no more input comes."""
@@ -194,7 +161,7 @@ class Desk:
         """Refuse: a widget has a field to type into."""
         raise Usage("--input is for cells and the command line; here lines are typed")
 
-    def source(self, *, tty: bool, listening: Listening | None) -> _Typed:
+    def source(self, *, tty: bool, listening: Listening | None) -> Keys:
         """Return what the person types."""
         return self._typed
 

@@ -47,14 +47,21 @@ class Mailbox(Generic[T]):
 
 
 class Keys:
-    """A person's keys as a container's standard input."""
+    """A person's keys, or lines, as a container's standard input.
+
+    There may be any number: a container that reads nothing must not make the kernel wait.
+    """
 
     detached = False
 
     def __init__(self) -> None:
         self._box: Mailbox[bytes] = Mailbox()
+        self._ended = False
 
-    ready = False
+    @property
+    def ready(self) -> bool:
+        """Whether to read though nothing is pressed: the end comes after the last keys."""
+        return self._ended
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -63,12 +70,18 @@ class Keys:
 
     def press(self, data: bytes) -> None:
         """Take keys; called by any thread."""
-        if data:
+        if data and not self._ended:
             self._box.put(data)
 
+    def end(self) -> None:
+        """Have the container read the end of its input."""
+        self._ended = True
+        self._box.put(b"")
+
     def read(self) -> bytes | None:
-        """Return the keys that were pressed."""
-        return b"".join(self._box.take()) or None
+        """Return the keys that were pressed; nothing at the end, None while there are none."""
+        ended = self._ended
+        return b"".join(self._box.take()) or (b"" if ended else None)
 
     def close(self) -> None:
         """Let the descriptors go."""
