@@ -20,6 +20,12 @@ def style(*names: str) -> str:
     return "".join((STATIC / name).read_text() for name in (*names, "theme.css"))
 
 
+def module(name: str) -> str:
+    """Return one of our ES modules, after what they all begin with."""
+    files = (STATIC / "common.js", STATIC / f"{name}.js")
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
 def bundle(text: str, model_id: str | None, html: str | None = None) -> dict[str, Any]:
     """Return a mimebundle; without a model it is the text alone, plain and as HTML."""
     html = f"<pre style='{_PRE}'>{escape(text)}</pre>" if html is None else html

@@ -9,7 +9,7 @@ import traitlets
 
 from ..kept import Output
 from ..plain import settled
-from .bundles import STATIC, bundle, style
+from .bundles import bundle, module, style
 
 PAGE = 500
 """How many lines a page has."""
@@ -18,7 +18,7 @@ PAGE = 500
 class PagerView(anywidget.AnyWidget):
     """The pages of an `Output`; `text` is what is shown until one is asked for, and saved."""
 
-    _esm = STATIC / "pager.js"
+    _esm = module("pager")
     _css = style()
 
     text = traitlets.Unicode().tag(sync=True)

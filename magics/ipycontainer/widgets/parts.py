@@ -14,19 +14,13 @@ import anywidget
 from traitlets import Dict, List, Unicode
 
 from ..plain import Plain, settled, uncoloured
-from .bundles import STATIC, style
+from .bundles import module, style
 from .presence import Presence
 
 _KEPT = 400_000
 """Characters of a program's output that a view can have again."""
 
 Summary = dict[str, Any]
-
-
-def _source(name: str) -> str:
-    return "\n".join(
-        (STATIC / file).read_text(encoding="utf-8") for file in ("common.js", f"{name}.js")
-    )
 
 
 def good(text: str) -> Summary:
@@ -59,7 +53,7 @@ class Part(anywidget.AnyWidget):
 class Bars(Part):
     """A bar for each layer: `rows` are (name, state, fraction)."""
 
-    _esm = _source("bars")
+    _esm = module("bars")
     title = Unicode().tag(sync=True)
     rows: List[Any] = List().tag(sync=True)
 
@@ -67,7 +61,7 @@ class Bars(Part):
 class Board(Part):
     """Containers, with a button for each thing that can be done; `busy` are ids."""
 
-    _esm = _source("board")
+    _esm = module("board")
     caption = Unicode().tag(sync=True)
     rows: List[Any] = List().tag(sync=True)
     busy: List[Any] = List().tag(sync=True)
@@ -76,7 +70,7 @@ class Board(Part):
 class Charts(Part):
     """What containers use."""
 
-    _esm = _source("charts")
+    _esm = module("charts")
     caption = Unicode().tag(sync=True)
     rows: List[Any] = List().tag(sync=True)
 
@@ -84,7 +78,7 @@ class Charts(Part):
 class Grid(Part):
     """A table of texts that can be searched."""
 
-    _esm = _source("grid")
+    _esm = module("grid")
     caption = Unicode().tag(sync=True)
     columns: List[Any] = List().tag(sync=True)
     rows: List[Any] = List().tag(sync=True)
@@ -96,7 +90,7 @@ class Output(Part):
     Escapes are taken away; carriage returns and backspaces are left, for the page to obey.
     """
 
-    _esm = _source("output")
+    _esm = module("output")
     label = Unicode("Output").tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:

@@ -7,13 +7,6 @@ const BUTTONS = [
   ["Last", ({ last }) => last],
 ];
 
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
 export default {
   render({ model, el }) {
     const page = model.get("page");
@@ -21,25 +14,24 @@ export default {
     const last = Math.max(Math.ceil(count / page) - 1, 0) * page;
     let start = 0;
     el.classList.add("ipycontainer", "ipycontainer-pager");
-    const bar = element("div", "ipycontainer-bar");
-    bar.setAttribute("role", "toolbar");
-    bar.setAttribute("aria-label", "Pages of the output");
-    const status = element("span", "ipycontainer-status", `${count.toLocaleString()} lines in all`);
-    status.setAttribute("role", "status");
-    const text = element("pre", "ipycontainer-text", model.get("text"));
-    text.tabIndex = 0;
-    text.setAttribute("aria-label", "Output");
+    const line = make("span", {
+      class: "ipycontainer-status",
+      role: "status",
+      text: `${count.toLocaleString()} lines in all`,
+    });
+    const text = make("pre", {
+      class: "ipycontainer-text",
+      tabindex: 0,
+      "aria-label": "Output",
+      text: model.get("text"),
+    });
     const ask = (from) => model.send({ type: "page", start: from });
     const moves = BUTTONS.map(([label, to]) => {
-      const made = element("button", "ipycontainer-button", label);
-      made.type = "button";
+      const made = button(label, `${label} page`, () => ask(to({ start, page, last })));
       made.hidden = true;
-      made.addEventListener("click", () => ask(to({ start, page, last })));
       return made;
     });
-    const open = element("button", "ipycontainer-button", "Show the rest");
-    open.type = "button";
-    open.addEventListener("click", () => ask(0));
+    const open = button("Show the rest", "Show the rest", () => ask(0));
     const take = (message) => {
       if (message.type !== "page") return;
       start = message.start;
@@ -47,13 +39,13 @@ export default {
       text.scrollTop = 0;
       const first = (start + 1).toLocaleString();
       const end = (start + message.count).toLocaleString();
-      status.textContent = `lines ${first} to ${end} of ${count.toLocaleString()}`;
+      line.textContent = `lines ${first} to ${end} of ${count.toLocaleString()}`;
       open.hidden = true;
       for (const made of moves) made.hidden = false;
     };
     model.on("msg:custom", take);
-    bar.append(status, open, ...moves);
-    el.append(bar, text);
+    const labels = { class: "ipycontainer-bar", role: "toolbar", "aria-label": "Pages of the output" };
+    el.append(make("div", labels, line, open, ...moves), text);
     return () => model.off("msg:custom", take);
   },
 };
