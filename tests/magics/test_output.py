@@ -78,6 +78,19 @@ def test_a_button_that_is_pressed_when_the_verb_has_ended_does_nothing() -> None
     os.close(reader)
 
 
+def test_a_form_says_that_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ipycontainer.widgets import Run
+
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/engine.sock")
+    form = Run()
+    form._image.value = "busybox"
+    form._output.summary = {}
+    form._ask_image("busybox")
+    assert form._output.summary["bad"]
+    assert "/nowhere/engine.sock" in form.text()
+    form.close()
+
+
 def test_lines_for_a_container_that_does_not_read_are_kept_and_then_end() -> None:
     from ipycontainer.widgets.desk import Desk
 

@@ -171,15 +171,13 @@ class Run(Panel):
         """Show in the empty fields what the image says of itself."""
         from docker.errors import APIError
 
-        config: dict[str, Any] = {}
-        if name:
-            client = engine_client()
-            try:
-                config = client.images.get(name).attrs["Config"] or {}
-            except APIError:
-                pass  # not here yet, or half typed: the fields stay as they are
-            finally:
-                client.close()
+        try:
+            config = _config(name) if name else {}
+        except APIError:
+            config = {}  # not here yet, or half typed: the fields stay as they are
+        except Exception as error:
+            self._output.summary = bad(str(explain(error, PROGRAM) or error))
+            return
         if self._image.value.strip() != name:
             return  # typed on meanwhile
         words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
@@ -192,3 +190,11 @@ class Run(Panel):
         end = self._output.summary.get("text", "")
         parts = (self._ran, self._output.text.rstrip("\n"), end)
         return "\n".join(part for part in parts if part) or "Nothing was run yet."
+
+
+def _config(image: str) -> dict[str, Any]:
+    client = engine_client()
+    try:
+        return client.images.get(image).attrs["Config"] or {}
+    finally:
+        client.close()
