@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from io import SEEK_END
 from pathlib import Path
+from threading import Lock
 
 KEPT = 1 << 28
 """How many bytes are kept at most."""
@@ -19,6 +21,7 @@ class Output:
     def __init__(self) -> None:
         # The file has no name, so that it goes with the notebook whatever becomes of that.
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this
+        self._lock = Lock()  # pages are asked for on subshells, beside what a cell reads
         self._starts = [0]
         self.size = 0
         """In bytes."""
@@ -33,8 +36,9 @@ class Output:
         if self.lost or self.size + len(data) > KEPT:
             self.lost += len(data)
             return
-        self._file.seek(0, 2)
-        self._file.write(data)
+        with self._lock:
+            self._file.seek(0, SEEK_END)
+            self._file.write(data)
         position = -1
         while (position := data.find(b"\n", position + 1)) >= 0:
             self.count += 1
@@ -44,16 +48,18 @@ class Output:
 
     def text(self) -> str:
         """Return all of it."""
-        self._file.seek(0)
-        return self._file.read().decode("utf-8", "replace")
+        with self._lock:
+            self._file.seek(0)
+            return self._file.read().decode("utf-8", "replace")
 
     def lines(self, start: int, count: int) -> list[str]:
         """Return `count` lines from line `start`, which is counted from 0, without their ends."""
         page = min(max(start, 0) // _PAGE, len(self._starts) - 1)
-        self._file.seek(self._starts[page])
-        for _ in range(max(start, 0) - page * _PAGE):
-            self._file.readline()
-        found = [self._file.readline() for _ in range(count)]
+        with self._lock:
+            self._file.seek(self._starts[page])
+            for _ in range(max(start, 0) - page * _PAGE):
+                self._file.readline()
+            found = [self._file.readline() for _ in range(count)]
         return [line.decode("utf-8", "replace").rstrip("\n") for line in found if line]
 
     def save(self, path: str | Path) -> None:

@@ -1,5 +1,7 @@
 """What a container prints, as a cell shows it: plain, bounded, and all of it to be had."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from ipycontainer.bounded import BYTES, LAST_LINES, Bounded
@@ -76,6 +78,17 @@ def test_a_button_that_is_pressed_when_the_verb_has_ended_does_nothing() -> None
     os.close(writer)
     assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+def test_pages_are_right_whoever_else_reads() -> None:
+    output = Output()
+    output.append("".join(f"{n}\n" for n in range(20_000)))
+
+    def read(start: int) -> bool:
+        return output.lines(start, 300) == [str(n) for n in range(start, start + 300)]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, list(range(0, 19_000, 97)) * 4))
 
 
 def test_a_form_says_that_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
