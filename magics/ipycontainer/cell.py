@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .bounded import VARIABLE, Bounded, Rest
 from .failures import Usage
 from .preferences import OUTPUT_LINES
-from .scripted import END_OF_INPUT, Lines, Script
+from .scripted import END_OF_INPUT, Given, Lines, Script
 from .signals import Signals
 from .sinks import Echo, Filled, Shown
 from .surface import STDERR, STDOUT, Kind, agreed
@@ -25,25 +25,6 @@ if TYPE_CHECKING:
 
 # Jupyter's server drops output beyond 1000 messages a second; two streams at this rate make 100.
 _BETWEEN_FLUSHES = 0.02
-
-
-class Body:
-    """A cell's body as standard input: all there at once, and then the end."""
-
-    descriptors = ()
-    ready = True
-    detached = False
-
-    def __init__(self, text: str, *, tty: bool) -> None:
-        self._data = text.encode("utf-8", "surrogateescape") + (END_OF_INPUT if tty else b"")
-
-    def read(self) -> bytes:
-        """Return the whole body, and at the second call nothing."""
-        data, self._data = self._data, b""
-        return data
-
-    def close(self) -> None:
-        """Do nothing: the text is all there is."""
 
 
 class Cell:
@@ -210,7 +191,8 @@ class Cell:
             return Keyboard(None)
         if self._body is not None or listening is None:
             self._unread = False
-            return Body(self._body or "", tty=tty)
+            text = (self._body or "").encode("utf-8", "surrogateescape")
+            return Given(text + (END_OF_INPUT if tty else b""))
         from .asking import Asking, FrontEnd
 
         asked = FrontEnd(self._kernel) if self._attended else None

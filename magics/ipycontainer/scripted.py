@@ -1,4 +1,4 @@
-"""`--input`: what a program is told when it asks, written down beforehand.
+"""Input that is there beforehand: bytes, or `--input`, which tells a program what it asks.
 
 TEXT is a line, or several; @FILE is a file, sent as it is; {NAME} is the text of a notebook's
 variable, which never means a file.
@@ -59,6 +59,25 @@ def _readable(value: str) -> Path:
         raise Usage(
             f"--input {value}: {error.strerror}; a line that begins with @ is written @@"
         ) from error
+
+
+class Given:
+    """Input that is there already, a cell's body for one: all at once, and then the end."""
+
+    descriptors = ()
+    ready = True
+    detached = False
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self) -> bytes:
+        """Return all of it, and at the second call nothing."""
+        data, self._data = self._data, b""
+        return data
+
+    def close(self) -> None:
+        """Do nothing: the bytes are all there is."""
 
 
 class Script:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..attached import start_exec
 from ..failures import Failure
+from ..scripted import Given
 from ..signals import Signals
 from ..streams import Relay
 from ..surface import STDOUT
@@ -47,25 +48,6 @@ class Order(NamedTuple):
     cwd: str | None
     user: str
     timeout: float | None
-
-
-class _Input:
-    """Bytes that are there already, as a command's standard input."""
-
-    descriptors = ()
-    ready = True
-    detached = False
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def read(self) -> bytes:
-        """Return all of them, and then the end."""
-        data, self._data = self._data, b""
-        return data
-
-    def close(self) -> None:
-        """Do nothing: the bytes are all there is."""
 
 
 class _Late(Exception):  # noqa: N818 - it is caught next door
@@ -166,7 +148,7 @@ def _relay(session: Session, made: str, gathered: Any, data: bytes) -> None:
     with ExitStack() as undo:
         connection = start_exec(session, made, tty=False)
         undo.callback(connection.close)
-        relay = Relay(connection, gathered, _Input(data) if data else None, tty=False)
+        relay = Relay(connection, gathered, Given(data) if data else None, tty=False)
         undo.callback(relay.close)
         relay.run()
 
