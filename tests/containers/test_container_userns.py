@@ -1,6 +1,7 @@
 """Containers of a root engine with a user namespace, and so ids on the machine, of their own."""
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def test_root_in_the_container_is_nobody_on_the_machine(shared_engine: Engine, r
     assert all(uid == gid and uid >= 1 << 31 for uid, gid in ids)
     assert shared_engine.succeed("exec", first, "id", "-u") == "0"
     assert host_ids(shared_engine, run(*SLEEP)) == (0, 0)
+
+
+def test_what_is_made_ahead_serves_the_next_container_or_goes(
+    shared_engine: Engine, run: Make
+) -> None:
+    seen = set()
+    for own in (True, True, True, False, False, False, True):
+        container = run(*SLEEP, HostConfig=AUTO if own else {})
+        process = f"/proc/{state(shared_engine, container)['Pid']}"
+        assert (host_ids(shared_engine, container)[0] >= 1 << 31) == own
+        assert (os.readlink(f"{process}/ns/user") != os.readlink("/proc/self/ns/user")) == own
+        seen.add(os.readlink(f"{process}/ns/net"))
+    assert len(seen) == 7
 
 
 def test_its_layers_and_folders_are_its_roots(shared_engine: Engine, run: Make) -> None:

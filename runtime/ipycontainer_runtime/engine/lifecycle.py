@@ -163,7 +163,11 @@ class Lifecycle:
         self._grade.check_containers()
         launch = container.moments.begin_run()
         # The shim makes its folder and socket while the bundle is composed here.
-        shim = await self._shims.shim(container.id, functools.partial(self.on_event, container))
+        shim = await self._shims.shim(
+            container.id,
+            functools.partial(self.on_event, container),
+            apart=container.record.ids is not None,
+        )
         launch.note("shim")
         self._watch(container, shim)
         try:

@@ -41,7 +41,7 @@ class Shim:
     """One container's shim, parked in `folder` until an engine wants a container.
 
     `name` is its cgroup's, which it makes; `engine` is the socket of the engine that it is parked
-    for.
+    for. With `apart` it makes a user namespace ahead too, as the last container wanted one.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class Shim:
         name: str,
         folder: str,
         engine: socket.socket,
+        *,
+        apart: bool,
     ) -> None:
         self._cgroup = hierarchy.create(name)
         self._loop = Loop()
@@ -62,6 +64,7 @@ class Shim:
         self._left = False
         self._nursery = open_nursery(hierarchy.mode, self._cgroup)
         self._park(ALL_KINDS)
+        self._pin = UserPin(self._nursery, OWNED) if apart else None
         self._watch_children()
         self._endpoint = Endpoint(self._loop, folder, self._handle, self._deserted)
         self._tell = self._endpoint.tell
@@ -122,12 +125,10 @@ class Shim:
             answer({"error": "the container was started already"})
             return
         asked = time.monotonic_ns()
-        kinds, pin = frozenset(message["namespaces"]), None
+        kinds = frozenset(message["namespaces"])
+        pin = self._pin_for(kinds & OWNED, message["ids"])
         if message["runtime"]:
             self._hand_over(message["runtime"], os.path.basename(message["state_dir"]))
-        elif ids := message["ids"]:
-            # The parked process leaves those of its own namespaces, which costs less than another.
-            pin = UserPin(self._nursery, kinds & OWNED, ids)
         if not self._foreign and kinds != self._kinds:
             self._parked.end()
             if path := message["pid_namespace"]:
@@ -155,6 +156,20 @@ class Shim:
             init.fail(str(error))
         _close(streams)
         init.follow(lambda reply: self._started(reply, answer, pin))
+
+    def _pin_for(self, kinds: frozenset[str], ids: "dict[str, int] | None") -> UserPin | None:
+        """Return the user namespace with these ids, and let go one that does not fit.
+
+        The parked process leaves those of its own namespaces, which costs less than another.
+        """
+        pin, self._pin = self._pin, None
+        if pin is not None and (not ids or pin.kinds != kinds):
+            pin.let_go()
+            pin = None
+        if ids:
+            pin = pin or UserPin(self._nursery, kinds)
+            pin.give(ids)
+        return pin
 
     def _join(self, path: str) -> None:
         """Have all that is cloned from now on born in another container's pid namespace."""

@@ -4,8 +4,9 @@ The engine is large and has threads, so it must not fork. This process keeps one
 with its nursery in a fresh cgroup. The shim sends the engine its pid and one end of its socket,
 over the SOCK_SEQPACKET FD. The engine says by a packet with the pid which one it takes, so that the
 next is forked: once the container has ended, which must not wait for it, or after a while, or at
-once if the engine says more; and by a 0 that it waits for one. When the engine's end closes, the
-spawner leaves, and so do parked shims.
+once if the engine says more; and by a 0 that it waits for one. A second number says whether a user
+namespace is worth making ahead. When the engine's end closes, the spawner leaves, and so do parked
+shims.
 """
 
 import binascii
@@ -48,6 +49,7 @@ class Spawner:
         # Shims of other run folders share the parent cgroup: tell ours by name.
         self._folder = f"{run}/shims"
         self._prefix = f"{binascii.crc32(os.fsencode(run)):08x}-"
+        self._apart = False
         self._parked: set[int] = set()
         self._alive: set[int] = set()
         self._ends, self._end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -77,10 +79,14 @@ class Spawner:
         while not self._engine_says(None):
             pass
         try:
-            said = os.read(self._engine, 20)
+            said = os.read(self._engine, 24)
         except ConnectionResetError:  # it was killed before it took the last one
             return None
-        return int(said) if said else None
+        if not said:
+            return None
+        pid, apart = map(int, said.split())
+        self._apart = bool(apart)
+        return pid
 
     def _see_off(self, pid: int) -> None:
         """Wait until a taken shim has ended, the engine says more, or time is up."""
@@ -163,6 +169,7 @@ class Spawner:
                     f"{self._prefix}{pid}",
                     f"{self._folder}/{PARKED}{pid}",
                     socket.socket(fileno=sock.detach()),
+                    apart=self._apart,
                 )
             except OSError as error:
                 # Whoever waits for it is told; the spawner removes what was made.

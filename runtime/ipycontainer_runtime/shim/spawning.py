@@ -52,6 +52,7 @@ class Spawner:
         self._sock: socket.socket | None = None
         self._parked: deque[Parked] = deque()
         self._waiting: deque[asyncio.Future[Parked]] = deque()
+        self._apart = False
 
     async def start(self) -> None:
         """Begin the spawner; returns at once, and requests wait until it is warm."""
@@ -82,8 +83,14 @@ class Spawner:
         finally:
             os.close(program)
 
-    async def shim(self, container_id: str, on_event: OnEvent) -> ShimConnection:
-        """Return a connection to a fresh shim for this container. Raises Unavailable."""
+    async def shim(
+        self, container_id: str, on_event: OnEvent, *, apart: bool = False
+    ) -> ShimConnection:
+        """Return a connection to a fresh shim for this container. Raises Unavailable.
+
+        `apart` says that the container has ids of its own, as the next one may.
+        """
+        self._apart = apart
         refusal: Unavailable | None = None
         for _ in range(ATTEMPTS):
             try:
@@ -119,7 +126,7 @@ class Spawner:
         """Tell the spawner which shim is taken; 0: that somebody waits for one."""
         if self._sock is not None:
             try:
-                self._sock.send(b"%d" % pid)
+                self._sock.send(b"%d %d" % (pid, self._apart))
             except OSError:
                 self._lose()
 

@@ -18,20 +18,24 @@ class UserPin:
     """A process that was cloned into a new user namespace, and into the kinds that belong to it.
 
     The clone that is to be the container's first process cannot be made there itself: it mounts
-    what only the machine's root may, and comes over when that is done.
+    what only the machine's root may, and comes over when that is done. Its ids may come later.
     """
 
-    def __init__(self, nursery: Nursery, kinds: "Iterable[str]", ids: "dict[str, int]") -> None:
+    def __init__(self, nursery: Nursery, kinds: "frozenset[str]") -> None:
+        self.kinds = kinds
         self.pid = nursery.clone(_wait, CLONE_NEWUSER | launch.cloned_into(kinds))
         try:
-            for name in ("uid_map", "gid_map"):
-                with open(f"/proc/{self.pid}/{name}", "w") as file:
-                    file.write("".join(_lines(name, ids["first"], ids["count"])))
             namespace = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             self.fds = (os.pidfd_open(self.pid), namespace)
         except BaseException:
             os.kill(self.pid, signal.SIGKILL)
             raise
+
+    def give(self, ids: "dict[str, int]") -> None:
+        """Map the ids that the container is to have."""
+        for name in ("uid_map", "gid_map"):
+            with open(f"/proc/{self.pid}/{name}", "w") as file:
+                file.write("".join(_lines(name, ids["first"], ids["count"])))
 
     def let_go(self) -> None:
         """Leave the namespaces to whoever has entered them."""
