@@ -11,8 +11,9 @@ from support.engines import Engine, running_engine
 from support.needs import require
 
 if TYPE_CHECKING:
-    from labroom import Lab, Notebook
     from playwright.sync_api import Page
+
+    from browser.labroom import Lab, Notebook
 
 IMAGE = "busybox"
 
@@ -29,7 +30,7 @@ def lab_engine(busybox: str) -> Iterator[Engine]:
 def lab(lab_engine: Engine) -> Iterator[Lab]:
     """The server."""
     require("chromium", "playwright")
-    from labroom import running_lab
+    from browser.labroom import running_lab
 
     with running_lab(lab_engine.variables) as running:
         yield running
@@ -40,7 +41,7 @@ def lab(lab_engine: Engine) -> Iterator[Lab]:
 @pytest.fixture(scope="package")
 def browser_page(lab: Lab) -> Iterator[Page]:
     """A browser's page, used by one test after the other: it takes seconds to load."""
-    from labroom import running_browser
+    from browser.labroom import running_browser
 
     with running_browser() as page:
         yield page
@@ -51,7 +52,7 @@ def notebook(
     lab: Lab, lab_engine: Engine, browser_page: Page, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Notebook]]:
     """A function that opens a notebook with these cells; pages, kernels and containers go."""
-    from labroom import Notebook
+    from browser.labroom import Notebook
 
     opened: list[Notebook] = []
 

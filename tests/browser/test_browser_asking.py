@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from conftest import IMAGE
+from browser.conftest import IMAGE
 
 if TYPE_CHECKING:
-    from labroom import Notebook
     from playwright.sync_api import Locator
+
+    from browser.labroom import Notebook
 
 Open = Callable[..., "Notebook"]
 LOAD = "%load_ext ipycontainer"

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conftest import IMAGE
+from browser.conftest import IMAGE
 
 if TYPE_CHECKING:
-    from labroom import Notebook
     from playwright.sync_api import Locator
+
+    from browser.labroom import Notebook
 
 Open = Callable[..., "Notebook"]
 HOSTILE = "<img src=x onerror='document.title=1'>"
@@ -28,7 +29,7 @@ def fold(page: Notebook, cell: int, name: str) -> Locator:
 
 
 def pictures(page: Notebook, cell: int, folder: Path, name: str) -> None:
-    from labroom import NARROW, WIDE
+    from browser.labroom import NARROW, WIDE
 
     for theme, size in (("Light", WIDE), ("Dark", WIDE), ("Light", NARROW), ("Dark", NARROW)):
         page.look(theme, size)

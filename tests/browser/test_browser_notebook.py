@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conftest import IMAGE
+from browser.conftest import IMAGE
 
 if TYPE_CHECKING:
-    from labroom import Notebook
+    from browser.labroom import Notebook
 
 Open = Callable[..., "Notebook"]
 
@@ -37,7 +37,7 @@ def test_a_cell_asks_and_is_interrupted(notebook: Open) -> None:
 
 
 def test_a_page_is_looked_at_in_both_themes_and_sizes(notebook: Open, tmp_path: Path) -> None:
-    from labroom import NARROW, WIDE
+    from browser.labroom import NARROW, WIDE
 
     page = notebook("print('seen')")
     page.run(0)

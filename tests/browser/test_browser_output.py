@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from conftest import IMAGE
+from browser.conftest import IMAGE
 
 if TYPE_CHECKING:
-    from labroom import Notebook
+    from browser.labroom import Notebook
 
 Open = Callable[..., "Notebook"]
 LOAD = "%load_ext ipycontainer"

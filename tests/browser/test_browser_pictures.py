@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import IMAGE
+from browser.conftest import IMAGE
 from support.engines import Engine
 
 if TYPE_CHECKING:
-    from labroom import Notebook
+    from browser.labroom import Notebook
 
 Open = Callable[..., "Notebook"]
 CELLS = {
@@ -50,7 +50,7 @@ def lived_in(lab_engine: Engine) -> None:
 
 @pytest.mark.usefixtures("lived_in")
 def test_widgets_can_be_looked_at(notebook: Open, folder: Path) -> None:
-    from labroom import NARROW, WIDE
+    from browser.labroom import NARROW, WIDE
 
     page = notebook("from ipycontainer.widgets import *", *CELLS.values())
     for index in range(len(CELLS) + 1):
@@ -68,7 +68,7 @@ def test_widgets_can_be_looked_at(notebook: Open, folder: Path) -> None:
 
 
 def test_a_terminal_and_long_output_can_be_looked_at(notebook: Open, folder: Path) -> None:
-    from labroom import NARROW, WIDE
+    from browser.labroom import NARROW, WIDE
 
     shell = f"%container run -it --rm --name box {IMAGE} sh"
     long = f"%container run --rm --net none {IMAGE} seq 100000"

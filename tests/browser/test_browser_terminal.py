@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Locator, expect
 
-from conftest import IMAGE
+from browser.conftest import IMAGE
 from support.engines import Engine
 
 if TYPE_CHECKING:
-    from labroom import Notebook
+    from browser.labroom import Notebook
 
 Open = Callable[..., "Notebook"]
 LOAD = "%load_ext ipycontainer"
@@ -57,7 +57,7 @@ def test_a_shell_is_typed_into_and_leaves_its_transcript(notebook: Open) -> None
 
 
 def test_the_terminal_fits_the_cell(notebook: Open) -> None:
-    from labroom import NARROW
+    from browser.labroom import NARROW
 
     page = notebook(LOAD, SHELL)
     page.run(0)

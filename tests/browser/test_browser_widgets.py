@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import IMAGE
+from browser.conftest import IMAGE
 from support.engines import Engine
 
 if TYPE_CHECKING:
-    from labroom import Notebook
+    from browser.labroom import Notebook
 
 Open = Callable[..., "Notebook"]
 SETUP = "from ipycontainer import connect\nfrom ipycontainer.widgets import *"
