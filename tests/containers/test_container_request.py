@@ -132,7 +132,6 @@ def test_what_docker_fills_in_is_filled_in() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("PidMode", "container:x"),
         ("VolumesFrom", ["x"]),
         ("PortBindings", {"80/tcp": [{"HostPort": "80"}]}),
         ("PublishAllPorts", True),
@@ -142,7 +141,6 @@ def test_what_docker_fills_in_is_filled_in() -> None:
         ("Links", ["x"]),
         ("NetworkMode", "container:x"),
         ("NetworkMode", "mine"),
-        ("IpcMode", "container:x"),
         ("LogConfig", {"Type": "syslog"}),
     ],
 )
