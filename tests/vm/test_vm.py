@@ -25,6 +25,8 @@ MARKED = {
     "root": f"env {MUST_WORK} {PYTEST} -m cgroup2",
     "user": f"env {MUST_WORK},user_session {PYTEST} -m cgroup2",
 }
+# Each command of these starts an interpreter, which takes ten seconds there.
+SLOW = {"ociruntime"}
 SEAM = f"env {MUST_WORK} {PYTEST} tests/linux/test_cgroup.py"
 # In a container all processes are in the one folder that its cgroup namespace shows.
 PLACES = {
@@ -56,9 +58,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="module")
-def said(machine: Machine) -> Iterator[dict[str, "Future[Said]"]]:
+def said(machine: Machine, pytestconfig: pytest.Config) -> Iterator[dict[str, "Future[Said]"]]:
     """What each of the runs comes to; a person's are one after the other."""
-    files = " ".join(_marked())
+    files = " ".join(_marked(long=pytestconfig.getoption("--long")))
     runs = {**{who: (who, f"{command} {files}") for who, command in MARKED.items()}, **PLACES}
     with ExitStack() as stack:
         queues = {who: stack.enter_context(ThreadPoolExecutor(1)) for who in Machine._fields}
@@ -68,10 +70,12 @@ def said(machine: Machine) -> Iterator[dict[str, "Future[Said]"]]:
         }
 
 
-def _marked() -> Iterator[str]:
+def _marked(*, long: bool) -> Iterator[str]:
     """Yield the files with such tests: collecting all others would take the longest there."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        if "pytest.mark.cgroup2" in path.read_text() and path.parent != Path(__file__).parent:
+        if "pytest.mark.cgroup2" not in path.read_text() or path.parent == Path(__file__).parent:
+            continue
+        if long or path.parent.name not in SLOW:
             yield str(path.relative_to(ROOT))
 
 
