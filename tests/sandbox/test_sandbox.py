@@ -56,6 +56,7 @@ def test_a_sandbox_is_the_same_on_every_engine(host: Host, debian_python: str) -
             box.python("import os; os._exit(7)")
         assert box.files.list("/data") == ["deep"]
         container = box.container.id
+    gone(host, container)
     with pytest.raises(NotFound):
         host.client.api.inspect_container(container)
 
