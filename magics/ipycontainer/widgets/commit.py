@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Thread
 from typing import Any
 
@@ -45,11 +46,8 @@ class Commit(Panel):
 
     def _fill(self) -> None:
         try:
-            client = engine_client()
-            try:
+            with closing(engine_client()) as client:
                 names = [container_name(one) for one in client.api.containers(all=True)]
-            finally:
-                client.close()
         except Exception as error:
             self._changes.summary = _failed(error)
             return
@@ -70,12 +68,9 @@ class Commit(Panel):
     def _see(self, container: str) -> None:
         """Show what the container has changed."""
         try:
-            client = engine_client()
-            try:
+            with closing(engine_client()) as client:
                 changes = client.api.diff(container) or []
                 written = _written(client.api, container)
-            finally:
-                client.close()
         except Exception as error:
             self._changes.rows, self._changes.summary = [], _failed(error)
             return
@@ -110,11 +105,8 @@ class Commit(Panel):
     def _told(self, image: Any) -> str:
         """Say what was made; the newest step of its history is the new layer."""
         name = self._name.value.strip() or str(image.short_id)
-        client = engine_client()
-        try:
+        with closing(engine_client()) as client:
             layer = client.images.get(image.id).history()[0]["Size"]
-        finally:
-            client.close()
         return f"Made {name} of {self._container.value}; its new layer has {decimal_size(layer)}."
 
     def text(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ..listing import Table
 from ..session import Session
 from ..units import binary_size, counted
 from ..verbs.stats import busy_share, memory_used
-from .desk import PROGRAM, Desk, begin, engine_client
+from .desk import PROGRAM, Desk, begin, engine_client, failed
 from .live import LiveTerminal
 from .logs import Logs
 from .panel import Panel, preferences, push_button
@@ -58,23 +58,20 @@ class Containers(Panel):
 
     def _look_once(self) -> None:
         """Look, whether somebody sees it or not: a notebook that nobody watches has something."""
-        client = engine_client()
-        try:
+        with closing(engine_client()) as client:
             self._look(client.api)
-        finally:
-            client.close()
 
     def _feed(self) -> None:
         client: DockerClient | None = None
-        failed = good("")
+        problem = good("")
         while self._board.presence.wait_seen():
             try:
                 client = client or engine_client()
                 self._look(client.api)
-                if self._board.summary == failed:
+                if self._board.summary == problem:
                     self._board.summary = good("")
             except Exception as error:
-                self._board.summary = failed = bad(str(explain(error, PROGRAM) or error))
+                self._board.summary = problem = failed(error)
             self._board.presence.pause(_EVERY)
             if client is not None and not self._board.presence.seen:
                 client.close()
@@ -146,7 +143,7 @@ class Containers(Panel):
                 connection = start_exec(session, made, tty=True)
                 undo.callback(connection.close)
             except Exception as error:
-                self._board.summary = bad(str(explain(error, PROGRAM) or error))
+                self._board.summary = failed(error)
                 return
             # What is saved of the whole is the board's; a shell comes and goes.
             terminal = LiveTerminal(ExecSubject(session, made, name), lambda _bundle, _again: None)

@@ -10,7 +10,7 @@ import codecs
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ..progress import Transfer, layer_state
 from ..session import Session
 from ..surface import STDERR, STDOUT, Kind
 from .mailbox import Keys
+from .parts import Summary, bad
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -204,6 +205,11 @@ def engine_client() -> DockerClient:
     return connect()
 
 
+def failed(error: Exception) -> Summary:
+    """Return what a part says of an error, in a person's words where there are some."""
+    return bad(str(explain(error, PROGRAM) or error))
+
+
 def begin(
     arguments: Sequence[str], desk: Desk, ended: Ended, prefer: Callable[[], Preferences]
 ) -> Thread:
@@ -220,18 +226,14 @@ def _run(arguments: list[str], desk: Desk, ended: Ended, prefer: Callable[[], Pr
 
     value: object = None
     failure: Failure | None = None
-    client = None
     try:
-        client = engine_client()
-        made = client
-        value = invoke(Session(desk, lambda: made, prefer=prefer), arguments)
+        with closing(engine_client()) as client:
+            value = invoke(Session(desk, lambda: client, prefer=prefer), arguments)
     except KeyboardInterrupt:
         failure = Interrupted("interrupted before it was done")
     except Exception as error:
         failure = explain(error, PROGRAM) or Failure(f"a defect: {type(error).__name__}: {error}")
     finally:
         desk.flush()
-        if client is not None:
-            client.close()
         desk.close()
     ended(value, failure)

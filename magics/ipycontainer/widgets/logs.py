@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from contextlib import closing
 from threading import Lock, Thread
 from typing import Any
 
@@ -48,8 +49,7 @@ class Logs(Panel):
             self.keep()
 
     def _follow(self) -> None:
-        client = engine_client()
-        try:
+        with closing(engine_client()) as client:
             stream = client.api.logs(self._container, stream=True, follow=True, tail=self._tail)
             name = f"log stream of {self._container}"
             reader = Thread(target=self._read, args=(stream,), daemon=True, name=name)
@@ -60,8 +60,6 @@ class Logs(Panel):
                 reader.join(_BETWEEN)
                 self._show()
             self._show()
-        finally:
-            client.close()
 
     def _close_when_gone(self, stream: Any) -> None:
         self._output.presence.wait_gone()

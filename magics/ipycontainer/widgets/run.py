@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import closing
 from html import escape
 from threading import Thread
 from typing import Any
 
 from ipywidgets import Accordion, Checkbox, Combobox, HBox, Layout, Text, Textarea, VBox
 
-from ..failures import Failure, Usage, explain
-from .desk import PROGRAM, Desk, begin, engine_client
+from ..failures import Failure, Usage
+from .desk import PROGRAM, Desk, begin, engine_client, failed
 from .panel import WIDE, Panel, code, code_html, preferences, push_button
 from .parts import Bars, Output, bad, good
 
@@ -153,13 +154,10 @@ class Run(Panel):
     def _fill(self) -> None:
         """Offer the images that are there."""
         try:
-            client = engine_client()
-            try:
+            with closing(engine_client()) as client:
                 tags = [tag for one in client.api.images() for tag in one["RepoTags"] or ()]
-            finally:
-                client.close()
         except Exception as error:
-            self._output.summary = bad(str(explain(error, PROGRAM) or error))
+            self._output.summary = failed(error)
             return
         self._image.options = tuple(tag.removesuffix(":latest") for tag in tags)
         self._read_image()
@@ -176,7 +174,7 @@ class Run(Panel):
         except APIError:
             config = {}  # not here yet, or half typed: the fields stay as they are
         except Exception as error:
-            self._output.summary = bad(str(explain(error, PROGRAM) or error))
+            self._output.summary = failed(error)
             return
         if self._image.value.strip() != name:
             return  # typed on meanwhile
@@ -193,8 +191,5 @@ class Run(Panel):
 
 
 def _config(image: str) -> dict[str, Any]:
-    client = engine_client()
-    try:
+    with closing(engine_client()) as client:
         return client.images.get(image).attrs["Config"] or {}
-    finally:
-        client.close()

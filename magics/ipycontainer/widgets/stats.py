@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
 
-from ..failures import explain
 from ..listing import Table
 from ..units import counted
 from ..verbs.stats import COLUMNS, busy_share, memory_used, stats_row
-from .desk import PROGRAM, engine_client
+from .desk import engine_client, failed
 from .panel import Panel
-from .parts import Charts, bad, good
+from .parts import Charts, good
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -97,8 +96,7 @@ class Stats(Panel):
             try:
                 self._show(watch.look(), watch)
             except Exception as error:
-                failure = explain(error, PROGRAM)
-                self._charts.summary = bad(str(failure or error))
+                self._charts.summary = failed(error)
             self._charts.presence.pause(_EVERY)
             if not self._charts.presence.seen:
                 watch.close()
