@@ -251,6 +251,16 @@ def test_a_signal_that_ends_the_command_is_the_code_of_its_init(
     }
 
 
+def test_an_init_cannot_tell_a_signal_from_a_code_and_says_so(
+    shared_engine: Engine, run: Make
+) -> None:
+    container = run("sh", "-c", "exit 137", HostConfig=INIT)
+    ended(shared_engine, container)
+    assert state(shared_engine, container)["Fault"]["Message"] == (
+        "killed by signal 9 (SIGKILL), or it said so itself by exit code 137"
+    )
+
+
 def test_nobody_in_the_container_looks_into_its_init(shared_engine: Engine, run: Make) -> None:
     script = (
         "for f in exe environ mem maps; do cat /proc/1/$f >/dev/null 2>&1 && echo $f; done; true"

@@ -101,6 +101,22 @@ def test_execs_outlive_the_engine_and_are_known_to_the_next(engine: Engine, pull
     remove(engine, container)
 
 
+def test_how_an_exec_ended_is_known_to_the_next_engine(engine: Engine, pulled: str) -> None:
+    container = create(engine, pulled, "sleep", "1000")
+    start(engine, container)
+    api = engine.client.api
+    made = api.exec_create(container, ["sleep", "1000"])["Id"]
+    api.exec_start(made, detach=True)
+    pid = api.exec_inspect(made)["Pid"]
+    engine.kill()
+    os.kill(pid, signal.SIGKILL)
+    engine.start()
+    found = call(engine, "GET", f"/exec/{made}/json").body
+    assert (found["Running"], found["ExitCode"]) == (False, 137)
+    assert found["Fault"]["Signal"] == 9
+    remove(engine, container)
+
+
 def test_a_container_whose_shim_is_killed_has_ended(engine: Engine, pulled: str) -> None:
     container = create(engine, pulled, "sleep", "1000")
     start(engine, container)

@@ -19,7 +19,7 @@ from ipycontainer_runtime.paths import Paths
 from support.registry import Registry
 
 LIMITS = [f"limit {name}" for name in ("memory", "swap", "cpu", "cpuset", "pids", "io", "freezer")]
-NAMES = ["userns", "grade", "ids", "proc", "overlay", "cgroup", *LIMITS]
+NAMES = ["userns", "namespaces", "grade", "ids", "proc", "overlay", "cgroup", *LIMITS]
 NAMES += ["seccomp", "network", "survival", "disk"]
 
 

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,23 @@ def test_every_probe_answers_and_names_a_cure_when_it_fails() -> None:
         assert probe.detail
         assert probe.ok or probe.cure
         assert "\n" not in probe.detail + probe.cure
+
+
+@pytest.mark.needs("root")
+def test_a_kind_of_namespace_that_is_used_up_is_named_with_its_cure() -> None:
+    # A limit of its own for the new user namespace, which nobody else has.
+    script = (
+        "from pathlib import Path; from ipycontainer_runtime.linux import probes; "
+        "Path('/proc/sys/user/max_net_namespaces').write_text('0'); "
+        "print(*probes.probe('namespaces')[1:], sep='\\n')"
+    )
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == [
+        "False",
+        "refused: network (No space left on device)",
+        "This machine allows no more: as root run `sysctl user.max_net_namespaces=15000`",
+    ]
 
 
 def test_a_probe_is_tried_once() -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,22 @@ async def test_nothing_is_left_of_parked_shims_that_were_killed(engine: Engine) 
     assert not [name for name in left if name.startswith("parked")]
     names = {f"-{shim}" for shim in shims}
     assert not [name for name in detect().stale("") if name.endswith(tuple(names))]
+
+
+async def test_cgroups_of_other_engines_whose_shims_were_killed_are_removed(
+    engine: Engine,
+) -> None:
+    hierarchy, gone = detect(), subprocess.Popen(["true"])
+    gone.wait()
+    deserted = hierarchy.create(f"0a0b0c0d-{gone.pid}")
+    kept = hierarchy.create(f"0a0b0c0d-{os.getpid()}")
+    try:
+        await engine.run("true")
+        left = hierarchy.stale("0a0b0c0d-")
+        assert left == [kept.name]
+    finally:
+        deserted.remove()
+        kept.remove()
 
 
 async def test_whoever_waits_for_a_shim_is_told_why_there_is_none(engine: Engine) -> None:

@@ -110,7 +110,7 @@ async def test_a_detached_exec_runs_and_its_code_can_be_asked_later(engine: Engi
     await container.start()
     await container.connection.exec(ExecRequest("e", process("sh", "-c", "echo lost; exit 4")))
     await told(container, ExecExited("e", 4))
-    assert (await container.connection.status()).execs == {"e": 4}
+    assert (await container.connection.status()).execs == {"e": ExecExited("e", 4)}
 
 
 async def test_an_exec_of_nothing_says_so_to_its_client_and_the_container_runs_on(

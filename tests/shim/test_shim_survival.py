@@ -18,6 +18,7 @@ from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.shim.messages import (
     AttachOptions,
     Event,
+    ExecExited,
     ExecRequest,
     Exited,
     OnEvent,
@@ -109,7 +110,8 @@ async def test_the_next_engine_finds_execs_and_can_signal(engine: Engine) -> Non
     assert connection is not None
     while (status := await connection.status()).execs["done"] is None:
         pass  # it is about to end
-    assert (status.pid, status.execs) == (started.pid, {"done": 3, "lives": None})
+    assert status.pid == started.pid
+    assert status.execs == {"done": ExecExited("done", 3), "lives": None}
     assert status.cgroup == started.cgroup
     await connection.signal(signal.SIGKILL)
     assert (await container.exited()).code == 137

@@ -104,20 +104,22 @@ class Execs:
             raise NotFound(f"No such exec instance: {exec_id}")
         return found
 
-    def adopt(self, container: Container, known: Mapping[str, int | None]) -> None:
+    def adopt(self, container: Container, known: Mapping[str, ExecExited | None]) -> None:
         """Take over the execs that a container's shim knows, and what became of them meanwhile."""
         for exec_id in tuple(container.exec_ids):
-            if self._all[exec_id].running and (code := known.get(exec_id, _UNSEEN)) is not None:
-                self._finish(self._all[exec_id], code)
-        for exec_id, code in known.items():
+            if (end := known.get(exec_id, ExecExited(exec_id, _UNSEEN))) is not None:
+                self.ended(end)
+        for exec_id, end in known.items():
             if exec_id in self._all:
                 continue
             found = Exec(exec_id, container, ExecConfig())
-            found.running, found.exit_code = code is None, code
+            found.running = end is None
             found.launched.set()
             self._all[exec_id] = found
-            if code is None:
+            if end is None:
                 container.exec_ids.append(exec_id)
+            else:
+                found.exit_code, found.fault = end.code, by_signal(end.signal)
 
     def create(self, reference: str, config: ExecConfig) -> str:
         """Prepare a process for a running container and return its id."""

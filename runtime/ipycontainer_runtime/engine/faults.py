@@ -2,6 +2,8 @@
 
 import signal as signals
 
+import msgspec
+
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.errors import ContainerError, StartFailed
 from ipycontainer_runtime.shim.messages import Exited
@@ -27,9 +29,12 @@ def bad_end(container: Container, exited: Exited) -> Fault | None:
         return Fault(kind="timeout", message="it ran longer than its timeout", signal=exited.signal)
     if exited.oom and exited.code:
         return Fault(kind="oom", message="it passed its memory limit", signal=exited.signal)
-    # Our own init tells its command's signal as a shell does: by a code above 128.
-    under_init = bool(container.record.host_config.init)
-    return by_signal(exited.signal or (exited.code - 128 if under_init else 0))
+    if exited.signal or not container.record.host_config.init:
+        return by_signal(exited.signal)
+    # Our own init tells its command's signal as a shell does, and so may the command itself.
+    told = by_signal(exited.code - 128)
+    said = f", or it said so itself by exit code {exited.code}"
+    return told and msgspec.structs.replace(told, message=told.message + said)
 
 
 def by_signal(number: int) -> Fault | None:

@@ -12,6 +12,7 @@ _MIB = 1024 * 1024
 _LITTLE, _NONE = 1024 * _MIB, 100 * _MIB
 _COSTS = {
     "userns": "without root no container can be run",
+    "namespaces": "no container is started",
     "overlay": "each container begins with a copy of its image, which takes time and room",
     "cgroup": "limits of memory, processors and processes do not bind; no stats and no pause",
     "seccomp": "no container starts but with --security-opt seccomp=unconfined",

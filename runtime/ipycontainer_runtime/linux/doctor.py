@@ -50,6 +50,7 @@ def main(root: str, known: tuple[str, str, bool, str, int] | None) -> None:
     cgroups = probes.probe("cgroup")
     found = [
         checks.probed(probes.probe("userns")),
+        checks.probed(probes.probe("namespaces")),
         checks.grade(grade),
         checks.ids(_ids()),
         checks.proc(grade.masked),

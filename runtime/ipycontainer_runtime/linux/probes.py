@@ -1,10 +1,11 @@
 """What this machine allows, asked by trying it once."""
 
+import errno
 import functools
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ class Probe(NamedTuple):
 
 @functools.cache
 def probe(name: str) -> Probe:
-    """Return the outcome of one probe: userns, newuidmap, overlay, cgroup or seccomp.
+    """Return the outcome of one probe: userns, namespaces, newuidmap, overlay, cgroup or seccomp.
 
     The first call tries, in a child where a trial would change this process; later calls in this
     process answer from memory. Raises KeyError for another name.
@@ -74,6 +75,40 @@ def _userns() -> Probe:
         return Probe("userns", True, "user namespaces can be created")
     number = error.errno or 0
     return Probe("userns", False, userns.refusal(number, "unshare"), userns.cure(number))
+
+
+def _namespaces() -> Probe:
+    """Try every kind that a container is in, each by itself."""
+    refused = {
+        kind: error
+        for kind, flag in _KINDS.items()
+        if (error := in_child(functools.partial(_new_namespace, flag))) is not None
+    }
+    if not refused:
+        *most, last = _KINDS
+        return Probe("namespaces", True, f"{', '.join(most)} and {last}: each can be created")
+    if userns.must_enter() and not probe("userns").ok:
+        cure = probe("userns").cure
+        return Probe("namespaces", False, "without a user namespace there is none", cure)
+    told = ", ".join(f"{kind} ({error.strerror})" for kind, error in refused.items())
+    return Probe("namespaces", False, f"refused: {told}", _namespace_cure(refused))
+
+
+def _new_namespace(flag: int) -> None:
+    if userns.must_enter():
+        _own_namespace()
+    calls.unshare(flag)
+
+
+def _namespace_cure(refused: Mapping[str, OSError]) -> str:
+    kind, error = next(iter(refused.items()))
+    if error.errno == errno.ENOSPC:
+        # Each kind is counted for each user: Documentation/admin-guide/sysctl/user.rst.
+        setting = f"user.max_{_SHORT.get(kind, kind)}_namespaces"
+        return f"This machine allows no more: as root run `sysctl {setting}=15000`"
+    if error.errno == errno.EINVAL:
+        return f"Use a kernel with {kind} namespaces (CONFIG_NAMESPACES and what is below it)"
+    return userns.cure(error.errno or 0)
 
 
 def masks() -> list[str]:
@@ -139,8 +174,20 @@ def _seccomp() -> Probe:
     return Probe("seccomp", True, f"filters for {' and '.join(seccomp.ARCHITECTURES[machine])}")
 
 
+_KINDS = {
+    "mount": calls.CLONE_NEWNS,
+    "pid": calls.CLONE_NEWPID,
+    "network": calls.CLONE_NEWNET,
+    "ipc": calls.CLONE_NEWIPC,
+    "uts": calls.CLONE_NEWUTS,
+    "cgroup": calls.CLONE_NEWCGROUP,
+}
+_SHORT = {"mount": "mnt", "network": "net"}
+"""The kernel's own names where they differ."""
+
 _PROBES: dict[str, Callable[[], Probe]] = {
     "userns": _userns,
+    "namespaces": _namespaces,
     "newuidmap": _newuidmap,
     "overlay": _overlay,
     "cgroup": _cgroup,

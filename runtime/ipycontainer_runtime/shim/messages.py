@@ -143,11 +143,11 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ShimStatus:
-    """What a shim knows. `execs` maps the id of an exec to its exit code, None while it runs."""
+    """What a shim knows. `execs` maps the id of an exec to its end, None while it runs."""
 
     pid: int
     started_at: str
-    execs: dict[str, int | None]
+    execs: dict[str, ExecExited | None]
     clients: int
     cgroup: str
     times: dict[str, int]
@@ -208,7 +208,7 @@ def status_from(reply: Message) -> ShimStatus:
     return ShimStatus(
         reply["pid"],
         reply["started_at"],
-        reply["execs"],
+        {name: ExecExited(name, *end) if end else None for name, end in reply["execs"].items()},
         reply["clients"],
         reply["cgroup"],
         reply.get("times", {}),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 EAGAIN = 11  # what clone says at the limit of processes; `errno` is a module more in every shim
 KILL_SECONDS = 1
-KEPT_EXITS = 64  # codes of ended execs that a later engine can still ask for
+KEPT_EXITS = 64  # ends of execs that a later engine can still ask for
 
 
 class Shim:
@@ -57,7 +57,7 @@ class Shim:
         self._loop = Loop()
         self._streams = Streams(self._loop, Writer(), lambda: self._tell({"event": "detach"}))
         self._execs: dict[str, Process] = {}
-        self._exits: dict[str, int] = {}
+        self._exits: dict[str, tuple[int, int]] = {}  # codes and signals
         self._lingering: list[Streams] = [self._streams]
         self._state_dir = ""
         self._run = os.path.dirname(os.path.dirname(folder))
@@ -377,7 +377,7 @@ class Shim:
     def _exec_ended(self, name: str, process: Process) -> None:
         process.streams.drain()
         if process.code is not None and not process.error:
-            self._exits[name] = process.code
+            self._exits[name] = process.code, process.signal
             if len(self._exits) > KEPT_EXITS:
                 del self._exits[next(iter(self._exits))]
             # Before its client sees the end, and asks the engine for the code.

@@ -65,6 +65,7 @@ class Spawner:
             self._hierarchy.open(name).remove(0)
         self._sweep()
         self._park()
+        self._sweep_deserted()
         while (pid := self._asked()) is not None:
             if pid:
                 self._see_off(pid)
@@ -139,6 +140,13 @@ class Spawner:
         for name in os.listdir(self._folder):
             if name.startswith(PARKED):
                 remove_folder(f"{self._folder}/{name}")
+
+    def _sweep_deserted(self) -> None:
+        """Remove empty cgroups of shims that were killed, of run folders nobody came back to."""
+        for name in self._hierarchy.stale(""):
+            pid = name.rpartition("-")[2]
+            if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+                self._hierarchy.open(name).remove(0)
 
     def _park(self) -> None:
         """Fork a shim."""
