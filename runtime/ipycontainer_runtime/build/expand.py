@@ -1,0 +1,132 @@
+"""Variables' values put into an instruction.
+
+Which instructions take variables: https://docs.docker.com/reference/dockerfile/#environment-replacement
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from ipycontainer_runtime.build import instructions as known
+from ipycontainer_runtime.build import mounts
+from ipycontainer_runtime.build.instructions import Document, Instruction, Pair
+from ipycontainer_runtime.build.ports import ports
+from ipycontainer_runtime.build.source import DockerfileError
+from ipycontainer_runtime.build.words import Lexer, WordError
+
+AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
+_Read = TypeVar("_Read", str, list[str])
+_SHOWN = 200
+
+
+def expanded(
+    instruction: AnyInstruction, variables: Mapping[str, str], missing: set[str] | None = None
+) -> AnyInstruction:
+    """Return the instruction with `${…}` replaced and quotes removed where its form has any.
+
+    Names that `variables` does not have are added to `missing`. DockerfileError for a substitution
+    that is malformed or whose `?` says so.
+    """
+    change = _CHANGES.get(type(instruction))
+    if change is None:
+        return instruction
+    unset: set[str] = set() if missing is None else missing
+    reader = _Reader(variables, instruction.escape, unset)
+    try:
+        return replace(instruction, **change(instruction, reader))
+    except ValueError as error:
+        raise DockerfileError(str(error), instruction.span) from error
+
+
+def word(text: str, variables: Mapping[str, str], escape: str, missing: set[str]) -> str:
+    """Return one word expanded, for what is no instruction of its own; ValueError."""
+    return _Reader(variables, escape, missing).word(text)
+
+
+class _Reader:
+    def __init__(self, variables: Mapping[str, str], escape: str, missing: set[str]) -> None:
+        self._variables = variables
+        self._escape = escape
+        self._missing = missing
+
+    def word(self, text: str) -> str:
+        return self._lexed(Lexer(self._variables, self._escape), text, Lexer.word)
+
+    def words(self, text: str) -> list[str]:
+        return self._lexed(Lexer(self._variables, self._escape), text, Lexer.words)
+
+    def document(self, document: Document) -> Document:
+        """Expand a heredoc, where quotes mean nothing and the escape is always the backslash."""
+        if not document.expand:
+            return document
+        lexer = Lexer(self._variables, quotes=False)
+        return replace(document, content=self._lexed(lexer, document.content, Lexer.word))
+
+    def all(self, texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(map(self.word, texts))
+
+    def pairs(self, pairs: Iterable[Pair]) -> tuple[Pair, ...]:
+        return tuple(
+            replace(pair, name=self.word(pair.name), value=self.word(pair.value)) for pair in pairs
+        )
+
+    def _lexed(self, lexer: Lexer, text: str, read: Callable[[Lexer, str], _Read]) -> _Read:
+        try:
+            return read(lexer, text)
+        except WordError as error:
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            raise ValueError(f'failed to process "{shown}": {error}') from error
+        finally:
+            self._missing |= lexer.missing
+
+
+def _transfer(instruction: known.Copy | known.Add, read: _Reader) -> dict[str, Any]:
+    return {
+        "sources": read.all(instruction.sources),
+        "documents": tuple(map(read.document, instruction.documents)),
+        "destination": read.word(instruction.destination),
+        "chown": read.word(instruction.chown),
+        "chmod": read.word(instruction.chmod),
+        "exclude": read.all(instruction.exclude),
+    }
+
+
+def _add(instruction: known.Add, read: _Reader) -> dict[str, Any]:
+    return {**_transfer(instruction, read), "checksum": read.word(instruction.checksum)}
+
+
+def _arg(instruction: known.Arg, read: _Reader) -> dict[str, Any]:
+    return {
+        "arguments": tuple(
+            replace(
+                argument,
+                name=read.word(argument.name),
+                default=None if argument.default is None else read.word(argument.default),
+            )
+            for argument in instruction.arguments
+        )
+    }
+
+
+def _run(instruction: known.Run, read: _Reader) -> dict[str, Any]:
+    return {"mounts": tuple(mounts.mount(flag, read.word) for flag in instruction.mount_flags)}
+
+
+def _expose(instruction: known.Expose, read: _Reader) -> dict[str, Any]:
+    written = [each for text in instruction.ports for each in read.words(text)]
+    return {"ports": tuple(dict.fromkeys(port for each in written for port in ports(each)))}
+
+
+_CHANGES: Mapping[type[Instruction], Callable[[Any, _Reader], dict[str, Any]]] = {
+    known.Add: _add,
+    known.Arg: _arg,
+    known.Copy: _transfer,
+    known.Env: lambda env, read: {"pairs": read.pairs(env.pairs)},
+    known.Expose: _expose,
+    known.Label: lambda label, read: {"pairs": read.pairs(label.pairs)},
+    known.Run: _run,
+    known.StopSignal: lambda stop, read: {"signal": read.word(stop.signal)},
+    known.User: lambda user, read: {"user": read.word(user.user)},
+    known.Volume: lambda volume, read: {"paths": read.all(volume.paths)},
+    known.Workdir: lambda workdir, read: {"path": read.word(workdir.path)},
+}

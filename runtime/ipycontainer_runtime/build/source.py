@@ -1,0 +1,54 @@
+"""Where in a Dockerfile something stands, and the errors and warnings that show it."""
+
+from dataclasses import dataclass
+
+from ipycontainer_runtime.errors import InvalidParameter
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The lines of an instruction, counted from 1, heredocs included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return (
+            f"line {self.first}" if self.first == self.last else f"lines {self.first}-{self.last}"
+        )
+
+
+class DockerfileError(InvalidParameter):
+    """A Dockerfile that cannot be built as it is written.
+
+    `span` is where it goes wrong, `reason` the message without the place.
+    """
+
+    def __init__(self, reason: str, span: Span) -> None:
+        super().__init__(f"dockerfile parse error on {span}: {reason}")
+        self.reason = reason
+        self.span = span
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What BuildKit's check `rule` says of `span`."""
+
+    rule: str
+    message: str
+    span: Span
+
+
+_SHOWN = 12
+"""Lines of one instruction that are shown; a heredoc may have thousands."""
+
+
+def excerpt(text: str, span: Span) -> str:
+    """Return the lines of `span` with their numbers, and the middle of a long one left out."""
+    lines = text.split("\n")[span.first - 1 : span.last]
+    width = len(str(span.last))
+    shown = [f"{number:>{width}} | {line}" for number, line in enumerate(lines, span.first)]
+    if len(shown) > _SHOWN:
+        half = _SHOWN // 2
+        shown[half:-half] = [f"{'':>{width}} | … {len(shown) - 2 * half} lines"]
+    return "\n".join(shown)
