@@ -11,7 +11,7 @@ import selectors
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .failures import Failure
 from .surface import STDERR, STDOUT
@@ -128,15 +128,37 @@ class Connection:
         self.socket.close()
 
 
+class Beside(Protocol):
+    """Another connection, looked after while a stream is relayed."""
+
+    @property
+    def descriptor(self) -> int | None:
+        """What to wait on, if there is something to wait for."""
+        ...
+
+    def look(self) -> None:
+        """Take what came."""
+
+
 class Relay:
-    """Copies between a connection and a surface until the engine ends the stream."""
+    """Copies between a connection and a surface until the engine ends the stream.
+
+    `beside` is looked after meanwhile.
+    """
 
     def __init__(
-        self, connection: Connection, surface: Sink, source: Source | None, *, tty: bool
+        self,
+        connection: Connection,
+        surface: Sink,
+        source: Source | None,
+        *,
+        tty: bool,
+        beside: Beside | None = None,
     ) -> None:
         self._connection = connection
         self._surface = surface
         self._source = source
+        self._beside = beside
         self._demux = None if tty else Demux()
         self._outbox = memoryview(b"")
         self._selector = _Selector()
@@ -144,6 +166,7 @@ class Relay:
         if surface.wake is not None:
             self._selector.register(surface.wake, selectors.EVENT_READ)
         self._followed: set[int] = set()
+        self._sources: set[int] = set()  # those of them that are the source's
         self._wanted = selectors.EVENT_READ
 
     def run(self) -> None:
@@ -156,6 +179,7 @@ class Relay:
             if self._serve({key.fd: mask for key, mask in ready}):
                 break
         self._drop_source()
+        self._follow(set())
         self._selector.unregister(self._connection.socket)
         self._surface.flush()
 
@@ -183,10 +207,12 @@ class Relay:
             self._wanted = wanted
             self._selector.modify(self._connection.socket, wanted)
         following = self._source is not None and not self._outbox
-        self._follow(set(self._source.descriptors) if self._source and following else set())
+        self._sources = set(self._source.descriptors) if self._source and following else set()
+        other = self._beside.descriptor if self._beside is not None else None
+        self._follow(self._sources if other is None else {*self._sources, other})
 
     def _follow(self, descriptors: set[int]) -> None:
-        """Wait on these of the source, which may have closed what it had before."""
+        """Wait on these too; what was closed since may be among those of before."""
         for descriptor in self._followed - descriptors:
             self._selector.unregister(descriptor)
         for descriptor in descriptors - self._followed:
@@ -203,8 +229,10 @@ class Relay:
         if (mask & ~selectors.EVENT_WRITE or self._connection.pending) and self._receive():
             return True
         # After what the process said: that may be what it asks.
-        if self._followed & ready.keys():
+        if self._sources & ready.keys():
             self._refill()
+        if self._beside is not None and self._beside.descriptor in ready:
+            self._beside.look()
         return False
 
     def _receive(self) -> bool:
@@ -242,5 +270,6 @@ class Relay:
             self._drop_source()
 
     def _drop_source(self) -> None:
-        self._follow(set())
+        self._follow(self._followed - self._sources)
+        self._sources = set()
         self._source = None

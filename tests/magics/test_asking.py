@@ -257,3 +257,20 @@ def test_an_engine_that_is_killed_meanwhile_still_tells(
     messages = kernel.run(f'{RUN} -i busybox sh -c "{script}"', on, asked=True)
     assert "You? " in dialogue(messages)
     assert "here\n" in streamed(messages, "stdout")
+    assert errors(messages) == []
+
+
+def test_an_engine_that_is_killed_while_a_cell_asks_costs_no_exit_code(
+    engine_here: Engine, kernel: Kernel
+) -> None:
+    def on(message: Message) -> None:
+        if message.kind == "input_request":
+            engine_here.kill()
+            kernel.answer("7")
+
+    for kept in (" --rm", ""):
+        run = RUN.replace(" --rm", kept)
+        messages = kernel.run(
+            f"{run} -i busybox sh -c 'printf Code?; read x; sleep 1; exit $x'", on, asked=True
+        )
+        assert errors(messages)[0]["evalue"] == "container web exited with code 7"

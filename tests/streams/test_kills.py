@@ -60,15 +60,16 @@ def test_a_container_that_ends_while_no_engine_runs_is_known_to_the_next(
     engine: Engine, busybox: str
 ) -> None:
     engine.succeed("pull", "-q", busybox)
-    code = "read go; echo last words; exit 7"
+    code = "echo ready; read go; echo last words; exit 7"
     container = engine.succeed("run", "-d", "-i", "--network", "none", busybox, "sh", "-c", code)
-    watching = attach(engine, container, stdin=1)
+    watching = attach(engine, container, stdin=1, logs=1)
+    select.select([watching], [], [])  # handed on: an engine that is killed before has not
     engine.kill()
     watching.sendall(b"go\n")
-    assert frames(watching) == b"last words\n"
+    assert frames(watching) == b"ready\nlast words\n"
     engine.start()
     assert engine.succeed("wait", container) == "7"
-    assert engine.succeed("logs", container) == "last words"
+    assert engine.succeed("logs", container) == "ready\nlast words"
     state = engine.succeed("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", container)
     assert state == "exited 7"
     engine.succeed("rm", container)

@@ -97,7 +97,7 @@ class LiveTerminal:
 
     def _run(self, undo: ExitStack, connection: Connection, exit_: Exit | None) -> None:
         with undo:
-            relay = Relay(connection, self, self._keys, tty=True)
+            relay = Relay(connection, self, self._keys, tty=True, beside=exit_)
             undo.callback(relay.close)
             try:
                 relay.run()
