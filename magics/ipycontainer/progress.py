@@ -32,7 +32,7 @@ class Layer:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do for this layer."""
-        return self.status in _MOVED
+        return self.status in _MOVED or self.status.startswith("Mounted from ")
 
     @property
     def fraction(self) -> float:
@@ -70,7 +70,10 @@ class Transfer:
         """Say how many layers there were, their bytes on the wire and the time taken."""
         count = len(self.layers)
         moved = sum(layer.size for layer in self.layers.values())
-        here = sum(layer.status.endswith("lready exists") for layer in self.layers.values())
+        here = sum(
+            layer.status.endswith("lready exists") or layer.status.startswith("Mounted from ")
+            for layer in self.layers.values()
+        )
         parts = [f"{count} layer{'s' * (count != 1)}"] if count else []
         if here:
             parts.append(f"{here} already there")

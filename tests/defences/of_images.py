@@ -3,6 +3,7 @@
 from defence import BOTH, Defence
 
 UNTAR = "layers/test_untar_attacks.py::"
+CUT = "engine_images/test_push_cut.py::"
 TOKENS = "registry/test_authentication.py::"
 COPY = "attacks/test_copy_attacks.py::"
 PULL = "engine_images/test_pull.py::"
@@ -362,6 +363,38 @@ DEFENCES = (
         "authorization if ours else None",
         "authorization",
         (TOKENS + "test_a_redirect_to_another_host_carries_no_authorization",),
+    ),
+    Defence(
+        "21",
+        "an upload's way to another host carries the credentials",
+        "registry/client.py",
+        "ours = _origin(url) == _origin(self.endpoint.base)",
+        "ours = True",
+        (CUT + "test_an_upload_to_another_host_carries_no_authorization",),
+    ),
+    Defence(
+        "21",
+        "an upload is redirected to who shall not have it",
+        "registry/client.py",
+        'if call.method not in ("GET", "HEAD"):',
+        "if False:",
+        (CUT + "test_no_content_follows_a_redirect",),
+    ),
+    Defence(
+        "21",
+        "an upload is sent to this machine's network",
+        "registry/client.py",
+        "        url = self._target(self.endpoint.base, location)\n        self._check(url)\n",
+        "        url = self._target(self.endpoint.base, location)\n",
+        (CUT + "test_an_upload_is_sent_nowhere_that_a_registry_may_not_name",),
+    ),
+    Defence(
+        "21",
+        "a registry hears of another one's repositories",
+        "engine/push.py",
+        "if reference.digest and reference.domain == target.domain:",
+        "if reference.digest:",
+        (CUT + "test_a_registry_does_not_hear_of_another_ones_repositories",),
     ),
     Defence(
         "21",

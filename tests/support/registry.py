@@ -10,21 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from support.ends import end
-
 CONFIG = """
 version: 0.1
 log: {{level: info, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:0"{http}}}
+http: {{addr: "{address}"{http}}}
 """
 
 
 class Registry:
     """A registry at `address` (host:port), to which layouts are added under names."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, folder: Path, http: str = "") -> None:
+        self._folder = folder
+        self._http = http
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = "127.0.0.1:0"
 
     def name(self, repository: str, tag: str = "latest") -> str:
         """Return the full image name of `repository` here."""
@@ -38,6 +39,27 @@ class Registry:
         subprocess.run([*command, source, target], check=True, capture_output=True)
         return name
 
+    def start(self) -> None:
+        """Listen on the port that the kernel chooses, or after a kill on the one it had."""
+        config = self._folder / "config.yml"
+        filled = CONFIG.format(folder=self._folder, address=self.address, http=self._http)
+        config.write_text(filled)
+        self._process = subprocess.Popen(
+            ["docker-registry", "serve", str(config)],
+            env={"OTEL_TRACES_EXPORTER": "none"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stderr is not None
+        self.address = _address(self._process.stderr)
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does; its content stays."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
 
 @contextmanager
 def running_registry(http: str = "") -> Iterator[Registry]:
@@ -46,19 +68,12 @@ def running_registry(http: str = "") -> Iterator[Registry]:
     `http` is more of that section of its configuration, such as `, tls: {…}`.
     """
     folder = Path(tempfile.mkdtemp(prefix="ipyc-r"))
-    config = folder / "config.yml"
-    config.write_text(CONFIG.format(folder=folder, http=http))
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(config)],
-        env={"OTEL_TRACES_EXPORTER": "none"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
+    registry = Registry(folder, http)
     try:
-        yield Registry(_address(process.stderr))
+        registry.start()
+        yield registry
     finally:
-        end(process)
+        registry.kill()
         shutil.rmtree(folder)
 
 

@@ -22,6 +22,7 @@ class Seen:
     headers: dict[str, str]
     certified: bool = False
     """True where the client showed a certificate."""
+    body: bytes = b""
 
 
 @dataclass
@@ -111,12 +112,12 @@ def scripted_registry(authority: Authority | None = None) -> Iterator[Scripted]:
         protocol_version = "HTTP/1.1"
 
         def _any(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             shown = isinstance(self.connection, ssl.SSLSocket) and self.connection.getpeercert()
-            seen = Seen(self.command, self.path, dict(self.headers), bool(shown))
+            seen = Seen(self.command, self.path, dict(self.headers), bool(shown), body)
             _send(self, scripted.answer(seen))
 
-        do_GET = do_HEAD = do_POST = do_PUT = _any  # noqa: N815 - the names http.server looks up
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - the names http.server looks up
 
         def log_message(self, *_: object) -> None:
             pass

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.engine import progress
@@ -15,10 +15,12 @@ from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 
 if TYPE_CHECKING:
-    from ipycontainer_runtime.registry.upload import Uploader
+    from ipycontainer_runtime.registry.upload import Sent, Uploader
 
 PARALLEL = 5
 """Layers that are pushed at once, as many as Docker's engine pushes."""
+MOST_SOURCES = 4
+"""Repositories that a blob is looked for in before it is sent."""
 
 
 class Pushes:
@@ -55,7 +57,8 @@ class Pushes:
         with await asyncio.to_thread(Registry, wanted.domain, credentials) as registry:
             uploader = Uploader(registry, wanted.path)
             for tag, record in chosen.items():
-                await _ImagePush(uploader, self._blobs, record, say).run(tag)
+                sources = Sources(self._image_store.list(), wanted)
+                await _ImagePush(uploader, self._blobs, record, sources, say).run(tag)
                 pushed = wanted.with_digest(record.descriptor.digest)
                 self._image_store.tag(record, pushed)
                 attributes = {**(record.config.defaults.labels or {}), "name": wanted.familiar_name}
@@ -79,15 +82,46 @@ class Pushes:
         return {wanted.tag: found[wanted.tag]}
 
 
+class Sources:
+    """Which other repositories of a registry are known to hold a blob.
+
+    Known are those that images here were pulled from or pushed to (their repo digests). Names of
+    other registries are not this one's to hear.
+    """
+
+    def __init__(self, records: Iterable[ImageRecord], target: Reference) -> None:
+        self._found: dict[str, list[str]] = {}
+        for record in records:
+            for reference in record.references:
+                if reference.digest and reference.domain == target.domain:
+                    self._add(record, reference.path, target.path)
+
+    def _add(self, record: ImageRecord, path: str, own: str) -> None:
+        for layer in record.manifest.layers:
+            known = self._found.setdefault(layer.digest, [])
+            if path not in (own, *known):
+                known.append(path)
+
+    def of(self, digest: str) -> list[str]:
+        """Return the repositories to mount this blob from, a few at most."""
+        return self._found.get(digest, [])[:MOST_SOURCES]
+
+
 class _ImagePush:
     """The push of one image under one tag."""
 
     def __init__(
-        self, uploader: "Uploader", blobs: BlobStore, record: ImageRecord, say: Say
+        self,
+        uploader: "Uploader",
+        blobs: BlobStore,
+        record: ImageRecord,
+        sources: "Sources",
+        say: Say,
     ) -> None:
         self._uploader = uploader
         self._blobs = blobs
         self._record = record
+        self._sources = sources
         self._say = say
         self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(PARALLEL)
@@ -130,21 +164,29 @@ class _ImagePush:
         if self._uploader.has(layer.digest):
             self._tell(progress.layer("Layer already exists", name))
             return
+        mount = self._uploader.mount(layer.digest, self._sources.of(layer.digest))
+        if mount.source:
+            self._tell(progress.layer(f"Mounted from {mount.source}", name))
+            return
         pace = Pace()
 
-        def sent(done: int) -> bool:
+        def sent(done: int) -> None:
             if done == layer.size or pace.due():
                 self._tell(progress.layer("Pushing", name, done, layer.size))
-            return not self._stop.is_set()
 
-        self._uploader.blob(layer, self._blobs.path(layer.digest), sent)
+        self._blob(layer, sent, mount.location)
         self._tell(progress.layer("Pushed", name))
+
+    def _blob(self, blob: Descriptor, sent: "Sent", location: str = "") -> None:
+        # Opened before anything is sent: a removal meanwhile takes its name, not its content.
+        with self._blobs.open(blob.digest) as file:
+            self._uploader.blob(blob, file, sent, self._stop, location)
 
     def _finish(self, tag: str) -> None:
         """Push the config, and then the manifest, which names everything before it."""
         config, manifest = self._record.manifest.config, self._record.descriptor
         if not self._uploader.has(config.digest):
-            self._uploader.blob(config, self._blobs.path(config.digest), lambda _: True)
+            self._blob(config, lambda _: None)
         self._uploader.manifest(self._blobs.read(manifest.digest), manifest.media_type, tag)
 
     def _tell(self, message: Progress) -> None:

@@ -38,7 +38,7 @@ class TokenCall(NamedTuple):
     """What to ask a realm for a token: a GET, or with `form` a POST."""
 
     url: str
-    query: Mapping[str, str]
+    query: Mapping[str, str | list[str]]
     form: Mapping[str, str] | None
     authorization: str | None
 
@@ -133,18 +133,20 @@ class Authorizer:
                 "log out to pull without them"
             )
         # Our own scope, not the challenge's: a registry must not widen what a token allows.
-        query = {"scope": scope} if scope else {}
+        query: dict[str, str | list[str]] = {"scope": scope.split(" ")} if scope else {}
         if service := challenge.parameters.get("service"):
             query["service"] = service
         return self._with_login(realm, query)
 
-    def _with_login(self, realm: str, query: dict[str, str]) -> TokenCall:
+    def _with_login(self, realm: str, query: dict[str, str | list[str]]) -> TokenCall:
         if self._login and self._login.identity_token:
+            # Here scopes are one word list (RFC 6749 section 3.3), in a query one `scope` each.
+            words = {k: v if isinstance(v, str) else " ".join(v) for k, v in query.items()}
             form = {
                 "grant_type": "refresh_token",
                 "refresh_token": self._login.identity_token,
                 "client_id": "ipycontainer",
-                **query,
+                **words,
             }
             return TokenCall(realm, {}, form, None)
         return TokenCall(realm, query, None, _basic(self._login) if self._login else None)

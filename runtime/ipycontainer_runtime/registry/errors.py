@@ -34,7 +34,8 @@ class RegistryError(Unavailable):
     @property
     def transient(self) -> bool:
         """Tell whether the same request may well succeed a moment later."""
-        return self.http in (408, 429, 500, 502, 503, 504)
+        # 499 is what a registry, or a proxy before it, says of a request that did not come whole.
+        return self.http in (408, 429, 499, 500, 502, 503, 504)
 
 
 class Lost(Unavailable):
