@@ -1,0 +1,225 @@
+"""Which stages a target needs, and where each gets its files from.
+
+Names are found without regard to case, among the stages before; a later stage of the same name
+hides an earlier one. What names no stage is an image.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ipycontainer_runtime.build import expand
+from ipycontainer_runtime.build.instructions import Copy, Instruction, OnBuild, Run
+from ipycontainer_runtime.build.parse import Dockerfile, Stage, parse_trigger
+from ipycontainer_runtime.build.scope import Globals
+from ipycontainer_runtime.build.source import DockerfileError
+from ipycontainer_runtime.build.suggest import closest
+from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.oci import platform as platforms
+from ipycontainer_runtime.oci.platform import Platform
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where files come from: a stage by its number, or else an image; `scratch` has none."""
+
+    stage: int | None = None
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with its FROM resolved. ONBUILD triggers stand before its own instructions."""
+
+    stage: Stage
+    base: Origin
+    platform: Platform | None
+    """What FROM --platform asks for; None where the build's target is meant."""
+    instructions: tuple[Instruction, ...]
+    origins: Mapping[str, Origin]
+    """Every --from and mount `from` of the stage, as written."""
+    triggers: int = 0
+    """How many of the instructions came from ONBUILD."""
+
+    @property
+    def number(self) -> int:
+        """The stage's place in the Dockerfile, from 0."""
+        return self.stage.number
+
+    @property
+    def title(self) -> str:
+        """The stage's name, or stage-N."""
+        return self.stage.name or f"stage-{self.number}"
+
+    @property
+    def needs(self) -> frozenset[int]:
+        """The numbers of the stages that must be there first."""
+        sources = (self.base, *self.origins.values())
+        return frozenset(source.stage for source in sources if source.stage is not None)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that files are copied or mounted from, without the base."""
+        sources = self.origins.values()
+        found = (source.image for source in sources if source.image not in ("", SCRATCH))
+        return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a Dockerfile, and the number of the one that is wanted."""
+
+    dockerfile: Dockerfile
+    outside: Globals
+    stages: tuple[PlannedStage, ...]
+    target: int
+
+    @property
+    def needed(self) -> tuple[PlannedStage, ...]:
+        """The stages that the target needs and itself, in the Dockerfile's order.
+
+        Whatever a stage needs stands before it.
+        """
+        wanted = {self.target}
+        for stage in reversed(self.stages[: self.target + 1]):
+            if stage.number in wanted:
+                wanted |= stage.needs
+        return tuple(stage for stage in self.stages if stage.number in wanted)
+
+    def with_triggers(self, number: int, triggers: Sequence[str]) -> "Plan":
+        """Return the plan with ONBUILD triggers of a base image before a stage's instructions.
+
+        They may need stages that were not needed before. Those of a stage beneath are there
+        already.
+        """
+        stage = self.stages[number]
+        parsed = [parse_trigger(trigger, stage.stage.base.span) for trigger in triggers]
+        changed = _with(stage, parsed, self.stages)
+        return replace(self, stages=(*self.stages[:number], changed, *self.stages[number + 1 :]))
+
+
+def plan(dockerfile: Dockerfile, outside: Globals, target: str = "") -> Plan:
+    """Resolve every FROM, --from and mount; `target` is a stage's name or number, "" the last."""
+    # Origins are looked up among stages that may come later, to say so.
+    all_ = [_based(stage, dockerfile.stages, outside) for stage in dockerfile.stages]
+    stages = []
+    for stage in all_:
+        beneath = () if stage.base.stage is None else all_[stage.base.stage].instructions
+        triggers = [
+            parse_trigger(instruction.trigger, stage.stage.base.span)
+            for instruction in beneath
+            if isinstance(instruction, OnBuild)
+        ]
+        stages.append(_with(stage, triggers, all_))
+    return Plan(dockerfile, outside, tuple(stages), _target(stages, target))
+
+
+def _based(stage: Stage, stages: Sequence[Stage], outside: Globals) -> PlannedStage:
+    """Return a stage with its FROM resolved, and no origins yet."""
+    image = _word(stage, stage.base.image, outside)
+    if not image:
+        raise _wrong(stage, f"base name ({stage.base.image}) should not be blank")
+    earlier = {before.name: before.number for before in stages[: stage.number] if before.name}
+    number = earlier.get(image.lower())
+    base = Origin(image=image) if number is None else Origin(number)
+    return PlannedStage(stage, base, _platform(stage, outside), stage.instructions, {})
+
+
+def _platform(stage: Stage, outside: Globals) -> Platform | None:
+    written = stage.base.platform
+    if not written:
+        return None
+    text = _word(stage, written, outside)
+    if not text:
+        raise _wrong(stage, f"empty platform value from expression {written}")
+    try:
+        return platforms.parse(text)
+    except InvalidParameter as error:
+        raise _wrong(stage, f"failed to parse platform {written}: {error}") from error
+
+
+def _word(stage: Stage, text: str, outside: Globals) -> str:
+    try:
+        return expand.word(text, outside.values, stage.base.escape, set())
+    except ValueError as error:
+        raise _wrong(stage, str(error)) from error
+
+
+def _wrong(stage: Stage, reason: str) -> DockerfileError:
+    return DockerfileError(reason, stage.base.span)
+
+
+def _with(
+    stage: PlannedStage, triggers: Sequence[Instruction], stages: Sequence[PlannedStage]
+) -> PlannedStage:
+    """Return a stage with triggers before its instructions, and all that it takes files from."""
+    instructions = (*triggers, *stage.instructions)
+    origins = {
+        name: _origin(name, instruction, stage, stages)
+        for instruction in instructions
+        for name in _names(instruction)
+    }
+    return replace(
+        stage,
+        instructions=instructions,
+        origins=origins,
+        triggers=stage.triggers + len(triggers),
+    )
+
+
+def _names(instruction: Instruction) -> tuple[str, ...]:
+    if isinstance(instruction, Run):
+        return instruction.origins
+    if not isinstance(instruction, Copy) or not instruction.origin:
+        return ()
+    written = instruction.origin
+    if "$" in written:
+        raise DockerfileError(
+            "variable expansion is not supported for --from, define a new stage with FROM using "
+            f"ARG from global scope as a workaround: FROM {written} AS name",
+            instruction.span,
+        )
+    return (written,)
+
+
+def _origin(
+    name: str, instruction: Instruction, stage: PlannedStage, stages: Sequence[PlannedStage]
+) -> Origin:
+    number = _found(name, stage.number, stages)
+    if number is None:
+        if isinstance(instruction, Copy) and _is_number(name):
+            raise DockerfileError(f"invalid stage index {name}", instruction.span)
+        return Origin(image=name)
+    if number >= stage.number:
+        raise DockerfileError(
+            f'cannot copy from stage "{name}", '
+            f'it needs to be defined before current stage "{stage.title}"',
+            instruction.span,
+        )
+    return Origin(number)
+
+
+def _found(name: str, current: int, stages: Sequence[PlannedStage]) -> int | None:
+    """Return the number of the last stage before `current` with this name, or one after it."""
+    numbers = [stage.number for stage in stages if stage.stage.name == name.lower()]
+    if _is_number(name) and int(name) < len(stages):
+        numbers = [int(name)]
+    before = [number for number in numbers if number < current]
+    return before[-1] if before else next(iter(numbers), None)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 10
+
+
+def _target(stages: Sequence[PlannedStage], target: str) -> int:
+    if not target:
+        return len(stages) - 1
+    number = _found(target, len(stages), stages)
+    if number is None:
+        names = [stage.stage.name for stage in stages if stage.stage.name]
+        raise InvalidParameter(
+            f'target stage "{target}" could not be found{closest(target, names)}'
+        )
+    return number
