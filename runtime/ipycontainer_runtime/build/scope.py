@@ -11,7 +11,7 @@ The rules are those of Docker's reference (ARG, ENV):
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ipycontainer_runtime.build import expand
@@ -40,6 +40,12 @@ class Globals:
     values: Mapping[str, str]
     declared: frozenset[str] = frozenset()
     """The names that an ARG before the first FROM declares, or that are predefined."""
+    predefined: Mapping[str, str] = field(default_factory=dict)
+
+    def by_default(self, arguments: Sequence[Arg]) -> dict[str, str]:
+        """Return what FROM would see had the build been given nothing."""
+        values, _ = _defined(arguments, {}, self.predefined)
+        return values
 
 
 def global_scope(
@@ -54,16 +60,24 @@ def global_scope(
     present = {name: value for name, value in given.items() if value is not None}
     predefined = {**_platform("BUILD", build), **_platform("TARGET", target)}
     predefined["TARGETSTAGE"] = stage or "default"
-    values = {name: present.get(name, value) for name, value in predefined.items()}
+    values, declared = _defined(arguments, present, predefined)
+    return Globals(present, values, declared, predefined)
+
+
+def _defined(
+    arguments: Sequence[Arg], given: Mapping[str, str], predefined: Mapping[str, str]
+) -> tuple[dict[str, str], frozenset[str]]:
+    """Return the variables for FROM, and the names that are declared, with a value or not."""
+    values = {name: given.get(name, value) for name, value in predefined.items()}
     declared = set(values)
     for instruction in arguments:
         for argument in instruction.arguments:
-            value = _value(argument, instruction, present, {}, values, set())
+            value = _value(argument, instruction, given, {}, values, set())
             declared.add(argument.name)
             if value is not None:
                 values[argument.name] = value
         _refuse_explosion(values, instruction.span)
-    return Globals(present, values, frozenset(declared))
+    return values, frozenset(declared)
 
 
 def _platform(prefix: str, platform: Platform) -> dict[str, str]:

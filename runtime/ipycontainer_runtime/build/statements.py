@@ -105,7 +105,7 @@ class Reader:
         if "<<" in text and _takes_heredocs(word.upper(), rest):
             try:
                 documents = tuple(self._heredoc(found) for found in heredocs(text))
-            except (WordError, EOFError) as error:
+            except EOFError as error:
                 raise DockerfileError(str(error), Span(first, self._at)) from error
             span = Span(first, self._at)
         return Statement(
@@ -224,7 +224,10 @@ def heredoc(word: str) -> Heredoc | None:
     match = _HEREDOC.fullmatch(word)
     if match is None or not match[3]:
         return None
-    names = Lexer({}, keep=Keep.UNSET).words(match[3])
+    try:
+        names = Lexer({}, keep=Keep.UNSET).words(match[3])
+    except WordError:
+        return None
     if len(names) != 1:
         return None
     # What is quoted loses its quotes; what is escaped is a part of the name.
