@@ -43,7 +43,7 @@ def untouched(outside: Path) -> bool:
     "name", ["../x", "a/../../x", "/../x", "./../x", "a/..", "..", "../../../../outside/x", "x\0y"]
 )
 def test_a_path_that_climbs_is_refused(unpack: Unpacker, outside: Path, name: str) -> None:
-    # untar._clean: `if b".." in parts`
+    # untar.clean: `if b".." in parts`
     data = archive(member("a/b"), member("plain", pax_headers={"path": name}))
     with pytest.raises(Corrupt, match=r"leads out of its root|malformed"):
         unpack(data)
@@ -51,7 +51,7 @@ def test_a_path_that_climbs_is_refused(unpack: Unpacker, outside: Path, name: st
 
 
 def test_an_absolute_path_stays_under_the_root(unpack: Unpacker, outside: Path) -> None:
-    # untar._clean: `name.strip(b"/")`, and beneath.open_folder: RESOLVE_IN_ROOT; one of them does
+    # untar.clean: `name.strip(b"/")`, and beneath.open_folder: RESOLVE_IN_ROOT; one of them does
     root = unpack(archive(member(f"/{outside}/file", b"evil")))
     assert untouched(outside)
     assert (root / str(outside)[1:] / "file").read_text() == "evil"
@@ -109,7 +109,7 @@ def test_a_folder_over_a_symlink_changes_nothing_behind_it(unpack: Unpacker, out
 
 @pytest.mark.parametrize("target", ["{}/file", "../../../../../../../..{}/file", "l/file"])
 def test_a_hard_link_to_outside_is_refused(unpack: Unpacker, outside: Path, target: str) -> None:
-    # untar._hard_link: `_clean`, and `self._folders.existing`, which is beneath the root
+    # untar._hard_link: `clean`, and `self._folders.existing`, which is beneath the root
     data = archive(symlink("l", str(outside)), link("hard", target.format(outside)))
     with pytest.raises(Corrupt, match=r"not in it|leads out"):
         unpack(data)
@@ -167,7 +167,7 @@ def test_no_device_is_made_when_rootless(unpack: Unpacker) -> None:
 
 
 def test_gzip_that_grows_a_thousandfold_is_stopped(unpack: Unpacker) -> None:
-    # apply._Plain.__iter__: `if size > allowed`
+    # bounds.inflated: `if size > allowed`
     data = archive(member("zeros", bytes(64 << 20)))
     with pytest.raises(Corrupt, match="inflates to more than the"):
         unpack(gzip.compress(data), limits=Limits(free=1 << 20))

@@ -8,10 +8,15 @@ from typing import Any
 
 from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.images import Images, Use
+from ipycontainer_runtime.engine.loading import Loads
 from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
+from ipycontainer_runtime.engine.saving import Saves
+from ipycontainer_runtime.engine.unpacking import Stores
 from ipycontainer_runtime.layers.ownership import Mapped
+from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.images import ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
@@ -30,13 +35,31 @@ class Room:
         self.activity = Activity()
         self.uses: dict[str, list[Use]] = {}
         self.held: set[str] = set()
+        self.garbage = Garbage(
+            blobs=self.blobs,
+            layers=self.layers,
+            image_store=self.store,
+            pulled=lambda: self.pulls.blobs,
+            held=lambda: self.held,
+            background=self.activity.background,
+        )
+        self.loads = Loads(
+            stores=Stores(self.blobs, self.layers, Mapped()),
+            image_store=self.store,
+            garbage=self.garbage,
+            events=self.events,
+        )
+        self.saves = Saves(
+            blobs=self.blobs, image_store=self.store, garbage=self.garbage, events=self.events
+        )
         self.pulls = Pulls(
             blobs=self.blobs,
             image_store=self.store,
             layers=self.layers,
             ownership=Mapped(),
             events=self.events,
-            held=lambda: self.held,
+            held=lambda: {*self.held, *self.garbage.layers},
+            kept=lambda: self.garbage.blobs,
         )
         self.pushes = Pushes(blobs=self.blobs, image_store=self.store, events=self.events)
         self.images = Images(
@@ -44,7 +67,8 @@ class Room:
             layers=self.layers,
             events=self.events,
             in_use=lambda image: self.uses.get(image, []),
-            held=lambda: {*self.held, *self.pulls.layers},
+            held=lambda: {*self.held, *self.pulls.layers, *self.garbage.layers},
+            kept=lambda: self.garbage.blobs,
             background=self.activity.background,
         )
 
@@ -57,6 +81,21 @@ class Room:
         """Push to the end and return every message."""
         async with aclosing(self.pushes.push(name, tag)) as pushed:
             return [message async for message in pushed]
+
+    async def load(
+        self, archive: bytes, platform: str | None = None, *, quiet: bool = False
+    ) -> list[dict[str, Any]]:
+        """Load an archive to its end and return every message."""
+        chosen = platforms.parse(platform) if platform else None
+        async with self.loads.load() as load:
+            for start in range(0, len(archive), 65536):
+                await load.put(archive[start : start + 65536])
+            return [message async for message in load.finish(chosen, quiet=quiet)]
+
+    async def save(self, *names: str) -> bytes:
+        """Return the archive of these images."""
+        async with self.saves.save(names) as out:
+            return b"".join([chunk async for chunk in out.chunks()])
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run on an event loop, as the engine does, until what it left in hand is done too."""

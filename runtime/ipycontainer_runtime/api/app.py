@@ -16,6 +16,7 @@ from ipycontainer_runtime.api import (
     images,
     inputs,
     missing,
+    moving,
     pausing,
     processes,
     pruning,
@@ -40,6 +41,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *archive.ROUTES,
     *execs.ROUTES,
     *system.ROUTES,
+    *moving.ROUTES,  # before the names that an image may have
     *images.ROUTES,
     *commit.ROUTES,
     *pausing.ROUTES,

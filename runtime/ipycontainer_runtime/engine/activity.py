@@ -2,9 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+Background = Callable[[Coroutine[Any, Any, None], str], None]
+"""Does work after the reply; `Activity.background`."""
 
 
 class Activity:

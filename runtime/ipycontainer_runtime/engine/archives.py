@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.mounts import place
+from ipycontainer_runtime.engine.piped import Incoming, Outgoing, Put, incoming, outgoing
 from ipycontainer_runtime.engine.spec import file_mounts
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.engine.users import ownership_of
@@ -33,13 +34,13 @@ from ipycontainer_runtime.layers.copying import (
     write_export,
 )
 from ipycontainer_runtime.layers.ownership import Ownership
-from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
+from ipycontainer_runtime.layers.pipe import Feed, Work
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.layers.view import Source, View
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 
-Put = Callable[[bytes], None]
+Described = Outgoing[PathStat | None]
 
 
 class Extraction(NamedTuple):
@@ -50,42 +51,6 @@ class Extraction(NamedTuple):
     """Whether a folder may not become something else, nor something else a folder."""
     copy_ids: bool = False
     """Whether the files are to belong to the container's user."""
-
-
-class Outgoing:
-    """An archive that is being written; `stat` describes the path it was asked of."""
-
-    def __init__(self, feed: Feed, work: Work, stat: PathStat | None) -> None:
-        self.stat = stat
-        self._chunks = iter(feed)
-        self._work = work
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the archive; raises what went wrong in the middle."""
-        while chunk := await asyncio.to_thread(next, self._chunks, b""):
-            yield chunk
-        await asyncio.to_thread(self._work.result)
-
-
-class Incoming:
-    """An archive on its way into a container."""
-
-    def __init__(self, feed: Feed, work: Work) -> None:
-        self._feed = feed
-        self._work = work
-        self.unpacked = False
-        """True once all of it is in the container."""
-
-    async def put(self, chunk: bytes) -> None:
-        """Hand on the next bytes as they came; once the unpacking has failed they are let go."""
-        with contextlib.suppress(Stopped):
-            await asyncio.to_thread(self._feed.put, chunk)
-
-    async def result(self) -> None:
-        """Say that all was put and wait until it is unpacked; raises what went wrong."""
-        self._feed.end()
-        await asyncio.to_thread(self._work.result)
-        self.unpacked = True
 
 
 class Archives:
@@ -121,64 +86,50 @@ class Archives:
         return described.result()
 
     @contextlib.asynccontextmanager
-    async def read(self, reference: str, path: str) -> AsyncIterator[Outgoing]:
+    async def read(self, reference: str, path: str) -> AsyncIterator[Described]:
         """Give the archive of a path; NotFound when it is not there."""
         container = self._containers.get(reference)
-        described: Future[PathStat | None] = Future()
 
-        def pack(view: View, put: Put) -> None:
+        def pack(view: View, put: Put, said: "Future[PathStat | None]") -> None:
             at = absolute(path)
             with _found(reference, path), view.find(at) as found:
                 stat = path_stat(view, at, found, rfc3339)
-                described.set_result(stat)
+                said.set_result(stat)
                 write_archive(found, stat.name, self._owners(container), put)
 
-        async with self._source(container) as source, _outgoing(source, pack, described) as out:
+        async with self._source(container) as source, _outgoing(source, pack) as out:
             self._containers.publish(container, "archive-path")
             yield out
 
     @contextlib.asynccontextmanager
-    async def export(self, reference: str) -> AsyncIterator[Outgoing]:
+    async def export(self, reference: str) -> AsyncIterator[Described]:
         """Give the archive of a container's whole root, without what is mounted in it."""
         container = self._containers.get(reference)
-        described: Future[PathStat | None] = Future()
 
-        def pack(view: View, put: Put) -> None:
-            described.set_result(None)
+        def pack(view: View, put: Put, said: "Future[PathStat | None]") -> None:
+            said.set_result(None)
             write_export(view, self._owners(container), put)
 
         async with self._source(container, mounted=False) as source:
-            async with _outgoing(source, pack, described) as out:
+            async with _outgoing(source, pack) as out:
                 self._containers.publish(container, "export")
                 yield out
 
     @contextlib.asynccontextmanager
-    async def write(self, reference: str, asked: Extraction) -> AsyncIterator[Incoming]:
-        """Take an archive, plain or compressed, and unpack it into a folder of a container.
-
-        Whatever goes wrong, also before the first byte, is raised by the result: a client reads no
-        answer before it has sent everything.
-        """
+    async def write(self, reference: str, asked: Extraction) -> AsyncIterator[Incoming[None]]:
+        """Take an archive, plain or compressed, and unpack it into a folder of a container."""
         container = self._containers.get(reference)
-        feed = Feed()
 
-        def unpack(view: View) -> None:
-            try:
-                with _found(reference, asked.path):
-                    self._unpack(view, container, asked, feed)
-            finally:
-                feed.stop()
+        def unpack(view: View, feed: Feed) -> None:
+            with _found(reference, asked.path):
+                self._unpack(view, container, asked, feed)
 
         async with self._source(container) as source:
-            work = Work("untar", lambda: _in_view(source, unpack))
-            try:
-                incoming = Incoming(feed, work)
-                yield incoming
-                if incoming.unpacked:
-                    self._containers.publish(container, "extract-to-dir")
-            finally:
-                feed.end()  # a client that has gone away has cut its archive short
-                await asyncio.to_thread(work.join)
+            take = incoming(lambda feed: _in_view(source, lambda view: unpack(view, feed)))
+            async with take as archive:
+                yield archive
+            if archive.whole:
+                self._containers.publish(container, "extract-to-dir")
 
     def _unpack(self, view: View, container: Container, asked: Extraction, feed: Feed) -> None:
         user = container.record.config.user
@@ -253,29 +204,10 @@ async def _namespace(container: Container) -> int | None:
     return None
 
 
-@contextlib.asynccontextmanager
-async def _outgoing(
-    source: Source, pack: Callable[[View, Put], None], described: "Future[PathStat | None]"
-) -> AsyncIterator[Outgoing]:
-    """Run `pack` on a thread; give its archive once it has described what it packs."""
-    feed = Feed()
-
-    def run() -> None:
-        try:
-            _in_view(source, lambda view: pack(view, feed.put))
-        except BaseException as error:
-            if not described.done():
-                described.set_exception(error)
-            raise
-        finally:
-            feed.end()
-
-    work = Work("tar", run)
-    try:
-        yield Outgoing(feed, work, await asyncio.wrap_future(described))
-    finally:
-        feed.stop()
-        await asyncio.to_thread(work.join)
+def _outgoing(
+    source: Source, pack: Callable[[View, Put, "Future[PathStat | None]"], None]
+) -> contextlib.AbstractAsyncContextManager[Described]:
+    return outgoing(lambda put, said: _in_view(source, lambda view: pack(view, put, said)))
 
 
 async def _finished(work: Work) -> None:

@@ -21,6 +21,7 @@ from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.health import HealthChecks
 from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
+from ipycontainer_runtime.engine.loading import Loads
 from ipycontainer_runtime.engine.logs import Logs
 from ipycontainer_runtime.engine.memory import give_back
 from ipycontainer_runtime.engine.pausing import Pausing
@@ -30,11 +31,13 @@ from ipycontainer_runtime.engine.pull import Pulls
 from ipycontainer_runtime.engine.push import Pushes
 from ipycontainer_runtime.engine.recovery import Recovery
 from ipycontainer_runtime.engine.restarts import Restarts
+from ipycontainer_runtime.engine.saving import Saves
 from ipycontainer_runtime.engine.security import Filters
 from ipycontainer_runtime.engine.stats import Stats
 from ipycontainer_runtime.engine.stopping import Stopping
 from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.engine.timeline import Timelines
+from ipycontainer_runtime.engine.unpacking import Stores
 from ipycontainer_runtime.engine.updating import Updating
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
@@ -173,6 +176,7 @@ class Engine:
             image_store=self.image_store,
             pulled=lambda: self.pulls.blobs,
             held=self._held,
+            background=self.activity.background,
         )
         self.containers.removed = self.garbage.let_go
         self.commits = Commits(
@@ -210,8 +214,21 @@ class Engine:
             layers=self.layers,
             ownership=self.ownership,
             events=self.events,
-            held=self._held_by_containers,
+            held=lambda: {*self._held_by_containers(), *self.garbage.layers},
+            kept=lambda: self.garbage.blobs,
             captures={HOST: self.captures.capture},
+        )
+        self.loads = Loads(
+            stores=Stores(self.blobs, self.layers, self.ownership),
+            image_store=self.image_store,
+            garbage=self.garbage,
+            events=self.events,
+        )
+        self.saves = Saves(
+            blobs=self.blobs,
+            image_store=self.image_store,
+            garbage=self.garbage,
+            events=self.events,
         )
         self.pushes = Pushes(blobs=self.blobs, image_store=self.image_store, events=self.events)
         self.images = Images(
@@ -220,6 +237,7 @@ class Engine:
             events=self.events,
             in_use=self.containers.in_use,
             held=self._held,
+            kept=lambda: self.garbage.blobs,
             background=self.activity.background,
         )
         self.image_contents = ImageContents(
@@ -289,8 +307,8 @@ class Engine:
         return {chain for container in self.containers.all() for chain in container.record.chain}
 
     def _held(self) -> Iterable[str]:
-        """Return the layers that must stay: containers stand on them, or a pull counts on them."""
-        return {*self._held_by_containers(), *self.pulls.layers}
+        """Return the layers that must stay: containers, pulls or images being made need them."""
+        return {*self._held_by_containers(), *self.pulls.layers, *self.garbage.layers}
 
     def _count(self) -> Counts:
         states = [container.state for container in self.containers.all()]

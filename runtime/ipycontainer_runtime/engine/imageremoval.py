@@ -30,7 +30,7 @@ InUse = Callable[[str], Iterable[Use]]
 """Answers which containers were made from the image with this id."""
 
 Held = Callable[[], Iterable[str]]
-"""Answers on which layers, by chain id, containers and pulls stand."""
+"""Answers on which layers, by chain id, containers and pulls stand; or which blobs are needed."""
 
 
 class _Hindrance(NamedTuple):
@@ -48,6 +48,8 @@ class Removal:
     events: Events
     in_use: InUse
     held: Held
+    kept: Held
+    """Which blobs, by digest, those need who make an image or save one."""
 
     def remove(self, name: str, *, force: bool, prune: bool) -> Report:
         """Take the name away, or with an id every name, and what then has none."""
@@ -108,7 +110,7 @@ class Removal:
             self._delete(record.parent, report, force=False, prune=True, quiet=True)
 
     def _forget(self, record: ImageRecord, report: Report) -> None:
-        freed = self.image_store.remove(record).chain_ids
+        freed = self.image_store.remove(record, set(self.kept())).chain_ids
         report.append({"Deleted": record.id})
         self._publish(record, "delete")
         held = set(self.held())

@@ -1,9 +1,10 @@
 """The use cases of images: list, inspect, history, tag, remove."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ipycontainer_runtime.engine import imagelist, imageviews, sweeping
+from ipycontainer_runtime.engine.activity import Background
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.imageremoval import Held, InUse, Removal, Report, Use
 from ipycontainer_runtime.engine.imageviews import Version
@@ -12,13 +13,11 @@ from ipycontainer_runtime.oci.reference import DEFAULT_TAG, Reference
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
 
-__all__ = ["Background", "Held", "Images", "InUse", "Use"]
+__all__ = ["Held", "Images", "InUse", "Use"]
 
 NEWEST: Version = (1, 50)
 Shapes = list[dict[str, Any]]
 """JSON objects; `list` itself is a method's name below."""
-Background = Callable[[Coroutine[Any, Any, None], str], None]
-"""Does work after the reply; `Activity.background`."""
 
 
 class Images:
@@ -32,6 +31,7 @@ class Images:
         events: Events,
         in_use: InUse,
         held: Held,
+        kept: Held,
         background: Background,
     ) -> None:
         self._store = image_store
@@ -39,7 +39,7 @@ class Images:
         self._events = events
         self._in_use = in_use
         self._background = background
-        self._removal = Removal(image_store, layers, events, in_use, held)
+        self._removal = Removal(image_store, layers, events, in_use, held, kept)
 
     def list(
         self,

@@ -29,7 +29,8 @@ class Pulls:
     """The pulls of one engine; used on its event loop.
 
     `captures` are the images made on the spot, by familiar name (`host`); `held` answers on which
-    layers, by chain id, containers stand.
+    layers, by chain id, containers stand and other images that are being made, `kept` which blobs
+    those need.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Pulls:
         ownership: Ownership,
         events: Events,
         held: Callable[[], Iterable[str]],
+        kept: Callable[[], Iterable[str]],
         captures: Mapping[str, Capture] | None = None,
     ) -> None:
         self._stores = Stores(blobs, layers, ownership)
         self._image_store = image_store
         self._events = events
         self._held = held
+        self._kept = kept
         self._captures = captures or {}
         self._transfers = Transfers(self._stores)
         self._active: dict[object, Found] = {}
@@ -146,9 +149,8 @@ class Pulls:
         """Delete what was fetched of an image and belongs to no other image, pull or container."""
         records = self._image_store.list()
         others = list(self._active.values())
-        blobs = found.blobs.difference(
-            *(record.blobs for record in records), *(other.blobs for other in others)
-        )
+        used = self._image_store.used()
+        blobs = found.blobs.difference(used, self._kept(), *(other.blobs for other in others))
         kept = {*self._held(), *self.layers, *(c for r in records for c in r.chain_ids)}
         chains = [layer.chain_id for layer in found.layers if layer.chain_id not in kept]
         await asyncio.to_thread(self._delete, blobs, chains)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Corrupt
 from ipycontainer_runtime.layers.beneath import open_folder
-from ipycontainer_runtime.layers.compression import inflate
+from ipycontainer_runtime.layers.bounds import inflated
 from ipycontainer_runtime.layers.ownership import RECORD, Ownership
 from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
 from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, Limits
@@ -176,16 +176,7 @@ class _Plain:
         return f"sha256:{self._hash.hexdigest()}"
 
     def __iter__(self) -> Iterator[bytes]:
-        size = 0
-        for chunk in inflate(self._compressed):
-            size += len(chunk)
-            allowed = self._limits.free + self._limits.ratio * self._compressed.size
-            allowed = min(allowed, self._limits.unpacked)
-            if size > allowed:
-                raise Corrupt(
-                    f"the layer inflates to more than the {allowed} bytes that its"
-                    f" {self._compressed.size} compressed bytes may give"
-                )
+        for chunk in inflated(self._compressed, self._limits, "layer"):
             self._hash.update(chunk)
             yield chunk
 

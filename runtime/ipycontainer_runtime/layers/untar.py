@@ -179,7 +179,7 @@ class _Unpacking:
 
     def run(self) -> Unpacked:
         for entry in self._reader.entries():
-            path = _clean(entry.name)
+            path = clean(entry.name)
             try:
                 if path:
                     self._unpack(entry, below(self._ground.base, path))
@@ -287,7 +287,7 @@ class _Unpacking:
         self._attributes_by_name(entry, parent, leaf)
 
     def _hard_link(self, entry: Entry, path: bytes, parent: int, leaf: bytes) -> None:
-        target = below(self._ground.base, _clean(_checked(entry.link, entry)))
+        target = below(self._ground.base, clean(_checked(entry.link, entry)))
         if target == path:
             return
         folder, _, name = target.rpartition(b"/")
@@ -393,8 +393,11 @@ class _Unpacking:
             os.utime(descriptor, ns=(mtime, mtime))
 
 
-def _clean(name: bytes) -> bytes:
-    """Return a path relative to the root, without empty or `.` parts; empty for the root."""
+def clean(name: bytes) -> bytes:
+    """Return a path relative to the root, without empty or `.` parts; empty for the root.
+
+    Corrupt for one that leads out of it.
+    """
     if name.startswith(b"./"):
         name = name[2:]
     name = name.strip(b"/")

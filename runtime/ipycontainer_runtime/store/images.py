@@ -5,8 +5,9 @@ image). The layout is valid whenever the engine is killed: an entry is added aft
 blobs are deleted after their last entry. Other tools read it: `skopeo inspect oci:FOLDER:x:1`.
 """
 
+import contextlib
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ import msgspec
 
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound
 from ipycontainer_runtime.oci import digest as digests
+from ipycontainer_runtime.oci.archive import NAME, REF_NAME
 from ipycontainer_runtime.oci.model import (
     MANIFESTS,
     OCI_INDEX,
@@ -34,10 +36,7 @@ from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.private import make_private
 from ipycontainer_runtime.store.reserve import Reserve
 
-# Annotations of an entry. The first is containerd's and holds the whole reference; the second is
-# the image-spec's, what skopeo and umoci look up; the third names the image it was committed from.
-NAME = "io.containerd.image.name"
-REF_NAME = "org.opencontainers.image.ref.name"
+# An annotation of an entry: the image it was committed from.
 PARENT = "org.ipycontainer.image.parent"
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -155,8 +154,9 @@ class ImageStore:
         hexadecimal = name.removeprefix("sha256:")
         whole = f"sha256:{hexadecimal}"
         if digests.is_digest(whole):
+            image_id = self._id_of_manifest(whole) or whole
             for record in records:
-                if whole in (record.id, record.descriptor.digest):
+                if record.id == image_id:
                     return record
             raise NotFound(f"No such image: {name}")
         reference = _try_parse(name)
@@ -168,7 +168,8 @@ class ImageStore:
                 # Docker knows an image by its repository and its id or manifest too.
                 for record in records:
                     same = any(r.name == reference.name for r in record.references)
-                    if same and reference.digest in (record.id, record.descriptor.digest):
+                    image_id = self._id_of_manifest(reference.digest) or reference.digest
+                    if same and record.id == image_id:
                         return record
         if _is_hex(hexadecimal):
             short = [r for r in records if digests.hex_of(r.id).startswith(hexadecimal)]
@@ -227,31 +228,45 @@ class ImageStore:
         self._shrink(_without(self._entries, {wanted}))
         return self.resolve(entry.digest)
 
-    def remove(self, record: ImageRecord) -> Removed:
+    def remove(self, record: ImageRecord, kept: Set[str] = frozenset()) -> Removed:
         """Forget an image under all its names and delete the blobs that no other image has.
 
-        The layers that no other image stands on are returned, not deleted: containers may.
+        Those that are `kept` stay for now. The layers that no other image stands on are returned,
+        not deleted: containers may.
         """
         self._shrink(tuple(e for e in self._entries if self._id_of(e) != record.id))
-        others = self.list()
-        used = frozenset[str]().union(*(other.blobs for other in others))
-        freed = sorted(self._all_blobs(record) - used)
+        freed = sorted(self.blobs_of(record) - self.used() - kept)
         for digest in freed:
             self.blobs.delete(digest)
             self._contents.pop(digest, None)
-        chains = {chain for other in others for chain in other.chain_ids}
+        chains = {chain for other in self.list() for chain in other.chain_ids}
         return Removed(tuple(freed), tuple(c for c in record.chain_ids if c not in chains))
 
     def unreferenced(self) -> set[str]:
         """Return the blobs that belong to no image: left by a pull or a removal that was cut."""
-        used = frozenset[str]().union(*(record.blobs for record in self.list()))
-        used |= {entry.digest for entry in self._entries}
-        return set(self.blobs.all()) - used
+        return set(self.blobs.all()) - self.used()
 
-    def _all_blobs(self, record: ImageRecord) -> set[str]:
+    def used(self) -> set[str]:
+        """Return the blobs that belong to images, of all the manifests that one may have."""
+        used = {entry.digest for entry in self._entries}
+        for entry in self._entries:
+            with contextlib.suppress(NotFound, Corrupt):
+                used |= self._parts(entry)
+        return used
+
+    def blobs_of(self, record: ImageRecord) -> set[str]:
+        """Return the blobs of an image, of all its manifests."""
         twins = [e for e in self._contents if self._contents[e].manifest.config.digest == record.id]
         layers = {layer.digest for t in twins for layer in self._contents[t].manifest.layers}
         return {*record.blobs, *twins, *layers}
+
+    def _parts(self, entry: Descriptor) -> set[str]:
+        manifest = self._content(entry).manifest
+        return {manifest.config.digest, *(layer.digest for layer in manifest.layers)}
+
+    def _id_of_manifest(self, digest: str) -> str | None:
+        entry = next((e for e in self._entries if e.digest == digest), None)
+        return None if entry is None else self._id_of(entry)
 
     def _id_of(self, entry: Descriptor) -> str | None:
         try:
