@@ -1,0 +1,2 @@
+FROM base
+COPY elsewhere/beside file.txt /
