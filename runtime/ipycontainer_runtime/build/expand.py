@@ -11,12 +11,11 @@ from ipycontainer_runtime.build import instructions as known
 from ipycontainer_runtime.build import mounts
 from ipycontainer_runtime.build.instructions import Document, Instruction, Pair
 from ipycontainer_runtime.build.ports import ports
-from ipycontainer_runtime.build.source import DockerfileError
+from ipycontainer_runtime.build.source import DockerfileError, quoted
 from ipycontainer_runtime.build.words import Lexer, WordError
 
 AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
 _Read = TypeVar("_Read", str, list[str])
-_SHOWN = 200
 
 
 def expanded(
@@ -24,6 +23,7 @@ def expanded(
 ) -> AnyInstruction:
     """Return the instruction with `${…}` replaced and quotes removed where its form has any.
 
+    ARG is not for this: what it comes to depends on what the build was given (`scope.Scope`).
     Names that `variables` does not have are added to `missing`. DockerfileError for a substitution
     that is malformed or whose `?` says so.
     """
@@ -74,8 +74,7 @@ class _Reader:
         try:
             return read(lexer, text)
         except WordError as error:
-            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-            raise ValueError(f'failed to process "{shown}": {error}') from error
+            raise ValueError(f"failed to process {quoted(text)}: {error}") from error
         finally:
             self._missing |= lexer.missing
 
@@ -95,19 +94,6 @@ def _add(instruction: known.Add, read: _Reader) -> dict[str, Any]:
     return {**_transfer(instruction, read), "checksum": read.word(instruction.checksum)}
 
 
-def _arg(instruction: known.Arg, read: _Reader) -> dict[str, Any]:
-    return {
-        "arguments": tuple(
-            replace(
-                argument,
-                name=read.word(argument.name),
-                default=None if argument.default is None else read.word(argument.default),
-            )
-            for argument in instruction.arguments
-        )
-    }
-
-
 def _run(instruction: known.Run, read: _Reader) -> dict[str, Any]:
     return {"mounts": tuple(mounts.mount(flag, read.word) for flag in instruction.mount_flags)}
 
@@ -119,7 +105,6 @@ def _expose(instruction: known.Expose, read: _Reader) -> dict[str, Any]:
 
 _CHANGES: Mapping[type[Instruction], Callable[[Any, _Reader], dict[str, Any]]] = {
     known.Add: _add,
-    known.Arg: _arg,
     known.Copy: _transfer,
     known.Env: lambda env, read: {"pairs": read.pairs(env.pairs)},
     known.Expose: _expose,

@@ -14,12 +14,13 @@ from ipycontainer_runtime.build.flags import Flags
 from ipycontainer_runtime.build.instructions import Argument, Command, Document, Instruction, Pair
 from ipycontainer_runtime.build.jsonform import json_words
 from ipycontainer_runtime.build.rawwords import raw_words
+from ipycontainer_runtime.build.source import quoted
 from ipycontainer_runtime.build.statements import Statement, heredoc, split
 from ipycontainer_runtime.build.suggest import closest
 
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
 _STAGE = re.compile(r"[a-z][a-z0-9-_.]*")
-_ONBUILD = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)
+_ONBUILD = re.compile(r"[\t\n\f\r ]*ONBUILD[\t\n\f\r ]*", re.IGNORECASE)
 _SHORTEST = 10**6
 """Nanoseconds of a health check's time, if it is not 0."""
 _NETWORKS = ("default", "none", "host")
@@ -80,7 +81,7 @@ def _from(statement: Statement) -> Instruction:
         name = words[2].lower()
         if not _STAGE.fullmatch(name):
             raise FormError(
-                f'invalid name for build stage: "{words[2]}", '
+                f"invalid name for build stage: {quoted(words[2])}, "
                 "name can't start with a number or contain symbols"
             )
     elif len(words) != 1:
@@ -114,7 +115,7 @@ def _pairs(statement: Statement) -> tuple[Pair, ...]:
         name, equals, value = word.partition("=")
         if not equals:
             raise FormError(
-                f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value'
+                f"Syntax error - can't find = in {quoted(word)}. Must be of the form: name=value"
             )
         if not name:
             raise FormError(f"{statement.keyword} names can not be blank")
@@ -217,7 +218,7 @@ def _run(statement: Statement) -> Instruction:
 
 def _chosen(flag: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
-        raise FormError(f'{flag} "{value}" is not valid: use one of {", ".join(choices)}')
+        raise FormError(f"{flag} {quoted(value)} is not valid: use one of {', '.join(choices)}")
     return value
 
 
@@ -246,7 +247,7 @@ def _healthcheck(statement: Statement) -> Instruction:
             raise FormError("HEALTHCHECK NONE takes no arguments")
         return known.Healthcheck(**_common(statement), test=("NONE",))
     if kind.upper() != "CMD":
-        raise FormError(f'Unknown type "{kind.upper()[:80]}" in HEALTHCHECK (try CMD)')
+        raise FormError(f"Unknown type {quoted(kind.upper())} in HEALTHCHECK (try CMD)")
     names = ("interval", "timeout", "start-period", "start-interval", "retries")
     flags = Flags(statement.flags, dict.fromkeys(names, "string"))
     command = _command(rest)
@@ -315,7 +316,7 @@ def _on_build(statement: Statement) -> Instruction:
         raise FormError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if word in ("MAINTAINER", "FROM"):
         raise FormError(f"{word} isn't allowed as an ONBUILD trigger")
-    trigger = _ONBUILD.sub("", statement.source, count=1)
+    trigger = _ONBUILD.sub("", statement.line, count=1)
     bodies = "".join(f"\n{found.content}{found.name}" for found in statement.heredocs)
     return known.OnBuild(**_without_flags(statement), trigger=trigger + bodies)
 

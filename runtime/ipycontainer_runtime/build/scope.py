@@ -172,23 +172,13 @@ class Scope:
         """Declare names in order, so that a default may have those before it."""
         arguments: list[Argument] = []
         for written in instruction.arguments:
-            name = self._name(written.name, instruction, missing)
-            given = self._outside.given
-            argument = Argument(name, written.default)
-            inherited = self._outside.values
-            value = _value(argument, instruction, given, inherited, self.variables, missing)
-            if name not in given and written.default is not None:
-                argument = Argument(name, value)
-            self._arguments[name] = value
-            arguments.append(argument)
+            given, inherited = self._outside.given, self._outside.values
+            value = _value(written, instruction, given, inherited, self.variables, missing)
+            self._arguments[written.name] = value
+            counts = written.name not in given and written.default is not None
+            arguments.append(Argument(written.name, value) if counts else written)
         _refuse_explosion(self.variables, instruction.span)
         return replace(instruction, arguments=tuple(arguments))
-
-    def _name(self, written: str, instruction: Arg, missing: set[str]) -> str:
-        try:
-            return expand.word(written, self.variables, instruction.escape, missing)
-        except ValueError as error:
-            raise DockerfileError(str(error), instruction.span) from error
 
     def _note(self, missing: set[str], instruction: Instruction) -> None:
         known = self.variables

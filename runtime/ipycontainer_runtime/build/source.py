@@ -1,5 +1,6 @@
 """Where in a Dockerfile something stands, and the errors and warnings that show it."""
 
+import json
 from dataclasses import dataclass
 
 from ipycontainer_runtime.errors import InvalidParameter
@@ -39,6 +40,13 @@ class Finding:
     span: Span
 
 
+def quoted(text: str) -> str:
+    """Return text as a message quotes it, cut where it is long."""
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return json.dumps(shown, ensure_ascii=False)
+
+
+_LONGEST = 200
 _SHOWN = 12
 """Lines of one instruction that are shown; a heredoc may have thousands."""
 

@@ -28,16 +28,24 @@ _LEADING = re.compile(f"[{SPACE}]*")
 
 @dataclass(frozen=True)
 class Statement:
-    """One instruction before its form is known: `word` as written, `rest` after the flags."""
+    """One instruction before its form is known: `word` as written, `rest` after the flags.
+
+    `line` is all of it without heredocs, as it stands.
+    """
 
     span: Span
-    source: str
+    line: str
     word: str
     flags: tuple[str, ...]
     rest: str
     heredocs: tuple[Heredoc, ...]
     comments: tuple[str, ...]
     escape: str
+
+    @property
+    def source(self) -> str:
+        """The line without blanks around it."""
+        return self.line.strip(SPACE)
 
     @property
     def keyword(self) -> str:
@@ -108,9 +116,7 @@ class Reader:
             except EOFError as error:
                 raise DockerfileError(str(error), Span(first, self._at)) from error
             span = Span(first, self._at)
-        return Statement(
-            span, text.strip(SPACE), word, flags, rest, documents, comments, self._escape
-        )
+        return Statement(span, text, word, flags, rest, documents, comments, self._escape)
 
     def _continued(self, line: str, first: int) -> str:
         """Return the whole line that begins with `line`."""

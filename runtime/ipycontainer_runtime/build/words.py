@@ -24,6 +24,7 @@ _SPACES = re.compile(f"[{SPACE}]+")
 _BLANKS = re.compile("[ \t\r\n]*")
 _NAME = re.compile(r"\d+|[@*#?\-$!]|[^\W\d]\w*")
 _OPERATORS = "+-?#%"
+_OPEN = "syntax error: missing '}'"
 
 
 class WordError(ValueError):
@@ -95,7 +96,7 @@ class Lexer:
                 return pieces
             pieces.extend(self._special(character, keep_escapes, depth))
         if stop:
-            raise WordError(f"syntax error: missing '{stop}'")
+            raise WordError("syntax error: missing '/' in ${}" if stop == "/" else _OPEN)
         return pieces
 
     def _special(
@@ -172,7 +173,7 @@ class Lexer:
         self._at += 1
         following = self._text[self._at : self._at + 1]
         if not following:
-            raise WordError("syntax error: missing '}'")
+            raise WordError(_OPEN)
         if following in "{}:":
             raise WordError("syntax error: bad substitution")
         name = self._name()
@@ -214,7 +215,7 @@ class Lexer:
             operator = self._text[self._at : self._at + 1]
             self._at += 1
         if not operator:
-            raise WordError("syntax error: missing '}'")
+            raise WordError(_OPEN)
         if operator not in _OPERATORS:
             written = f":{operator}" if colon else operator
             raise WordError(f"unsupported modifier ({written}) in substitution")
@@ -231,7 +232,7 @@ class Lexer:
         return "".join(piece for piece, _ in pieces)
 
     def _default(self, name: str, operator: str, word: str, *, colon: bool) -> str:
-        value = self._variables.get(name)
+        value = self._value(name)
         absent = value is None or (colon and not value)
         if operator == "-":
             return word if value is None or absent else value
