@@ -15,6 +15,7 @@ import msgspec
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
 from ipycontainer_runtime.store.private import make_private
 from ipycontainer_runtime.store.records import ExitRecord, Record, State
+from ipycontainer_runtime.store.spread import spread
 from ipycontainer_runtime.store.trash import Trash
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class ContainerStore:
         self.folder = root / "containers"
         self.trash = trash
         make_private(self.folder, 0o710)
+        spread(self.folder)
         self._records: dict[str, Record] = {}
         self._names: dict[str, str] = {}
         for record in self._stored():

@@ -1,10 +1,8 @@
 """Unpacked layers by chain id: each a folder that an overlay can stand on."""
 
 import contextlib
-import fcntl
 import os
 import secrets
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +13,13 @@ from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.store import atomic
 from ipycontainer_runtime.store.private import make_private
+from ipycontainer_runtime.store.spread import spread
 from ipycontainer_runtime.store.trash import Trash
 
 INIT, INIT_OF_ONE_ID = "init", "init-one-id"
 # Laid over every image, so that the launcher has something to mount on. As Docker's init layer.
 _INIT_FOLDERS = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 _INIT_FILES = (".dockerenv", "dev/console", "etc/hosts", "etc/hostname", "etc/resolv.conf")
-
-# linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS (on 64-bit machines), FS_TOPDIR_FL.
-_GET_FLAGS, _SET_FLAGS, _TOP_FOLDER = 0x80086601, 0x40086602, 0x00020000
 
 
 class LayerInfo(msgspec.Struct, frozen=True):
@@ -52,7 +48,7 @@ class LayerStore:
         self.folder = root / "layers"
         self.trash = Trash(root)
         make_private(self.folder)
-        _spread(self.folder)
+        spread(self.folder)
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._known: dict[str, LayerInfo] = {}
         # Left by an engine that was killed; the data root's lock says that nobody writes them now.
@@ -217,26 +213,6 @@ def _spare_apt(diff: Path) -> None:
         '// There is one user id in this container.\nAPT::Sandbox::User "root";\n'
     )
     (folder / "00ipycontainer").chmod(0o644)
-
-
-def _spread(folder: Path) -> None:
-    """Ask ext4 to put each layer into a part of the disk of its own.
-
-    ext4 does not give out an inode again within minutes of its deletion, and looks at each such
-    one for every new file (fs/ext4/ialloc.c, recently_deleted): unpacking ten thousand files where
-    as many were just deleted took ten seconds instead of half a one. A folder marked as the top
-    of unrelated trees (chattr +T) has them spread.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        flags = bytearray(8)
-        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
-        wanted = int.from_bytes(flags[:4], sys.byteorder) | _TOP_FOLDER
-        fcntl.ioctl(descriptor, _SET_FLAGS, wanted.to_bytes(8, sys.byteorder))
-    except OSError:
-        pass  # another file system, which has no such mark and no such habit
-    finally:
-        os.close(descriptor)
 
 
 def _sync_file_system(folder: Path) -> None:
