@@ -7,6 +7,7 @@ from tornado.web import Application
 
 from ipycontainer_runtime.api import (
     archive,
+    build,
     capture,
     commit,
     containers,
@@ -44,6 +45,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *moving.ROUTES,  # before the names that an image may have
     *images.ROUTES,
     *commit.ROUTES,
+    *build.ROUTES,
     *pausing.ROUTES,
     *processes.ROUTES,
     *stats.ROUTES,

@@ -8,6 +8,9 @@ from ipycontainer_runtime.engine.activity import Activity
 from ipycontainer_runtime.engine.adoption import Adoption
 from ipycontainer_runtime.engine.archives import Archives
 from ipycontainer_runtime.engine.backends import choose_ownership, choose_snapshotter
+from ipycontainer_runtime.engine.building.builds import Builds
+from ipycontainer_runtime.engine.building.cache import Cache
+from ipycontainer_runtime.engine.building.sandbox import Machine
 from ipycontainer_runtime.engine.capture import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
@@ -69,6 +72,7 @@ class Engine:
         self._make_lives()
         self._make_commits()
         self._make_images()
+        self._make_builds()
         self.system = System(
             paths=paths,
             activity=self.activity,
@@ -112,7 +116,7 @@ class Engine:
 
     def _make_lives(self) -> None:
         """Make what starts containers, ends them, and goes along with them."""
-        filters = Filters(self.paths.run, one_id=self.grade.one_id)
+        self._filters = filters = Filters(self.paths.run, one_id=self.grade.one_id)
         self.execs = Execs(containers=self.containers, grade=self.grade, seccomp=filters.path)
         self.pausing = Pausing(containers=self.containers, cgroups=self.cgroups)
         restarts = Restarts(self.activity)
@@ -198,6 +202,31 @@ class Engine:
             grade=self.grade,
         )
 
+    def _make_builds(self) -> None:
+        """Make what builds images, and remembers what it built."""
+        self.build_cache = Cache(self.layers.folder.parent, self.layers, self.blobs)
+        self.builds = Builds(
+            root=self.layers.folder.parent,
+            machine=Machine(
+                shims=self.shims,
+                cgroups=self.cgroups,
+                seccomp=self._filters.path,
+                grade=self.grade,
+                paths=self.paths,
+            ),
+            snapshotter=self.snapshotter,
+            ownership=self.ownership,
+            blobs=self.blobs,
+            image_store=self.image_store,
+            layers=self.layers,
+            garbage=self.garbage,
+            pulls=self.pulls,
+            events=self.events,
+            cache=self.build_cache,
+        )
+        self.image_store.held = lambda: self.builds.held_blobs
+        self.image_store.removed = self.build_cache.image_gone
+
     def _make_images(self) -> None:
         """Make what brings images here, sends them away, and keeps those that are needed."""
         self.captures = Captures(
@@ -214,7 +243,11 @@ class Engine:
             layers=self.layers,
             ownership=self.ownership,
             events=self.events,
-            held=lambda: {*self._held_by_containers(), *self.garbage.layers},
+            held=lambda: {
+                *self._held_by_containers(),
+                *self.garbage.layers,
+                *self.builds.held_layers,
+            },
             kept=lambda: self.garbage.blobs,
             captures={HOST: self.captures.capture},
         )
@@ -266,6 +299,7 @@ class Engine:
         if not self.grade.runs_nothing:
             await self.shims.start()
         await self.recovery.recover()
+        await self.builds.recover()
         self.garbage.sweep()
         self.activity.background(sweeping.empty(self.layers.trash), "empty the trash")
 
@@ -307,8 +341,13 @@ class Engine:
         return {chain for container in self.containers.all() for chain in container.record.chain}
 
     def _held(self) -> Iterable[str]:
-        """Return the layers that must stay: containers, pulls or images being made need them."""
-        return {*self._held_by_containers(), *self.pulls.layers, *self.garbage.layers}
+        """Return the layers that must stay, since something stands on them or counts on them."""
+        return {
+            *self._held_by_containers(),
+            *self.pulls.layers,
+            *self.garbage.layers,
+            *self.builds.held_layers,
+        }
 
     def _count(self) -> Counts:
         states = [container.state for container in self.containers.all()]

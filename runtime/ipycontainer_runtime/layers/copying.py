@@ -132,7 +132,7 @@ class CopyIn(NamedTuple):
     """Ids of the container for all of it, in place of the archive's."""
 
 
-class _LiveFiles(NamedTuple):
+class LiveFiles(NamedTuple):
     """A container's files, which somebody else may change meanwhile; see `untar.Ground`."""
 
     base: bytes
@@ -140,9 +140,11 @@ class _LiveFiles(NamedTuple):
     is_layer: bool = False
 
     def owner(self, entry: Entry) -> tuple[int, int]:
+        """Return the ids that were asked for, else the archive's."""
         return self.asked.owner or (entry.uid, entry.gid)
 
     def check_replaced(self, entry: Entry) -> None:
+        """Refuse what `keep_kinds` rules out."""
         if self.asked.keep_kinds:
             kinds = ("non-directory", "directory")
             old, new = kinds if entry.type == FOLDER else reversed(kinds)
@@ -181,4 +183,4 @@ def read_archive(
         base = os.fsencode(view.name(folder).strip("/"))
     finally:
         os.close(folder)
-    unpack(chunks, view.fd, ownership, _LiveFiles(base, asked), DEFAULT_LIMITS)
+    unpack(chunks, view.fd, ownership, LiveFiles(base, asked), DEFAULT_LIMITS)

@@ -1,7 +1,8 @@
 """What a container changed: as a list, and as a layer, a compressed tar."""
 
 import hashlib
-from collections.abc import Iterable
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from ipycontainer_runtime.layers.apply import Unpacking
@@ -16,7 +17,9 @@ from ipycontainer_runtime.layers.upper import Node
 from ipycontainer_runtime.store.blobs import BlobWriter, Stored
 from ipycontainer_runtime.store.layers import Staging
 
-__all__ = ["Change", "Packed", "changes", "write_layer"]
+__all__ = ["Change", "Packed", "changes", "write_blob", "write_layer"]
+
+Put = Callable[[bytes], None]
 
 
 class Packed(NamedTuple):
@@ -45,21 +48,44 @@ def write_layer(
     read once, on one thread; the archive goes to a second that compresses and to a third that
     unpacks it, so the unpacked layer is what anybody who pulls it gets.
     """
-    feed = Feed()
     unpacking = Unpacking(staging, ownership, DEFAULT_LIMITS)
 
-    def put(chunk: bytes) -> None:
-        feed.put(chunk)
-        unpacking.put(chunk)
+    def pack(put: Put) -> None:
+        def twice(chunk: bytes) -> None:
+            put(chunk)
+            unpacking.put(chunk)
 
-    def pack() -> None:
+        with unpacking:
+            _pack(nodes, TarWriter(twice), of_container or ownership)
+
+    packed = _write(pack, blob, compression)
+    return packed._replace(size=unpacking.result().size)
+
+
+def write_blob(
+    nodes: Iterable[tuple[Node, bool]],
+    *,
+    blob: BlobWriter,
+    ownership: Ownership,
+    compression: str = GZIP,
+) -> Packed:
+    """Write a walk as a compressed OCI layer into `blob`; what is walked is the unpacked layer."""
+    counted = _Counted(nodes)
+    packed = _write(lambda put: _pack(counted, TarWriter(put), ownership), blob, compression)
+    return packed._replace(size=counted.size)
+
+
+def _write(pack: Callable[[Put], None], blob: BlobWriter, compression: str) -> Packed:
+    """Compress and hash on this thread what `pack` gives on another; the size stays 0."""
+    feed = Feed()
+
+    def run() -> None:
         try:
-            with unpacking:
-                _pack(nodes, TarWriter(put), of_container or ownership)
+            pack(feed.put)
         finally:
             feed.end()
 
-    packing = Work("tar", pack)
+    packing = Work("tar", run)
     squeezer, diff_hash = compressor(compression), hashlib.sha256()
     try:
         for chunk in feed:
@@ -70,9 +96,26 @@ def write_layer(
         feed.stop()
         packing.join()
     packing.result()
-    unpacked = unpacking.result()
     diff_id = f"sha256:{diff_hash.hexdigest()}"
-    return Packed(blob.commit(), MEDIA_TYPES[compression], diff_id, unpacked.size)
+    return Packed(blob.commit(), MEDIA_TYPES[compression], diff_id, 0)
+
+
+class _Counted:
+    """A walk whose regular files are added up on the way; hard links count once."""
+
+    def __init__(self, nodes: Iterable[tuple[Node, bool]]) -> None:
+        self._nodes = nodes
+        self._linked: set[int] = set()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[tuple[Node, bool]]:
+        for node, left in self._nodes:
+            status = node.status
+            if stat.S_ISREG(status.st_mode) and status.st_ino not in self._linked:
+                if status.st_nlink > 1:
+                    self._linked.add(status.st_ino)
+                self.size += status.st_size
+            yield node, left
 
 
 def _pack(nodes: Iterable[tuple[Node, bool]], tar: TarWriter, ownership: Ownership) -> None:

@@ -6,6 +6,7 @@ out, what is cut short is filled up with zeros, since its size was written alrea
 
 import os
 import stat
+from collections.abc import Callable
 
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.tarread import (
@@ -37,11 +38,17 @@ _TYPES = {
 
 
 class Packing:
-    """Writes the nodes of one walk, in their order, under their paths as names."""
+    """Writes the nodes of one walk, in their order, under their paths as names.
 
-    def __init__(self, tar: TarWriter, ownership: Ownership) -> None:
+    `adjust` is given each entry before it is written, to change what is said of it.
+    """
+
+    def __init__(
+        self, tar: TarWriter, ownership: Ownership, adjust: Callable[[Entry], None] | None = None
+    ) -> None:
         self._tar = tar
         self._ownership = ownership
+        self._adjust = adjust
         # First name of each file that has several.
         self._linked: dict[tuple[int, int], bytes] = {}
 
@@ -57,7 +64,7 @@ class Packing:
     def _entry(self, node: Node, status: os.stat_result, target: int | bytes) -> Entry:
         file = target if isinstance(target, int) else node.parent
         uid, gid = self._ownership.from_disk(status.st_uid, status.st_gid, file)
-        return Entry(
+        entry = Entry(
             node.path,
             _TYPES[stat.S_IFMT(status.st_mode)],
             stat.S_IMODE(status.st_mode),
@@ -69,6 +76,9 @@ class Packing:
             0,
             xattrs=_xattrs(target),
         )
+        if self._adjust is not None:
+            self._adjust(entry)
+        return entry
 
     def _folder(self, node: Node) -> None:
         entry = self._entry(node, node.status, node.folder)

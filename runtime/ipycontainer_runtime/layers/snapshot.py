@@ -81,7 +81,9 @@ class OverlaySnapshotter:
         for name in ("upper", "work"):
             (container / name).mkdir(exist_ok=True)
         # An overlay's root has the mode, owner and time of its upper folder, not of the image's.
-        _as_root(container / "upper", self._layers, chain_ids)
+        as_root(
+            container / "upper", self.lowers(chain_ids)[0] if chain_ids else self._layers.init()
+        )
         (container / "rootfs").mkdir(exist_ok=True)
         return mounts
 
@@ -151,7 +153,7 @@ class CopySnapshotter:
     def prepare(self, container: Path, chain_ids: Sequence[str]) -> list[Mount]:
         """Copy the layers; NotFound when one is not unpacked."""
         replicate(self._shown(chain_ids), container / "copy", self._prefix)
-        _as_root(container / "copy", self._layers, chain_ids)
+        as_root(container / "copy", self.lowers(chain_ids)[0] if chain_ids else self._layers.init())
         (container / "copied").touch()
         (container / "rootfs").mkdir()
         return self.mounts(container, chain_ids)
@@ -195,9 +197,9 @@ class CopySnapshotter:
         return None
 
 
-def _as_root(folder: Path, layers: LayerStore, chain_ids: Sequence[str]) -> None:
-    """Give a folder the mode, owner and time of an image's root."""
-    root = (layers.diff(chain_ids[-1]) if chain_ids else layers.init()).stat()
+def as_root(folder: Path, like: Path) -> None:
+    """Give a folder the mode, owner and time of an image's root, as its uppermost layer has it."""
+    root = like.stat()
     os.chown(folder, root.st_uid, root.st_gid)
     folder.chmod(root.st_mode & 0o7777)
     os.utime(folder, ns=(root.st_mtime_ns, root.st_mtime_ns))

@@ -7,7 +7,7 @@ blobs are deleted after their last entry. Other tools read it: `skopeo inspect o
 
 import contextlib
 import errno
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,6 +116,10 @@ class ImageStore:
         # Content by digest never changes, so what was once decoded stays so.
         self._contents: dict[str, _Content] = {}
         self._records: tuple[ImageRecord, ...] | None = None
+        self.held: Callable[[], Iterable[str]] = tuple
+        """Answers which blobs are needed beside those of images: the build cache's."""
+        self.removed: Callable[[str], None] = _nothing
+        """Called with the id of an image that was forgotten, before its blobs go."""
         make_private(self.folder)
         if not (self.folder / "oci-layout").exists():
             atomic.write(self.folder / "oci-layout", _LAYOUT)
@@ -235,6 +239,7 @@ class ImageStore:
         not deleted: containers may.
         """
         self._shrink(tuple(e for e in self._entries if self._id_of(e) != record.id))
+        self.removed(record.id)
         freed = sorted(self.blobs_of(record) - self.used() - kept)
         for digest in freed:
             self.blobs.delete(digest)
@@ -247,8 +252,8 @@ class ImageStore:
         return set(self.blobs.all()) - self.used()
 
     def used(self) -> set[str]:
-        """Return the blobs that belong to images, of all the manifests that one may have."""
-        used = {entry.digest for entry in self._entries}
+        """Return the blobs that belong to images, of all their manifests, or are held otherwise."""
+        used = {entry.digest for entry in self._entries}.union(self.held())
         for entry in self._entries:
             with contextlib.suppress(NotFound, Corrupt):
                 used |= self._parts(entry)
@@ -335,6 +340,10 @@ class ImageStore:
     def _take(self, entries: tuple[Descriptor, ...]) -> None:
         self._entries = entries
         self._records = None
+
+
+def _nothing(image: str) -> None:
+    """Tell nobody until somebody asks to be told."""
 
 
 def _encoded(entries: tuple[Descriptor, ...]) -> bytes:

@@ -1,0 +1,398 @@
+"""One build: its Dockerfile read and planned, its stages done side by side, its image named."""
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ipycontainer_runtime.build.instructions import Instruction, Label, Pair
+from ipycontainer_runtime.build.parse import parse
+from ipycontainer_runtime.build.plan import SCRATCH, Origin, Plan, PlannedStage, plan
+from ipycontainer_runtime.build.scope import Scope, global_scope
+from ipycontainer_runtime.engine.building.cachefrom import Proven
+from ipycontainer_runtime.engine.building.context import Context, dockerfile
+from ipycontainer_runtime.engine.building.failures import StepFailed
+from ipycontainer_runtime.engine.building.layering import Layering, Stack
+from ipycontainer_runtime.engine.building.output import Classic, Message, Output, Say, Step, Steps
+from ipycontainer_runtime.engine.building.placing import open_root
+from ipycontainer_runtime.engine.building.request import BuildRequest
+from ipycontainer_runtime.engine.building.stage import Site, StageBuild
+from ipycontainer_runtime.engine.building.state import State, of_image
+from ipycontainer_runtime.engine.garbage import Made
+from ipycontainer_runtime.errors import ContainerError, InvalidParameter, NotFound
+from ipycontainer_runtime.oci import model
+from ipycontainer_runtime.oci import platform as platforms
+from ipycontainer_runtime.oci.platform import Platform
+from ipycontainer_runtime.oci.reference import Reference
+from ipycontainer_runtime.store.images import ImageRecord
+
+if TYPE_CHECKING:
+    from ipycontainer_runtime.engine.building.builds import Builds
+
+EPOCH = "SOURCE_DATE_EPOCH"
+_HUB = "https://index.docker.io/v1/"
+
+
+class Build:
+    """What is asked is done by `run`, once; `held_layers` and `held_blobs` must stay until then."""
+
+    def __init__(self, builds: "Builds", request: BuildRequest, context: Context, say: Say) -> None:
+        self._builds = builds
+        self._request = request
+        self._context = context
+        self._folder = context.folder.parent
+        self._tell = say if not request.quiet else _quiet(say)
+        self._output: Output = Steps(say) if request.steps else Classic(self._tell)
+        self._say = say
+        self.text = ""
+        """The Dockerfile, for who shows a part of it."""
+        self._images: dict[tuple[str, str], asyncio.Task[ImageRecord]] = {}
+        self._stages: dict[int, asyncio.Task[tuple[State, Scope]]] = {}
+        self._steps: dict[int, list[tuple[Instruction, Step]]] = {}
+
+    @property
+    def _records(self) -> list[ImageRecord]:
+        tasks = self._images.values()
+        return [t.result() for t in tasks if t.done() and not t.cancelled() and not t.exception()]
+
+    @property
+    def held_layers(self) -> set[str]:
+        """The layers of the images that it stands on."""
+        return {chain for record in self._records for chain in record.chain_ids}
+
+    @property
+    def held_blobs(self) -> set[str]:
+        """The blobs of the images that it stands on."""
+        return {digest for record in self._records for digest in record.blobs}
+
+    async def run(self) -> None:
+        """Build; raises StepFailed, or what is wrong with the request or the Dockerfile."""
+        with self._builds.garbage.making() as made:
+            await self._run(made)
+
+    async def _run(self, made: Made) -> None:
+        await self._prepare()
+        planned = await self._plan()
+        layering = self._layering(made)
+        site = self._site(layering, planned)
+        try:
+            state = await self._build(planned, site)
+            record = await self._name(state, made)
+            self._builds.cache.use(dict.fromkeys(site.used), record.id)
+        except StepFailed as error:
+            self._builds.cache.use(dict.fromkeys(site.used), "")
+            error.image = await self._keep(error.before, made)
+            raise
+        finally:
+            await self._cancel(self._stages.values())
+            await layering.close()
+        self._output.finished(record.id, [tag.familiar for tag in self._request.tags])
+        if self._request.quiet and not self._request.steps:
+            self._say({"stream": f"{record.id}\n"})
+
+    async def _prepare(self) -> None:
+        """Have the context and the Dockerfile."""
+        sent = await self._context.end()
+        if self._request.remote:
+            raise InvalidParameter("remote contexts are not supported yet: send the context")
+        if not sent:
+            raise InvalidParameter("the request has no context: send an archive, or name a remote")
+        self.text = dockerfile(self._context.folder, self._request.dockerfile)
+
+    # -- what is to be done
+
+    async def _plan(self) -> Plan:
+        read = parse(self.text)
+        request = self._request
+        host = platforms.host()
+        target = platforms.parse(request.platform) if request.platform else host
+        outside = global_scope(
+            read.arguments, request.arguments, build=host, target=target, stage=request.target
+        )
+        found = plan(read, outside, request.target)
+        self._number(found)
+        for finding in read.warnings:
+            self._warn(finding.message, finding.span.first, finding.span.last)
+        await self._bases(found)
+        for stage in found.needed:
+            if stage.base.image and stage.base.image != SCRATCH:
+                record = await self._image(stage.base.image, stage.platform)
+                if triggers := record.config.defaults.on_build:
+                    found = found.with_triggers(stage.number, triggers)
+        self._fill(found)
+        return found
+
+    async def _bases(self, found: Plan) -> None:
+        """Pull what stages begin with, side by side, each told as its first step."""
+        for stage in found.needed:
+            if stage.base.image and stage.base.image != SCRATCH:
+                step = self._steps[stage.number][0][1]
+                self._want(stage.base.image, stage.platform, step)
+        if self._images:
+            await asyncio.wait(self._images.values())
+
+    def _number(self, found: Plan) -> None:
+        """Number the steps of all stages that will be built, in the Dockerfile's order."""
+        for stage in found.needed:
+            instructions = [stage.stage.base, *stage.stage.instructions]
+            if stage.number == found.target and self._request.labels:
+                instructions.append(self._labels(stage))
+            self._steps[stage.number] = [
+                (instruction, Step(stage.title, 0, 0, instruction.source, instruction.span))
+                for instruction in instructions
+            ]
+        steps = [step for number in sorted(self._steps) for _, step in self._steps[number]]
+        for number, step in enumerate(steps, 1):
+            step.number, step.total = number, len(steps)
+        if self._request.labels:
+            self._steps[found.target][-1][1].given = True
+        self._output.planned(steps)
+
+    def _labels(self, stage: PlannedStage) -> Label:
+        """Return the labels of the request as the classic builder has them: as the last step."""
+        pairs = tuple(Pair(name, value) for name, value in sorted(self._request.labels.items()))
+        told = "LABEL " + " ".join(f"{pair.name}={pair.value}" for pair in pairs)
+        return Label(span=stage.stage.base.span, source=told, pairs=pairs)
+
+    def _fill(self, found: Plan) -> None:
+        """Put the triggers of base images behind their FROM, and number what they need."""
+        added = [stage for stage in found.needed if stage.number not in self._steps]
+        if added:
+            self._steps.clear()
+            self._number(found)
+        for stage in found.needed:
+            steps = self._steps[stage.number]
+            base = steps[0][1]
+            triggers = [
+                (
+                    instruction,
+                    Step(
+                        base.stage,
+                        base.number,
+                        base.total,
+                        instruction.source,
+                        base.span,
+                        trigger=number,
+                        triggers=stage.triggers,
+                    ),
+                )
+                for number, instruction in enumerate(stage.instructions[: stage.triggers], 1)
+            ]
+            steps[1:1] = triggers
+        self._output.planned([s for n in sorted(self._steps) for _, s in self._steps[n]])
+
+    def _warn(self, message: str, first: int, last: int) -> None:
+        lines = "\n".join(self.text.split("\n")[first - 1 : last])
+        self._output.warn({"first": first, "last": last, "message": message, "text": lines})
+
+    # -- images
+
+    def _want(
+        self, name: str, platform: Platform | None, step: Step | None = None
+    ) -> "asyncio.Task[ImageRecord]":
+        key = (name, str(platform or self._request.platform))
+        if key not in self._images:
+            self._images[key] = asyncio.create_task(self._obtain(name, key[1], step))
+        return self._images[key]
+
+    async def _image(self, name: str, platform: Platform | None = None) -> ImageRecord:
+        return await asyncio.shield(self._want(name, platform))
+
+    async def _obtain(self, name: str, platform: str, step: Step | None) -> ImageRecord:
+        """Return an image of the store, pulled where it is missing or `pull` was asked for."""
+        store, wanted = self._builds.image_store, platforms.parse(platform) if platform else None
+        found = store.find(name)
+        fits = found is not None and (
+            wanted is None or platforms.matches(wanted, found.config.platform)
+        )
+        if found is not None and fits and not self._request.pull:
+            return found
+        reference = Reference.parse(name).canonical
+        pull = self._builds.pulls.pull(name, platform or None, self._credentials(reference))
+        try:
+            async for message in pull:
+                if step is not None:
+                    self._output.pulled(step, message)
+        except ContainerError as error:
+            if found is not None and fits and not isinstance(error, NotFound):
+                return found
+            raise
+        return store.resolve(reference.full)
+
+    def _credentials(self, reference: Reference) -> str | None:
+        """Return X-Registry-Auth for one registry of X-Registry-Config."""
+        names = [reference.domain]
+        if reference.domain in ("docker.io", "index.docker.io"):
+            names = [_HUB, *names]
+        for name in names:
+            if given := self._request.auth.get(name):
+                return base64.urlsafe_b64encode(msgspec.json.encode(given)).decode()
+        return None
+
+    # -- building
+
+    def _layering(self, made: Made) -> Layering:
+        builds = self._builds
+        return Layering(
+            layers=builds.layers,
+            blobs=builds.blobs,
+            snapshotter=builds.snapshotter,
+            ownership=builds.ownership,
+            made=made,
+            folder=self._folder,
+            epoch=self._epoch,
+        )
+
+    @property
+    def _epoch(self) -> int | None:
+        text = self._request.arguments.get(EPOCH)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise InvalidParameter(
+                f"{EPOCH}={text!r} is no time: give seconds since 1970, as `date +%s` does"
+            ) from None
+
+    def _site(self, layering: Layering, found: Plan) -> Site:
+        builds = self._builds
+        named = (builds.image_store.find(name) for name in self._request.cache_from)
+        return Site(
+            request=self._request,
+            machine=builds.machine,
+            layering=layering,
+            cache=builds.cache,
+            proven=Proven([record for record in named if record is not None]),
+            output=self._output,
+            folder=self._folder,
+            context=self._context.folder,
+            root=lambda origin: self._root(layering, origin),
+            epoch=self._epoch,
+            persistent=builds.persistent,
+        )
+
+    async def _build(self, found: Plan, site: Site) -> State:
+        """Do the needed stages, each as soon as those that it needs are done."""
+        for stage in found.needed:
+            work = self._stage(stage, found, site)
+            self._stages[stage.number] = asyncio.create_task(work)
+        await asyncio.wait(self._stages.values(), return_when=asyncio.FIRST_EXCEPTION)
+        await self._cancel(self._stages.values())
+        for task in self._stages.values():
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+        return self._stages[found.target].result()[0]
+
+    async def _cancel(self, tasks: Any) -> None:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _stage(self, stage: PlannedStage, found: Plan, site: Site) -> tuple[State, Scope]:
+        (_, first), *steps = self._steps[stage.number]
+        for number in sorted(stage.needs):
+            await asyncio.shield(self._stages[number])
+        self._output.begin(first)
+        state, below = await self._begin(stage, site)
+        scope = Scope(found.outside, state.described.config.env, below)
+        building = StageBuild(site, stage, state, scope)
+        self._output.end(first, "done")
+        building.tell(first)
+        state = await building.run(steps)
+        for finding in scope.findings:
+            self._warn(finding.message, finding.span.first, finding.span.last)
+        return state, scope
+
+    async def _begin(self, stage: PlannedStage, site: Site) -> tuple[State, Scope | None]:
+        if stage.base.stage is not None:
+            state, scope = self._stages[stage.base.stage].result()
+            return state.heir(), scope
+        if stage.base.image == SCRATCH:
+            wanted = stage.platform
+            asked = platforms.parse(self._request.platform) if self._request.platform else None
+            return State(wanted or asked or platforms.host()), None
+        record = await self._image(stage.base.image, stage.platform)
+        return of_image(record, self._stack(site.layering, record)), None
+
+    def _stack(self, layering: Layering, record: ImageRecord) -> Stack:
+        blobs = record.manifest.layers
+        parts = zip(record.config.rootfs.diff_ids, record.chain_ids, blobs, strict=True)
+        return tuple(layering.known(*part) for part in parts)
+
+    async def _root(self, layering: Layering, origin: Origin) -> int:
+        """Open the files of another stage, or of an image, for reading."""
+        if origin.stage is not None:
+            await asyncio.shield(self._stages[origin.stage])
+            stack = self._stages[origin.stage].result()[0].stack
+        elif origin.image == SCRATCH:
+            stack = ()
+        else:
+            stack = self._stack(layering, await self._image(origin.image))
+        return await open_root(await layering.open(stack))
+
+    # -- the image
+
+    async def _name(self, state: State, made: Made) -> ImageRecord:
+        """Write the image of a state and give it the names that were asked for."""
+        descriptor = await self._write(state, made)
+        parent = state.base.id if state.base is not None else ""
+        record = self._builds.image_store.add(descriptor, self._request.tags, parent=parent)
+        labels = record.config.defaults.labels or {}
+        for tag in self._request.tags:
+            attributes = {**labels, "name": tag.familiar}
+            self._builds.events.publish("image", "tag", record.id, attributes)
+        return record
+
+    async def _keep(self, before: State, made: Made) -> str:
+        """Keep the state before a step that failed as an image without a name."""
+        if before.base is not None and not before.keys:
+            return before.base.id
+        if not before.stack:
+            return ""
+        descriptor = await self._write(before, made)
+        parent = before.base.id if before.base is not None else ""
+        return self._builds.image_store.add(descriptor, parent=parent).id
+
+    async def _write(self, state: State, made: Made) -> model.Descriptor:
+        document = await state.document()
+        layers = [(await layer.finished).blob for layer in state.stack]
+        docker = state.base is not None and (
+            state.base.manifest.media_type == model.DOCKER_MANIFEST
+        )
+        kind = model.DOCKER_MANIFEST if docker else model.OCI_MANIFEST
+        blobs = self._builds.blobs
+        content = await asyncio.to_thread(blobs.put, model.encode(document))
+        manifest = model.Manifest(
+            media_type=kind,
+            config=model.Descriptor(
+                model.DOCKER_CONFIG if docker else model.OCI_CONFIG, content.digest, content.size
+            ),
+            layers=tuple(_described(layer, docker=docker) for layer in layers),
+        )
+        made.blobs.add(content.digest)
+        stored = await asyncio.to_thread(blobs.put, model.encode(manifest))
+        made.blobs.add(stored.digest)
+        return model.Descriptor(kind, stored.digest, stored.size)
+
+
+def _described(layer: model.Descriptor, *, docker: bool) -> model.Descriptor:
+    """Describe a layer in the terms of its image: registries refuse a mixture."""
+    known = {
+        model.OCI_LAYER_GZIP: model.DOCKER_LAYER_GZIP,
+        model.DOCKER_LAYER_GZIP: model.OCI_LAYER_GZIP,
+    }
+    if docker == (layer.media_type == model.OCI_LAYER_GZIP):
+        kind = known.get(layer.media_type, layer.media_type)
+        return model.Descriptor(kind, layer.digest, layer.size)
+    return layer
+
+
+def _quiet(say: Say) -> Say:
+    def told(message: Message) -> None:
+        if "aux" in message or "error" in message:
+            say(message)
+
+    return told

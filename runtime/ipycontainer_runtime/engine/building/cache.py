@@ -1,0 +1,170 @@
+"""What steps made before, by everything that went into them.
+
+A key is the digest of a step's inputs: the layers it stands on, the instruction with its variables
+put in, the contents that it copies (never their times). A record names the layer that came of it,
+and when. It is valid while that layer and its blob are here, and they stay here for it: nothing
+else that is known of layers, no image's history above all, is ever believed (CVE-2024-24557).
+
+A record goes with the last image that was built with it, as Docker's classic builder has it, or
+with a prune. Those of a build that failed are there for the next attempt, until a prune.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.oci import digest as digests
+from ipycontainer_runtime.oci import model
+from ipycontainer_runtime.store import atomic
+from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.layers import LayerStore
+from ipycontainer_runtime.store.private import make_private
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What one step made."""
+
+    created: str
+    """When, RFC 3339; it is in the image's history, so that a build from the cache is the same."""
+    step: str = ""
+    """The instruction in the words of the history."""
+    diff_id: str = ""
+    """Of the layer; empty where no file changed."""
+    chain_id: str = ""
+    blob: model.Descriptor | None = None
+    images: list[str] = []
+    """The ids of the images that were built with it."""
+    used: float = 0.0
+    uses: int = 0
+
+
+def key(kind: str, **inputs: object) -> str:
+    """Return the digest under which a step with these inputs is remembered."""
+    return digests.of(msgspec.json.encode([kind, inputs], order="sorted"))
+
+
+class Cache:
+    """The records under the data root `root`, read when first asked; used on the event loop."""
+
+    def __init__(self, root: Path, layers: LayerStore, blobs: BlobStore) -> None:
+        self._folder = root / "build" / "cache"
+        self._layers = layers
+        self._blobs = blobs
+        self._known: dict[str, Record] | None = None
+
+    @property
+    def _records(self) -> dict[str, Record]:
+        if self._known is None:
+            self._known = dict(self._read())
+        return self._known
+
+    def _read(self) -> Iterator[tuple[str, Record]]:
+        for file in self._folder.glob("[0-9a-f]*"):
+            try:
+                yield f"sha256:{file.name}", msgspec.json.decode(file.read_bytes(), type=Record)
+            except msgspec.MsgspecError:
+                file.unlink(missing_ok=True)  # cut short by a crash of the machine
+
+    def find(self, key: str) -> Record | None:
+        """Return what a step with this key made, if all of it is here still."""
+        record = self._records.get(key)
+        if record is None or not record.diff_id:
+            return record
+        assert record.blob is not None, "who has a layer has its blob"
+        if self._layers.has(record.chain_id) and self._blobs.has(record.blob.digest):
+            return record
+        self._forget(key)
+        return None
+
+    def keep(self, key: str, record: Record) -> None:
+        """Remember what a step made, once its layer and its blob are whole."""
+        record.used = time.time()
+        self._records[key] = record
+        self._write(key)
+
+    def use(self, keys: Iterable[str], image: str) -> None:
+        """Note that steps went into an image, or with an empty id into a build that failed."""
+        now = time.time()
+        for key in keys:
+            record = self._records.get(key)
+            if record is None:
+                continue
+            if image and image not in record.images:
+                record.images.append(image)
+            record.used = now
+            record.uses += 1
+            self._write(key)
+
+    def _write(self, key: str) -> None:
+        if not self._folder.exists():
+            make_private(self._folder)
+        content = msgspec.json.encode(self._records[key])
+        atomic.write(self._folder / digests.hex_of(key), content, durable=False)
+
+    def _forget(self, key: str) -> Record:
+        with contextlib.suppress(FileNotFoundError):
+            (self._folder / digests.hex_of(key)).unlink()
+        return self._records.pop(key)
+
+    @property
+    def layers(self) -> set[str]:
+        """The chain ids that records count on."""
+        return {record.chain_id for record in self._records.values() if record.chain_id}
+
+    @property
+    def blobs(self) -> set[str]:
+        """The digests that records count on."""
+        return {record.blob.digest for record in self._records.values() if record.blob}
+
+    def image_gone(self, image: str) -> None:
+        """Forget the steps that went into this image and no other."""
+        for key, record in list(self._records.items()):
+            if image in record.images:
+                record.images.remove(image)
+                if record.images:
+                    self._write(key)
+                else:
+                    self._forget(key)
+
+    def prune(self, keep: "set[str] | None" = None, *, before: float | None = None) -> list[str]:
+        """Forget records and return their keys: all but those of `keep`, unused since `before`."""
+        gone = [
+            key
+            for key, record in self._records.items()
+            if key not in (keep or ()) and (before is None or record.used < before)
+        ]
+        for key in gone:
+            self._forget(key)
+        return gone
+
+    def items(self) -> list[tuple[str, Record]]:
+        """Return every record with its key, oldest use first."""
+        return sorted(self._records.items(), key=lambda item: item[1].used)
+
+    def shapes(self, in_images: set[str]) -> list[dict[str, object]]:
+        """Return BuildCache of GET /system/df; `in_images` are the layers that images have."""
+        return [
+            {
+                "ID": digests.hex_of(key)[:25],
+                "Type": "regular",
+                "Description": record.step,
+                "InUse": False,
+                "Shared": record.chain_id in in_images,
+                "Size": self.size(record),
+                "CreatedAt": record.created,
+                "LastUsedAt": rfc3339(int(record.used * 1_000_000_000)),
+                "UsageCount": record.uses,
+                "Parents": None,
+            }
+            for key, record in self.items()
+        ]
+
+    def size(self, record: Record) -> int:
+        """Return the bytes of a record's layer, unpacked and compressed."""
+        if record.blob is None:
+            return 0
+        return self._layers.total([record.chain_id]) + record.blob.size

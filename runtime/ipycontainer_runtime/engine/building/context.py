@@ -1,0 +1,122 @@
+"""The build's context: the archive that a client sends, unpacked into a folder of the build's own.
+
+It is unpacked as it arrives by the one way that archives have (`layers/untar`): entries stay below
+the folder or are refused, and the whole of it is bounded.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from ipycontainer_runtime.build import ignore
+from ipycontainer_runtime.errors import Corrupt, InvalidParameter
+from ipycontainer_runtime.launch.syscalls import openat2
+from ipycontainer_runtime.layers.compression import inflate
+from ipycontainer_runtime.layers.ownership import Ownership
+from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
+from ipycontainer_runtime.layers.tarread import Limits
+from ipycontainer_runtime.layers.untar import untar
+from ipycontainer_runtime.store.trash import Trash
+
+LIMITS = Limits(entries=1_000_000, unpacked=64 << 30)
+_LONGEST_DOCKERFILE = 16 << 20
+
+
+class Context:
+    """A context that is arriving; `folder` is made, and goes with the build."""
+
+    def __init__(self, folder: Path, ownership: Ownership, trash: Trash) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self._feed = Feed()
+        self._ended = False
+        self._empty = True
+
+        def unpack() -> None:
+            try:
+                untar(inflate(self._feed), folder, ownership=ownership, trash=trash, limits=LIMITS)
+            finally:
+                self._feed.stop()
+
+        self._work = Work("context", unpack)
+
+    async def put(self, chunk: bytes) -> None:
+        """Take the next bytes as they came; once the unpacking has failed they are let go."""
+        self._empty = self._empty and not chunk
+        with contextlib.suppress(Stopped):
+            await asyncio.to_thread(self._feed.put, chunk)
+
+    async def end(self) -> bool:
+        """Wait until all of it is unpacked; False when nothing was sent."""
+        self._feed.end()
+        try:
+            await asyncio.to_thread(self._work.result)
+        except Corrupt as error:
+            raise InvalidParameter(f"the build context is no archive to unpack: {error}") from error
+        return not self._empty
+
+    def close(self) -> None:
+        """Give up what has not come yet."""
+        self._feed.end()
+
+    def join(self) -> None:
+        """Wait until nothing is unpacked any more."""
+        self._work.join()
+
+
+def dockerfile(context: Path, name: str) -> str:
+    """Return the text of a context's Dockerfile, by its name relative to the context."""
+    root = os.open(context, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = _read(root, name)
+        if found is None and name == "Dockerfile":
+            found = _read(root, "dockerfile")
+    finally:
+        os.close(root)
+    if found is None:
+        raise InvalidParameter(f"Cannot locate specified Dockerfile: {name}")
+    if not found.strip():
+        raise InvalidParameter(f"the Dockerfile ({name}) cannot be empty: begin with FROM")
+    return found
+
+
+def _read(root: int, name: str) -> str | None:
+    try:
+        file = openat2(root, name, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with open(file, "rb") as opened:
+        try:
+            content = opened.read(_LONGEST_DOCKERFILE + 1)
+        except OSError:  # it is a folder
+            return None
+    if len(content) > _LONGEST_DOCKERFILE:
+        raise InvalidParameter(f"{name} has more than {_LONGEST_DOCKERFILE} bytes: COPY the rest")
+    return content.decode("utf-8", "replace")
+
+
+def leave_out(context: Path, name: str) -> None:
+    """Remove what `.dockerignore` leaves out of a fetched context; clients do it themselves."""
+    root = os.open(context, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        texts = (_read(root, file) for file in ignore.ignore_file(name))
+        text = next((text for text in texts if text is not None), "")
+    finally:
+        os.close(root)
+    if not text.strip():
+        return
+    rules = ignore.Ignore(text)
+    for folder, folders, files in os.walk(context):
+        below = os.path.relpath(folder, context)
+        for leaf in [*folders, *files]:
+            path = leaf if below == "." else f"{below}/{leaf}"
+            if not rules.excludes(path):
+                continue
+            whole = os.path.join(folder, leaf)
+            if leaf not in folders or os.path.islink(whole):
+                os.unlink(whole)
+            elif not rules.lets_in:
+                shutil.rmtree(whole)
+                folders.remove(leaf)

@@ -1,0 +1,204 @@
+"""COPY and ADD: files of the context, of another stage, of an image, or of the network."""
+
+import asyncio
+import functools
+import os
+import posixpath
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipycontainer_runtime.build.instructions import Add, Copy
+from ipycontainer_runtime.engine.building import cache as caching
+from ipycontainer_runtime.engine.building import remote
+from ipycontainer_runtime.engine.building.layering import Delta
+from ipycontainer_runtime.engine.building.modes import Mode
+from ipycontainer_runtime.engine.building.output import Step
+from ipycontainer_runtime.engine.building.placing import (
+    Destination,
+    Placed,
+    copied,
+    extracted,
+    is_archive,
+    place,
+)
+from ipycontainer_runtime.engine.building.sources import Selection, Wanted, select
+from ipycontainer_runtime.engine.building.stage import StageBuild, absolute
+from ipycontainer_runtime.engine.building.state import State
+from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.layers.view import View
+
+_READ = 1 << 20
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of what a step copies: a selection, or with `archive` one file that is unpacked."""
+
+    selection: Selection
+    archive: Path | None = None
+
+
+async def transfer(stage: StageBuild, instruction: Copy | Add, step: Step) -> bool:
+    """Do a COPY or ADD, or take it from the cache; True when it was there."""
+    site = stage.site
+    path = absolute(stage.state.described.folder, instruction.destination)
+    destination = Destination(
+        path,
+        instruction.chown,
+        Mode(instruction.chmod) if instruction.chmod else None,
+        site.epoch,
+    )
+    async with _pieces(stage, instruction) as pieces:
+        _check(pieces, instruction, path)
+        digests = [await asyncio.to_thread(_digest, stage, piece) for piece in pieces]
+        several = sum(len(piece.selection.chosen) for piece in pieces) > 1
+        chown = f"--chown={instruction.chown} " if instruction.chown else ""
+        told = _told(stage, instruction, f"{chown}{_named(pieces, digests)}")
+
+        async def key(before: State) -> str:
+            return caching.key(
+                instruction.keyword.lower(),
+                chain=await before.chain(),
+                contents=digests,
+                names=[one.path for piece in pieces for one in piece.selection.chosen],
+                to=path,
+                chown=instruction.chown,
+                chmod=instruction.chmod,
+                epoch=site.epoch,
+            )
+
+        async def make(delta: Delta) -> None:
+            for piece in pieces:
+                content = functools.partial(_content, stage, destination, piece, several)
+                await place(delta, content)
+
+        return await stage.done(step, key, told, make)
+
+
+def _content(
+    stage: StageBuild, destination: Destination, piece: Piece, several: bool, view: View
+) -> Placed:
+    if piece.archive is not None:
+        return extracted(view, destination, _chunks(piece.archive))
+    ownership = stage.site.layering.ownership
+    return copied(view, destination, piece.selection, ownership, several=several)
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while chunk := opened.read(_READ):
+            yield chunk
+
+
+def _digest(stage: StageBuild, piece: Piece) -> str:
+    kind = "archive:" if piece.archive is not None else ""
+    return kind + piece.selection.digest(stage.site.layering.ownership, ids=False)
+
+
+def _named(pieces: list[Piece], digests: list[str]) -> str:
+    """Return what is copied in the words of the history: by its content."""
+    chosen = [one for piece in pieces for one in piece.selection.chosen]
+    whole = digests[0] if len(digests) == 1 else caching.key("multi", of=digests)[7:]
+    if len(chosen) > 1:
+        return f"multi:{whole}"
+    return f"{'dir' if chosen and chosen[0].is_folder else 'file'}:{whole}"
+
+
+def _told(stage: StageBuild, instruction: Copy | Add, what: str) -> str:
+    shell = " ".join(stage.state.described.shell)
+    return f"{shell} #(nop) {instruction.keyword} {what} in {instruction.destination} "
+
+
+def _check(pieces: list[Piece], instruction: Copy | Add, path: str) -> None:
+    chosen = [one for piece in pieces for one in piece.selection.chosen]
+    if not chosen:
+        raise InvalidParameter(f"{instruction.keyword} failed: no source files were specified")
+    if len(chosen) > 1 and not path.endswith("/"):
+        raise InvalidParameter(
+            f"When using {instruction.keyword} with more than one source file, the destination "
+            "must be a directory and end with a /"
+        )
+
+
+@asynccontextmanager
+async def _pieces(stage: StageBuild, instruction: Copy | Add) -> AsyncIterator[list[Piece]]:
+    """Give what is copied, in the order of its words; what is held for it goes afterwards."""
+    roots: list[int] = []
+    try:
+        pieces: list[Piece] = []
+        root = await _root(stage, instruction)
+        roots.append(root)
+        words = [word for word in instruction.sources if not _is_remote(instruction, word)]
+        if words:
+            pieces += await asyncio.to_thread(_local, stage, instruction, root, tuple(words))
+        for word in instruction.sources:
+            if _is_remote(instruction, word):
+                assert isinstance(instruction, Add), "COPY fetches nothing"
+                folder = _own_folder(stage)
+                piece = await asyncio.to_thread(remote.fetch, instruction, word, folder, roots)
+                pieces.append(Piece(*piece))
+        if instruction.documents:
+            pieces.append(await asyncio.to_thread(_documents, stage, instruction, roots))
+        yield pieces
+    finally:
+        for root in roots:
+            os.close(root)
+
+
+async def _root(stage: StageBuild, instruction: Copy | Add) -> int:
+    origin = instruction.origin if isinstance(instruction, Copy) else ""
+    if origin:
+        return await stage.site.root(stage.planned.origins[origin])
+    return os.open(stage.site.context, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _is_remote(instruction: Copy | Add, word: str) -> bool:
+    return isinstance(instruction, Add) and remote.is_remote(word)
+
+
+def _local(
+    stage: StageBuild, instruction: Copy | Add, root: int, words: tuple[str, ...]
+) -> list[Piece]:
+    origin = instruction.origin if isinstance(instruction, Copy) else ""
+    parents = isinstance(instruction, Copy) and instruction.parents
+    place = f"{origin}" if origin else "build context"
+    wanted = Wanted(instruction.keyword, words, parents, instruction.exclude, place)
+    selection = select(root, wanted)
+    if isinstance(instruction, Copy) or instruction.unpack is False:
+        return [Piece(selection)] if selection.chosen else []
+    pieces: list[Piece] = []
+    for one in selection.chosen:
+        file = stage.site.context / one.real
+        part = Selection(root, (one,), selection.excluded)
+        archive = file if not one.is_folder and is_archive(file) else None
+        pieces.append(Piece(part, archive))
+    return pieces
+
+
+def _documents(stage: StageBuild, instruction: Copy | Add, roots: list[int]) -> Piece:
+    """Make files of heredocs."""
+    folder = _own_folder(stage)
+    moment = time.time_ns() if stage.site.epoch is None else stage.site.epoch * 1_000_000_000
+    for document in instruction.documents:
+        file = folder / posixpath.basename(document.name)
+        file.write_text(document.content)
+        file.chmod(0o644)
+        os.utime(file, ns=(moment, moment))
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    roots.append(root)
+    words = tuple(posixpath.basename(document.name) for document in instruction.documents)
+    chosen = [select(root, Wanted(instruction.keyword, (_literal(word),))).chosen for word in words]
+    return Piece(Selection(root, tuple(one for found in chosen for one in found)))
+
+
+def _literal(word: str) -> str:
+    return "".join(f"\\{c}" if c in "*?[\\" else c for c in word)
+
+
+def _own_folder(stage: StageBuild) -> Path:
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="made-", dir=stage.site.folder))
