@@ -18,6 +18,9 @@ from .sinks import Echo, Filled, Shown
 from .surface import STDERR, STDOUT, Kind, agreed
 
 if TYPE_CHECKING:
+    from .building.dockerfile import Source as Dockerfile
+    from .building.run import View
+    from .building.steps import Build
     from .kept import Output
     from .listening import Listening, Question
     from .listing import Listing
@@ -52,6 +55,7 @@ class Cell:
         self._kernel = kernel
         self._live = live
         self._rich = rich
+        self._most = lines
         self._bounded = Bounded(lines)
         self._rest: Rest | None = None
         self._ended = False
@@ -61,6 +65,7 @@ class Cell:
             STDERR: Shown(sys.stderr, self._bounded),
         }
         self._variables: dict[str, Filled] = {}
+        self._build: Build | None = None
         self._echo = Echo()
         self._signals = Signals()
         self._controls: Controls | None = None
@@ -150,6 +155,8 @@ class Cell:
         }
         if self._bounded.output is not None:
             filled[VARIABLE] = self._bounded.output
+        elif self._build is not None and self._build.output is not None:
+            filled[VARIABLE] = self._build.output
         return filled
 
     @property
@@ -251,6 +258,18 @@ class Cell:
         if self._live:
             return progress.Bars(title)
         return progress.Line(title, sys.stderr if aside else sys.stdout)
+
+    def building(self, build: Build, dockerfile: Dockerfile, style: str) -> View:
+        """Return a page in a notebook, lines elsewhere; `_output` has all that the steps print."""
+        from .building.lines import view
+        from .building.page import Page
+
+        self._build = build
+        if not self._live or style not in ("auto", "tty"):
+            return view(build, dockerfile, sys.stdout, style)
+        from .widgets.bundles import publisher
+
+        return Page(build, dockerfile, publisher, self._most)
 
     def show(self, listing: Listing[Any]) -> object:
         """Return the listing: the cell displays its last value."""

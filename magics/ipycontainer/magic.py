@@ -43,12 +43,13 @@ class ContainerMagics(Magics):
         %%container run -i IMAGE sh      the cell's body is the standard input
         %container run -i IMAGE sh       what waits for input makes the cell ask; ^D ends it
         %container run -it IMAGE sh      a terminal in the cell, which lives on when that has ended
+        %%container build -t NAME        the cell's body is a Dockerfile
         %%container python IMAGE         the cell's body is Python, run in a warm sandbox
 
-        Verbs: attach, capture, commit, cp, create, diff, doctor, engine, events, exec, explain,
-        export, history, images, info, inspect, kill, layers, logs, ls, pause, ps, pull, push,
-        python, rename, restart, rm, rmi, run, search, start, stats, stop, system (df, prune), tag,
-        top, unpause, update, version, wait.
+        Verbs: attach, build, capture, commit, cp, create, debug, diff, doctor, engine, events,
+        exec, explain, export, history, images, info, inspect, kill, layers, logs, ls, pause, ps,
+        pull, push, python, rename, restart, rm, rmi, run, search, start, stats, stop, system (df,
+        prune), tag, top, unpause, update, version, wait.
         `%container VERB --help` tells the flags, which are Docker's.
 
         Output comes into the cell as it is made; `--out NAME` and `--err NAME` fill variables

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from .building.dockerfile import Source as Dockerfile
+    from .building.run import View
+    from .building.steps import Build
     from .listening import Listening, Question
     from .listing import Listing
 
@@ -161,6 +164,10 @@ class Surface(Sink, Protocol):
 
     def progress(self, title: str, *, aside: bool = False) -> Progress:
         """Return the view of one transfer; `aside` when it is not what was asked for."""
+        ...
+
+    def building(self, build: Build, dockerfile: Dockerfile, style: str) -> View:
+        """Return the view of one build; `style` is auto, plain, tty or quiet."""
         ...
 
     def show(self, listing: Listing[Any]) -> object:

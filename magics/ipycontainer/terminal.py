@@ -15,6 +15,9 @@ from .signals import Signals
 from .surface import STDOUT, Kind, agreed
 
 if TYPE_CHECKING:
+    from .building.dockerfile import Source
+    from .building.run import View
+    from .building.steps import Build
     from .listening import Listening
     from .listing import Listing
     from .surface import Controls, Progress
@@ -149,6 +152,12 @@ class Terminal:
         from . import progress
 
         return progress.Line(title, sys.stderr if aside else sys.stdout)
+
+    def building(self, build: Build, dockerfile: Source, style: str) -> View:
+        """Return lines, those of what runs redrawn in place where there is a terminal."""
+        from .building.lines import view
+
+        return view(build, dockerfile, sys.stderr, style)
 
     def show(self, listing: Listing[Any]) -> object:
         """Print the listing's text."""

@@ -58,6 +58,15 @@ def _expand(word: str, names: Mapping[str, Any]) -> list[str]:
     return [Taken(_argument(word, item)) for item in value]
 
 
+def variable(text: str, names: Mapping[str, Any]) -> str:
+    """Return `text`, or where it is `{name}` the notebook's variable as one argument.
+
+    For what stands after an `=`; raises `Usage` as `split` does.
+    """
+    found = _VARIABLE.fullmatch(text)
+    return text if found is None else "".join(_expand(text, names))
+
+
 def _argument(word: str, value: object) -> str:
     """Return one argument: text, a number, a path, or the id of a container or an image."""
     if isinstance(value, (str, int, float, PurePath)) and not isinstance(value, bool):

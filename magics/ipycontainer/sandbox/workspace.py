@@ -38,6 +38,11 @@ class Workspace:
         self._called = called
         self._kept: dict[tuple[str, str], tuple[Asked, Sandbox]] = {}
 
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """The notebook's variables."""
+        return self._names
+
     def sandbox(self, session: Session, asked: Asked) -> Sandbox:
         """Return the sandbox that is asked for, started."""
         key = (session.address, asked.name or asked.image)

@@ -6,8 +6,10 @@ with `@main.command()` in one of the modules imported here.
 """
 
 from . import (  # noqa: F401 - each adds its verbs to `main`
+    build,
     containers,
     copy,
+    debug,
     diskusage,
     doctor,
     engine,

@@ -148,8 +148,8 @@ def variables(function: F) -> F:
     )(function)
 
 
-class _InputValue(click.types.StringParamType):
-    """A value of `--input` as it was given: click's own would forget what was a variable's."""
+class InputValue(click.types.StringParamType):
+    """A value as it was given: click's own type would forget what was a variable's."""
 
     def convert(
         self,
@@ -167,7 +167,7 @@ def inputs(function: F) -> F:
         "--input",
         "inputs",
         multiple=True,
-        type=_InputValue(),
+        type=InputValue(),
         metavar="TEXT|@FILE",
         help="Type this line when the program asks for one, and the next one when it asks again;"
         " then its input ends. @FILE is a file as it is, {NAME} the lines of a variable, @@ an @."

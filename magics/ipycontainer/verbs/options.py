@@ -127,15 +127,22 @@ _OPTIONS = (
 
 def container_options(function: F) -> F:
     """Declare the flags that `run` and `create` share."""
-    return _declared(_OPTIONS, function)
+    made: F = declared(_OPTIONS)(function)
+    return made
 
 
 def update_options(function: F) -> F:
     """Declare the flags of what can be changed later."""
-    return _declared((*_LIMITS, _RESTART), function)
+    made: F = declared((*_LIMITS, _RESTART))(function)
+    return made
 
 
-def _declared(options: Sequence[Callable[[F], F]], function: F) -> F:
-    for option in reversed(options):
-        function = option(function)
-    return function
+def declared(options: Sequence[Any]) -> Callable[[F], F]:
+    """Declare several flags, in the order that --help shows them."""
+
+    def declare(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return declare

@@ -41,7 +41,7 @@ def config_of(flags: Flags, image: str, command: tuple[str, ...]) -> Flags:
         # A list, or docker-py would split it as a shell does.
         "entrypoint": None if flags["entrypoint"] is None else [flags["entrypoint"]],
         "working_dir": flags["workdir"],
-        "labels": _pairs(flags["label"]),
+        "labels": pairs(flags["label"]),
         "stop_signal": flags["stop_signal"],
         "stop_timeout": flags["stop_timeout"],
         "healthcheck": _healthcheck(flags),
@@ -55,10 +55,10 @@ def host_config_of(flags: Flags) -> Flags:
     _, binds = _volumes(flags["volume"])
     given = {
         "auto_remove": flags["auto_remove"],
-        "mem_limit": _size(flags, "memory"),
-        "memswap_limit": _swap(flags),
-        "mem_reservation": _size(flags, "memory_reservation"),
-        "shm_size": _size(flags, "shm_size"),
+        "mem_limit": size(flags, "memory"),
+        "memswap_limit": swap(flags),
+        "mem_reservation": size(flags, "memory_reservation"),
+        "shm_size": size(flags, "shm_size"),
         "nano_cpus": _nano_cpus(flags),
         "network_mode": flags["network"],
         "port_bindings": _port_bindings(flags["publish"]),
@@ -69,8 +69,8 @@ def host_config_of(flags: Flags) -> Flags:
         "tmpfs": {path: options for path, _, options in _partitioned(flags["tmpfs"], ":")},
         "security_opt": [_security_option(text) for text in flags["security_opt"]],
         "devices": [text if ":" in text else f"{text}:{text}:rwm" for text in flags["device"]],
-        "ulimits": [_ulimit(text) for text in flags["ulimit"]],
-        "sysctls": _pairs(flags["sysctl"]),
+        "ulimits": [ulimit(text) for text in flags["ulimit"]],
+        "sysctls": pairs(flags["sysctl"]),
         "pid_mode": flags["pid"],
         "ipc_mode": flags["ipc"],
         "uts_mode": flags["uts"],
@@ -86,7 +86,7 @@ def host_config_of(flags: Flags) -> Flags:
 
 def annotations_of(flags: Flags) -> dict[str, str]:
     """Return the annotations, our own flags' among them."""
-    found = _pairs(flags["annotation"])
+    found = pairs(flags["annotation"])
     if flags["timeout"] is not None:
         found[TIMEOUT] = f"{flags['timeout']:g}"
     if flags["require_limits"]:
@@ -125,9 +125,9 @@ def _healthcheck(flags: Flags) -> Any:
 def update_of(flags: Flags) -> Flags:
     """Return the body of an update for these flags, in the API's words: docker-py lacks some."""
     given = {
-        "Memory": _size(flags, "memory"),
-        "MemorySwap": _swap(flags),
-        "MemoryReservation": _size(flags, "memory_reservation"),
+        "Memory": size(flags, "memory"),
+        "MemorySwap": swap(flags),
+        "MemoryReservation": size(flags, "memory_reservation"),
         "NanoCpus": _nano_cpus(flags),
         "CpuShares": flags["cpu_shares"],
         "CpuPeriod": flags["cpu_period"],
@@ -153,15 +153,16 @@ def _security_option(text: str) -> str:
     return f"seccomp={profile}"
 
 
-def _swap(flags: Flags) -> int | None:
-    return -1 if flags["memory_swap"] == "-1" else _size(flags, "memory_swap")
+def swap(flags: Flags) -> int | None:
+    """Return `--memory-swap` in bytes, or None when it was not written."""
+    return -1 if flags["memory_swap"] == "-1" else size(flags, "memory_swap")
 
 
 def _nano_cpus(flags: Flags) -> int | None:
     return None if flags["cpus"] is None else round(flags["cpus"] * 1e9)
 
 
-def _size(flags: Flags, name: str) -> int | None:
+def size(flags: Flags, name: str) -> int | None:
     """Return a size in bytes, or None when the flag was not written."""
     from docker.errors import DockerException
     from docker.utils import parse_bytes
@@ -203,7 +204,8 @@ def _partitioned(texts: Iterable[str], separator: str) -> list[tuple[str, str, s
     return [text.partition(separator) for text in texts]
 
 
-def _pairs(texts: Iterable[str]) -> dict[str, str]:
+def pairs(texts: Iterable[str]) -> dict[str, str]:
+    """Return NAME=VALUE texts as a mapping."""
     return {name: value for name, _, value in _partitioned(texts, "=")}
 
 
@@ -254,7 +256,8 @@ def _mount(text: str) -> Any:
     return Mount(target, source, type=kind, read_only=read_only)
 
 
-def _ulimit(text: str) -> Any:
+def ulimit(text: str) -> Any:
+    """Return a resource limit in docker-py's words."""
     from docker.types import Ulimit
 
     name, limits = _split(text, "=", "--ulimit")
@@ -279,4 +282,4 @@ def _log(flags: Flags) -> Any:
         return None
     from docker.types import LogConfig
 
-    return LogConfig(type=flags["log_driver"] or "", config=_pairs(flags["log_opt"]))
+    return LogConfig(type=flags["log_driver"] or "", config=pairs(flags["log_opt"]))

@@ -24,6 +24,9 @@ from .parts import Summary, bad
 if TYPE_CHECKING:
     from docker import DockerClient
 
+    from ..building.dockerfile import Source
+    from ..building.run import View
+    from ..building.steps import Build
     from ..listening import Listening
     from ..listing import Listing
     from ..preferences import Preferences
@@ -185,6 +188,10 @@ class Desk:
         from ..transfers import Quiet
 
         return Quiet() if self._bars is None else _Drawn(self._bars, title, lambda: self._stops > 0)
+
+    def building(self, build: Build, dockerfile: Source, style: str) -> View:
+        """Refuse: a build is a cell's."""
+        raise Usage("a widget shows no build: write %%container build in a cell")
 
     def show(self, listing: Listing[Any]) -> object:
         """Return the listing to the widget that asked for it."""
