@@ -269,6 +269,7 @@ class Build:
             folder=self._folder,
             context=self._context.folder,
             root=lambda origin: self._root(layering, origin),
+            stack=lambda origin: self._files(layering, origin),
             epoch=self._epoch,
             persistent=builds.persistent,
         )
@@ -322,16 +323,21 @@ class Build:
         parts = zip(record.config.rootfs.diff_ids, record.chain_ids, blobs, strict=True)
         return tuple(layering.known(*part) for part in parts)
 
-    async def _root(self, layering: Layering, origin: Origin) -> int:
-        """Open the files of another stage, or of an image, for reading."""
+    async def _files(self, layering: Layering, origin: Origin) -> Stack:
+        """Return the layers of another stage, or of an image; their folders stay where they are."""
         if origin.stage is not None:
             await asyncio.shield(self._stages[origin.stage])
             stack = self._stages[origin.stage].result()[0].stack
-        elif origin.image == SCRATCH:
-            stack = ()
-        else:
-            stack = self._stack(layering, await self._image(origin.image))
-        return await open_root(await layering.open(stack))
+            for layer in stack:
+                await layer.finished
+            return stack
+        if origin.image == SCRATCH:
+            return ()
+        return self._stack(layering, await self._image(origin.image))
+
+    async def _root(self, layering: Layering, origin: Origin) -> int:
+        """Open the files of another stage, or of an image, for reading."""
+        return await open_root(await layering.open(await self._files(layering, origin)))
 
     # -- the image
 

@@ -12,6 +12,7 @@ from ipycontainer_runtime.engine.building.cache import Cache
 from ipycontainer_runtime.engine.building.context import Context
 from ipycontainer_runtime.engine.building.failures import detail
 from ipycontainer_runtime.engine.building.output import Message
+from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.sandbox import RUNNING, Machine
 from ipycontainer_runtime.engine.events import Events
@@ -57,7 +58,7 @@ class Builds:
         self.pulls = pulls
         self.events = events
         self.cache = cache
-        self.persistent = root / "build" / "mounts"
+        self.persistent = Persistent(root / "build" / "mounts", layers.trash)
         self._folder = root / "build" / "running"
         self._active: set[Build] = set()
 

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ipycontainer_runtime.engine.building.mountpoints import Points, take_away
 from ipycontainer_runtime.engine.garbage import Made
 from ipycontainer_runtime.layers.changes import changes
 from ipycontainer_runtime.layers.diff import Packed, write_blob, write_layer
@@ -233,6 +234,11 @@ class Delta:
         self.layering.clamp(self.staging.diff)
         return True
 
+    def take_away(self, points: Points) -> None:
+        """Remove the mount points that were made for a step; see `mountpoints`."""
+        lowers = [layer.folder for layer in reversed(self.stack)]
+        take_away(self.staging.diff, lowers, self._prefix, points)
+
     def discard(self) -> None:
         """Let go of what was written."""
         self.staging.close()
@@ -273,6 +279,11 @@ class CopiedDelta(Delta):
     def mounts(self, *, points: bool) -> list[Mount]:
         """Return the mount of the copy, which has the mount points already."""
         return self._snapshotter.mounts(self._folder, self._chain)
+
+    def take_away(self, points: Points) -> None:
+        """Remove the mount points from the copy."""
+        lowers = [layer.folder for layer in reversed(self.stack)]
+        take_away(self._folder / "copy", lowers, self._prefix, points)
 
     def walk(self) -> Walk:
         """Walk what differs from the layers."""

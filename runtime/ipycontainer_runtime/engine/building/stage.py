@@ -25,8 +25,9 @@ from ipycontainer_runtime.engine.building import config as configs
 from ipycontainer_runtime.engine.building.cache import Cache
 from ipycontainer_runtime.engine.building.cachefrom import Proven
 from ipycontainer_runtime.engine.building.failures import StepFailed
-from ipycontainer_runtime.engine.building.layering import Delta, Layer, Layering
+from ipycontainer_runtime.engine.building.layering import Delta, Layer, Layering, Stack
 from ipycontainer_runtime.engine.building.output import Output, Step
+from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.building.placing import Destination, make_folder
 from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.sandbox import Machine, Sandbox
@@ -51,8 +52,9 @@ class Site:
     root: Callable[[Origin], Awaitable[int]]
     """Opens the root of another stage or an image for reading; the caller closes it."""
     epoch: int | None
-    persistent: Path
-    """Where cache mounts are kept."""
+    stack: Callable[[Origin], Awaitable[Stack]]
+    """Returns the layers of another stage or an image."""
+    persistent: Persistent
     used: list[str] = field(default_factory=list)
     """The keys of all steps so far."""
 
@@ -223,7 +225,9 @@ class StageBuild:
         delta = await layering.open(self.state.stack)
         try:
             await make(delta)
-            if not await asyncio.to_thread(delta.close):
+            async with layering.still():
+                changed = await asyncio.to_thread(delta.close)
+            if not changed:
                 return None
         except BaseException:
             delta.discard()
