@@ -23,6 +23,8 @@ _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 def duration(text: str) -> int:
     """Return the nanoseconds of Go's notation, such as 1m30s; ValueError for anything else."""
     rest = text[1:] if text[:1] in ("+", "-") else text
+    if rest == "0":
+        return 0
     total = 0
     at = 0
     while at < len(rest) and total <= _LARGEST:
@@ -33,8 +35,6 @@ def duration(text: str) -> int:
         fraction = (match[2] or "")[:18]
         total += int(match[1] or 0) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
         at = match.end()
-    if rest == "0":
-        return 0
     if not rest or total > _LARGEST:
         raise ValueError(f'time: invalid duration "{text[:80]}": write it as in 1m30s')
     return -total if text.startswith("-") else total

@@ -274,7 +274,9 @@ def _plain(escape: str, quotes: bool) -> re.Pattern[str]:
 
 @lru_cache(maxsize=2)
 def _inside(escape: str) -> re.Pattern[str]:
-    return re.compile(f'[^"${re.escape(escape)}]+')
+    plain = f'[^"${re.escape(escape)}]'
+    # An escape before anything that is not special stays, and so does what follows.
+    return re.compile(f"(?:{plain}+|{re.escape(escape)}{plain})+")
 
 
 @lru_cache(maxsize=64)
