@@ -13,10 +13,12 @@ from .units import decimal_size
 
 _BETWEEN_DRAWS = 0.1
 _BAR = 24
-_MOVED = frozenset(
+_ARCHIVE = frozenset({"Sent", "Written"})
+"""The last words of an archive of images or files, which has a bar as a layer has."""
+_MOVED = _ARCHIVE | frozenset(
     {"Pull complete", "Already exists", "Pushed", "Layer already exists", "Capture complete"}
 )
-_TRANSFERS = frozenset({"Downloading", "Pushing"})
+_TRANSFERS = _ARCHIVE | frozenset({"Downloading", "Pushing"})
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Transfer:
 
     def totals(self) -> str:
         """Say how many layers there were, their bytes on the wire and the time taken."""
-        count = len(self.layers)
+        count = sum(layer.status not in _ARCHIVE for layer in self.layers.values())
         moved = sum(layer.size for layer in self.layers.values())
         here = sum(
             layer.status.endswith("lready exists") or layer.status.startswith("Mounted from ")
@@ -142,6 +144,8 @@ def _text_row(layer: Layer) -> str:
 
 def layer_state(layer: Layer) -> str:
     """Say what is done to a layer, and how far."""
+    if layer.current and not layer.total:
+        return f"{layer.status} {decimal_size(layer.current)}"
     if layer.done or not layer.total:
         return layer.status + (f" {decimal_size(layer.size)}" if layer.size else "")
     return f"{layer.status} {decimal_size(layer.current)} of {decimal_size(layer.total)}"

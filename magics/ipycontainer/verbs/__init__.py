@@ -17,6 +17,7 @@ from . import (  # noqa: F401 - each adds its verbs to `main`
     explaining,
     images,
     looking,
+    moving,
     python,
     run,
     searching,

@@ -11,9 +11,11 @@ from .pruning import container_prune, image_prune
 _CONTAINER = [
     "attach",
     "commit",
+    "cp",
     "create",
     "diff",
     "exec",
+    "export",
     "inspect",
     "kill",
     "logs",
@@ -30,7 +32,7 @@ _CONTAINER = [
     "update",
     "wait",
 ]
-_IMAGE = ["history", "inspect", "pull", "push", "tag"]
+_IMAGE = ["history", "import", "inspect", "load", "pull", "push", "save", "tag"]
 
 
 def add_aliases(main: click.Group) -> None:

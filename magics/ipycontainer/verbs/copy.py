@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import copying
+from .. import archives, copying
 from ..copying import Place
 from ..failures import Failure, Usage
-from ..surface import STDOUT
 from ..units import decimal_size
 from .base import container_argument, flag, main, pass_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..session import Session
 
 
@@ -67,7 +64,7 @@ def _out(session: Session, start: Place, target: str, *, follow: bool) -> int:
     if found is None:
         raise Failure(f"no {start.path} in container {start.container}")
     if target == "-":
-        return _to_output(session, copying.get(session, start))
+        return archives.to_output(session, copying.get(session, start))
     here = Path(target)
     name = copying.name_of(start.path)
     if here.is_dir():
@@ -109,15 +106,6 @@ def _in(session: Session, source: str, end: Place, *, archive: bool, follow: boo
     return size
 
 
-def _to_output(session: Session, chunks: Iterable[bytes]) -> int:
-    size = 0
-    for chunk in chunks:
-        session.surface.write(STDOUT, memoryview(chunk))
-        size += len(chunk)
-    session.surface.flush()
-    return size
-
-
 @main.command()
 @click.option("-o", "--output", metavar="FILE", help="Write to this file.")
 @click.option("--out", "out_name", metavar="NAME", help="Fill this variable with the archive.")
@@ -126,21 +114,10 @@ def _to_output(session: Session, chunks: Iterable[bytes]) -> int:
 def export(session: Session, container: str, *, output: str | None, out_name: str | None) -> None:
     """Write a container's whole file system as a tar archive."""
     session.surface.redirect(out_name, None)
-    if output is None and out_name is None and _is_shown(session):
-        raise Usage("an archive is nothing to look at: give -o FILE, or --out NAME in a cell")
+    if output is None and out_name is None:
+        archives.refuse_to_show(session, "-o FILE, or --out NAME in a cell")
     chunks = session.api.export(container, chunk_size=1 << 20)
     if output is None:
-        _to_output(session, chunks)
-        return
-    partial = Path(f"{output}.partial")
-    try:
-        with partial.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _is_shown(session: Session) -> bool:
-    return session.program.startswith("%") or sys.stdout.isatty()
+        archives.to_output(session, chunks)
+    else:
+        archives.to_file(session, chunks, output, container)

@@ -1,8 +1,11 @@
 """The Image tag of the Engine API."""
 
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 
 from ipycontainer_runtime.api.base import EngineHandler
+from ipycontainer_runtime.api.bodies import StreamedBody
+from ipycontainer_runtime.api.newimages import changes, new_name, wanted_platform
+from ipycontainer_runtime.engine.importing import Import, ImportRequest
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.oci.reference import Reference
 
@@ -27,11 +30,32 @@ class List(EngineHandler):
         )
 
 
-class Create(EngineHandler):
-    """POST /images/create."""
+class Create(StreamedBody[Import]):
+    """POST /images/create: a pull, or with `fromSrc` an import."""
+
+    def begin(self) -> AbstractAsyncContextManager[Import] | None:
+        """Take a file system's archive as it arrives."""
+        return self.engine.imports.receive() if self.text("fromSrc") == "-" else None
 
     async def post(self) -> None:
-        """Pull an image, streaming its progress."""
+        """Make the image, streaming the progress."""
+        if self.text("fromSrc"):
+            await self._import(self.text("fromSrc"))
+        else:
+            await self._pull()
+
+    async def _import(self, source: str) -> None:
+        request = ImportRequest(
+            source, new_name(self), changes(self), self.text("message"), wanted_platform(self)
+        )
+        async with self._stack:
+            sent = source == "-"
+            told = self.body().finish(request) if sent else self.engine.imports.fetch(request)
+            async with self.stream() as out, aclosing(told):
+                async for message in told:
+                    await out.json(message)
+
+    async def _pull(self) -> None:
         name = self._name()
         pulled = self.engine.pulls.pull(
             name, self.text("platform") or None, self.request.headers.get(AUTH)
@@ -41,11 +65,6 @@ class Create(EngineHandler):
                 await out.json(message)
 
     def _name(self) -> str:
-        if self.text("fromSrc"):
-            raise NotImplementedHere(
-                f"fromSrc={self.text('fromSrc')[:100]} (docker import) is not supported yet; "
-                "pull an image, or commit a container"
-            )
         name, tag = self.text("fromImage"), self.text("tag")
         if not name:
             raise InvalidParameter("the query names no image: fromImage=NAME is wanted")

@@ -2,27 +2,11 @@
 
 from contextlib import AbstractAsyncContextManager, aclosing
 
-import msgspec
-
 from ipycontainer_runtime.api.archive import TAR
 from ipycontainer_runtime.api.base import EngineHandler
 from ipycontainer_runtime.api.bodies import StreamedBody, send
+from ipycontainer_runtime.api.newimages import wanted_platform
 from ipycontainer_runtime.engine.loading import Load
-from ipycontainer_runtime.errors import InvalidParameter
-from ipycontainer_runtime.oci import platform as platforms
-from ipycontainer_runtime.oci.platform import Platform
-
-
-def _platform(handler: EngineHandler) -> Platform | None:
-    """Return the platform that is asked for, as JSON since 1.48, or as a person writes it."""
-    text = handler.text("platform")
-    if not text.startswith("{"):
-        return platforms.parse(text) if text else None
-    try:
-        asked = msgspec.json.decode(text, type=Platform)
-    except msgspec.MsgspecError as error:
-        raise InvalidParameter(f"invalid platform {text[:100]!r}: {error}") from error
-    return platforms.parse(str(asked))
 
 
 class Save(EngineHandler):
@@ -31,7 +15,7 @@ class Save(EngineHandler):
     async def get(self, name: str = "") -> None:
         """Send images as one archive."""
         names = [name] if name else self.get_query_arguments("names", strip=False)
-        async with self.engine.saves.save(names, _platform(self)) as out:
+        async with self.engine.saves.save(names, wanted_platform(self)) as out:
             await send(self, out, TAR)
 
 
@@ -45,7 +29,7 @@ class LoadImages(StreamedBody[Load]):
     async def post(self) -> None:
         """Make its images, streaming the progress."""
         async with self._stack:
-            told = self.body().finish(_platform(self), quiet=self.flag("quiet"))
+            told = self.body().finish(wanted_platform(self), quiet=self.flag("quiet"))
             async with self.stream() as out, aclosing(told):
                 async for message in told:
                     await out.json(message)

@@ -23,6 +23,7 @@ from ipycontainer_runtime.engine.execs import Execs
 from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.health import HealthChecks
 from ipycontainer_runtime.engine.images import Images
+from ipycontainer_runtime.engine.importing import Imports
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
 from ipycontainer_runtime.engine.loading import Loads
 from ipycontainer_runtime.engine.logs import Logs
@@ -254,6 +255,13 @@ class Engine:
         self.loads = Loads(
             stores=Stores(self.blobs, self.layers, self.ownership),
             image_store=self.image_store,
+            garbage=self.garbage,
+            events=self.events,
+        )
+        self.imports = Imports(
+            blobs=self.blobs,
+            image_store=self.image_store,
+            loads=self.loads,
             garbage=self.garbage,
             events=self.events,
         )

@@ -42,7 +42,7 @@ class Load:
         self, platform: Platform | None, *, quiet: bool
     ) -> AsyncGenerator[Progress, None]:
         """Make the images and yield Docker's messages; InvalidParameter for a bad archive."""
-        with _sent():
+        with sent():
             await self._archive.result()
             images = await asyncio.to_thread(
                 read, self._shelf, self._loads.stores.blobs, platform, self._made.blobs.add
@@ -51,9 +51,9 @@ class Load:
             self._made.layers.update(layer.chain_id for layer in image.layers)
 
         async def unpack(say: Say) -> None:
-            await self._loads.unpack(images, _silence if quiet else say)
+            await self._loads.unpack(images, silence if quiet else say)
 
-        with _sent():
+        with sent():
             async with contextlib.aclosing(progress.told(unpack)) as told:
                 async for message in told:
                     yield message
@@ -99,8 +99,7 @@ class Loads:
     def name(self, images: Sequence[Loaded]) -> list[Progress]:
         """Name images that are whole, all in one step of the event loop; return what to say."""
         for image in images:
-            if not self._whole(image):
-                raise Conflict(f"parts of {image.id} were removed meanwhile: load it again")
+            self.check_whole(image)
         messages: list[Progress] = []
         for image in images:
             messages += self._renamed(image)
@@ -112,10 +111,11 @@ class Loads:
             ]
         return messages
 
-    def _whole(self, image: Loaded) -> bool:
-        return all(map(self.stores.blobs.has, image.blobs)) and all(
-            map(self.stores.has, image.layers)
-        )
+    def check_whole(self, image: Loaded) -> None:
+        """Refuse to name an image that lacks a part, in the step in which it would be named."""
+        whole = all(map(self.stores.blobs.has, image.blobs))
+        if not whole or not all(map(self.stores.has, image.layers)):
+            raise Conflict(f"parts of {image.id} were removed meanwhile: do it again")
 
     def _add(self, image: Loaded) -> None:
         known = self._image_store.find(image.id)
@@ -154,12 +154,12 @@ def _missing(blob: Descriptor) -> Source:
     raise Conflict(f"the blob {blob.digest} was removed meanwhile: load the archive again")
 
 
-def _silence(_: Progress) -> None:
+def silence(_: Progress) -> None:
     """Hear of a layer, and say nothing."""
 
 
 @contextlib.contextmanager
-def _sent() -> Iterator[None]:
+def sent() -> Iterator[None]:
     """Have what is wrong with an archive be the error of the client who sent it."""
     try:
         yield

@@ -110,7 +110,8 @@ class Saves:
 
 def _archived(record: ImageRecord, tags: Sequence[Reference], ids: Set[str]) -> Archived:
     parent = record.parent if record.parent in ids else ""
-    return Archived(record.id, record.descriptor, record.manifest, tuple(tags), parent)
+    platform = record.config.platform
+    return Archived(record.id, record.descriptor, record.manifest, platform, tuple(tags), parent)
 
 
 def _entry(name: str, size: int) -> Entry:

@@ -25,7 +25,7 @@ from ipycontainer_runtime.layers.tarread import (
 from ipycontainer_runtime.layers.untar import clean
 from ipycontainer_runtime.oci.archive import DOCUMENTS, REPOSITORIES, digest_of_member
 from ipycontainer_runtime.oci.model import MAX_DOCUMENT
-from ipycontainer_runtime.store.blobs import BlobStore, BlobWriter
+from ipycontainer_runtime.store.blobs import BlobStore
 
 # An image has 499 layers at most, and an archive of hundreds of images is none that people make.
 LIMITS = Limits(entries=100_000)
@@ -96,9 +96,7 @@ class Shelf:
         content = map(bytes, reader.content())
         digest = digest_of_member(name)
         self._members[name] = (
-            self._other(content, entry.size)
-            if digest is None
-            else self._blob(digest, content, entry.size)
+            self._other(content) if digest is None else self._blob(digest, content, entry.size)
         )
 
     def _blob(self, digest: str, content: Iterator[bytes], size: int) -> Member:
@@ -111,20 +109,28 @@ class Shelf:
                 writer.commit()
         return Member(digest, self._blobs.size(digest), sniff(head))
 
-    def _other(self, content: Iterator[bytes], size: int) -> Member:
+    def _other(self, content: Iterator[bytes]) -> Member:
         head, content = _peeked(content)
         kind = sniff(head)
+        if kind not in _STORED and head.lstrip()[:1] not in (b"{", b"["):
+            return shelve_layer(content, self._blobs, self._made)
         with self._blobs.writer() as writer:
-            if kind in _STORED or head.lstrip()[:1] in (b"{", b"["):
-                for piece in content:
-                    writer.write(piece)
-                return self._committed(writer, kind)
-            diff_id = _squeeze(inflated(content, LIMITS, "layer"), writer)
-            return self._committed(writer, GZIP, diff_id)
+            for piece in content:
+                writer.write(piece)
+            self._made(writer.digest)
+            return Member(*writer.commit(), kind)
 
-    def _committed(self, writer: BlobWriter, kind: str, diff_id: str = "") -> Member:
-        self._made(writer.digest)
-        return Member(*writer.commit(), kind, diff_id)
+
+def shelve_layer(chunks: Iterable[bytes], blobs: BlobStore, made: Callable[[str], None]) -> Member:
+    """Store a layer, plain or compressed in whatever way, as its gzip; `made` is told before."""
+    squeezer, diff_hash = compressor(GZIP), hashlib.sha256()
+    with blobs.writer() as writer:
+        for chunk in inflated(chunks, LIMITS, "layer"):
+            diff_hash.update(chunk)
+            writer.write(squeezer.compress(chunk))
+        writer.write(squeezer.flush())
+        made(writer.digest)
+        return Member(*writer.commit(), GZIP, f"sha256:{diff_hash.hexdigest()}")
 
 
 def _beside(name: str, link: bytes) -> str:
@@ -148,13 +154,3 @@ def _peeked(content: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
         if len(head) >= _HEAD:
             break
     return head, chain([head], content)
-
-
-def _squeeze(plain: Iterable[bytes], writer: BlobWriter) -> str:
-    """Write the gzip of a layer and return its diff id."""
-    squeezer, diff_hash = compressor(GZIP), hashlib.sha256()
-    for chunk in plain:
-        diff_hash.update(chunk)
-        writer.write(squeezer.compress(chunk))
-    writer.write(squeezer.flush())
-    return f"sha256:{diff_hash.hexdigest()}"

@@ -15,11 +15,13 @@ from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.oci.model import (
     MAX_DOCUMENT,
     OCI_INDEX,
+    OCI_MANIFEST,
     Descriptor,
     Index,
     Manifest,
     encode,
 )
+from ipycontainer_runtime.oci.platform import Platform
 from ipycontainer_runtime.oci.reference import Reference
 
 DOCKER, INDEX, LAYOUT, REPOSITORIES = "manifest.json", "index.json", "oci-layout", "repositories"
@@ -49,6 +51,7 @@ class Archived(NamedTuple):
     descriptor: Descriptor
     """Of its manifest, as an index names it."""
     manifest: Manifest
+    platform: Platform
     tags: tuple[Reference, ...]
     parent: str = ""
     """The id of the image that it was made from, where that is in the archive as well."""
@@ -68,8 +71,12 @@ def digest_of_member(name: str) -> str | None:
 
 def documents(images: Sequence[Archived]) -> dict[str, bytes]:
     """Return the documents of an archive of these images, by name."""
-    entries = [entry for image in images for entry in _entries(image)]
+    inner = {
+        image.id: _inner(image) for image in images if image.descriptor.media_type != OCI_MANIFEST
+    }
+    entries = [entry for image in images for entry in _entries(image, inner.get(image.id))]
     return {
+        **{member(digests.of(content)): content for content in inner.values()},
         INDEX: encode(Index(tuple(entries), media_type=OCI_INDEX)),
         DOCKER: msgspec.json.encode([_docker(image) for image in images]),
         LAYOUT: _LAYOUT,
@@ -77,15 +84,25 @@ def documents(images: Sequence[Archived]) -> dict[str, bytes]:
     }
 
 
-def _entries(image: Archived) -> list[Descriptor]:
+def _inner(image: Archived) -> bytes:
+    """Return an index of one manifest of Docker's type.
+
+    skopeo and Podman find a name in an OCI layout at a manifest or an index of OCI's types alone.
+    """
+    entry = msgspec.structs.replace(image.descriptor, platform=image.platform)
+    return encode(Index((entry,), media_type=OCI_INDEX))
+
+
+def _entries(image: Archived, inner: bytes | None) -> list[Descriptor]:
     """Return an entry for each tag, or one without a name."""
+    entry = image.descriptor
+    if inner is not None:
+        entry = Descriptor(OCI_INDEX, digests.of(inner), len(inner))
     named = [
-        msgspec.structs.replace(
-            image.descriptor, annotations={NAME: tag.full, REF_NAME: tag.tag or ""}
-        )
+        msgspec.structs.replace(entry, annotations={NAME: tag.full, REF_NAME: tag.tag or ""})
         for tag in image.tags
     ]
-    return named or [image.descriptor]
+    return named or [entry]
 
 
 def _docker(image: Archived) -> dict[str, object]:
