@@ -3,19 +3,34 @@
 from contextlib import aclosing
 
 from ipycontainer_runtime.api.base import EngineHandler
+from ipycontainer_runtime.engine.capturing import CaptureRequest
 from ipycontainer_runtime.oci.reference import Reference
 
 
 class Capture(EngineHandler):
-    """`?name=NAME[:TAG]&python=/path/of/python`; answers with progress as a pull does."""
+    """`?name=NAME[:TAG]&python=/path/of/python`; answers with progress as a pull does.
+
+    Also `code`, `include` and `exclude`, each any number of times, `user` and `dryrun`.
+    """
 
     async def post(self) -> None:
         """Capture, name, and tell how far it is."""
-        reference = Reference.parse(self.text("name", "host"))
-        captured = self.engine.captures.capture(reference, self.text("python") or None)
+        request = CaptureRequest(
+            Reference.parse(self.text("name", "host")),
+            self.text("python"),
+            code=self._texts("code"),
+            include=self._texts("include"),
+            exclude=self._texts("exclude"),
+            user=self.flag("user"),
+            dry_run=self.flag("dryrun"),
+        )
+        captured = self.engine.captures.capture(request)
         async with self.stream() as out, aclosing(captured):
             async for message in captured:
                 await out.json(message)
+
+    def _texts(self, name: str) -> tuple[str, ...]:
+        return tuple(self.get_query_arguments(name, strip=False))
 
 
 ROUTES: list[tuple[str, type[EngineHandler]]] = [("/ipycontainer/capture", Capture)]

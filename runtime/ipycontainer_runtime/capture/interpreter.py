@@ -1,28 +1,35 @@
-"""What belongs to a Python environment, asked of its own interpreter."""
+"""What belongs to a Python itself, asked of its own interpreter: the program and its library."""
 
 import json
 import os
 import subprocess
 from typing import NamedTuple
 
-from ipycontainer_runtime.capture.tree import Tree
+from ipycontainer_runtime.capture.tree import BYTECODE, CACHE, Skip, Tree
 from ipycontainer_runtime.errors import InvalidParameter
 
 # Run isolated, so that neither the current folder, nor PYTHON… variables, nor the user's own
 # site-packages (in the home) have a say. Folders that .pth files add are left out: they are the
 # host's own code, not installed.
 PROBE = """
-import json, site, sys, sysconfig
+import json, platform, site, sys, sysconfig
 print(json.dumps({
     "executable": sys.executable, "prefix": sys.prefix, "base_prefix": sys.base_prefix,
     "base_executable": getattr(sys, "_base_executable", sys.executable),
     "standard": [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")],
     "site": [p for p in site.getsitepackages() if p in sys.path],
+    "user_base": site.getuserbase(), "user_site": site.getusersitepackages(),
     "version": "%d.%d" % sys.version_info[:2],
     "release": sys.version.split()[0],
+    "implementation": sys.implementation.name,
+    "platform": sysconfig.get_platform(), "machine": platform.machine(),
+    "cache_tag": sys.implementation.cache_tag or "",
 }))
 """
 PROBE_SECONDS = 60
+# The interpreter's own tests and its static library are as large as all the rest.
+_NOT_NEEDED = ("site-packages", "dist-packages", "test", "tests", "idle_test")
+_VENV = ("activate", "Activate", "python", "pydoc")
 
 
 class Interpreter(NamedTuple):
@@ -34,23 +41,43 @@ class Interpreter(NamedTuple):
     base_prefix: str
     standard: list[str]
     site: list[str]
+    user_base: str
+    user_site: str
     version: str
     release: str
+    implementation: str
+    platform: str
+    machine: str
+    cache_tag: str
 
     @property
     def is_venv(self) -> bool:
         """Say whether it is a virtual environment's."""
         return self.prefix != self.base_prefix
 
+    @property
+    def owns_prefix(self) -> bool:
+        """Say whether all below its prefix is Python's: /usr is everybody's."""
+        return self.prefix not in ("/", "/usr")
+
+    @property
+    def is_conda(self) -> bool:
+        """Say whether conda made the environment."""
+        return os.path.isdir(f"{self.prefix}/conda-meta")
+
 
 def ask(executable: str) -> Interpreter:
     """Return what the Python at `executable` says of itself; InvalidParameter if it is none."""
-    return Interpreter(**json.loads(_run(executable)))
+    try:
+        return Interpreter(**json.loads(_run(executable)))
+    except (ValueError, TypeError) as error:
+        raise _no_python(executable) from error
 
 
 def _run(executable: str) -> str:
     if not os.path.isabs(executable):
         raise InvalidParameter(f"{executable}: give the absolute path of a Python interpreter")
+    home = {"HOME": home} if (home := os.environ.get("HOME")) else {}
     try:
         done = subprocess.run(
             [executable, "-I", "-c", PROBE],
@@ -58,44 +85,51 @@ def _run(executable: str) -> str:
             text=True,
             check=True,
             timeout=PROBE_SECONDS,
-            env={"LC_ALL": "C.UTF-8"},
+            env={"LC_ALL": "C.UTF-8", **home},
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise InvalidParameter(
-            f"{executable} cannot be captured: not a Python that runs"
-        ) from error
+        raise _no_python(executable) from error
     return done.stdout
 
 
+def _no_python(executable: str) -> InvalidParameter:
+    return InvalidParameter(f"{executable} cannot be captured: not a Python that runs")
+
+
 def collect(python: Interpreter, tree: Tree) -> None:
-    """Add the interpreter, its standard library and what is installed beside it."""
+    """Add the program under its names, its standard library, and what makes a venv of it."""
     for path in (python.executable, python.base_executable):
         tree.add(path)
     folder = os.path.dirname(python.base_executable)
     for name in (f"python{python.version}", "python3", "python"):
         tree.add(os.path.join(folder, name))
+    skip = without_bytecode(python, _skip_standard)
     for path in python.standard:
-        tree.add_folder(path, _skip_standard)
-    for path in python.site:
-        tree.add_folder(path, _skip_site)
+        tree.add_folder(path, skip)
     if python.is_venv:
         tree.add(os.path.join(python.prefix, "pyvenv.cfg"))
-        tree.add_folder(os.path.join(python.prefix, "bin"), _skip_site)
-    elif python.prefix != "/usr":
-        tree.add_folder(os.path.join(python.prefix, "bin"), _skip_site)
-    for name in ("share/jupyter/kernels", "share/zoneinfo"):
-        if python.prefix != "/usr":
-            tree.add_folder(os.path.join(python.prefix, name), _skip_site)
+        tree.add_folder(os.path.join(python.prefix, "bin"), _skip_scripts)
+    if python.owns_prefix:
+        tree.add_folder(os.path.join(python.prefix, "share/zoneinfo"), lambda _path, _folder: False)
+
+
+def without_bytecode(python: Interpreter, skip: Skip) -> Skip:
+    """Return `skip` that leaves out the bytecode of other Pythons and of `-O` too."""
+    wanted = f".{python.cache_tag}{BYTECODE}"
+
+    def skips(path: str, folder: bool) -> bool:
+        if not folder and path.endswith(BYTECODE) and f"/{CACHE}/" in path:
+            name = os.path.basename(path)
+            return name.partition(".")[1] + name.partition(".")[2] != wanted
+        return skip(path, folder)
+
+    return skips
 
 
 def _skip_standard(path: str, folder: bool) -> bool:
-    # The interpreter's own tests and its static library are as large as all the rest.
     name = os.path.basename(path)
-    if not folder:
-        return name.endswith((".a", ".o"))
-    return name in ("site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test")
+    return name in _NOT_NEEDED if folder else name.endswith((".a", ".o"))
 
 
-def _skip_site(path: str, folder: bool) -> bool:
-    name = os.path.basename(path)
-    return name == "__pycache__" if folder else name.endswith(".a")
+def _skip_scripts(path: str, folder: bool) -> bool:
+    return folder or not os.path.basename(path).startswith(_VENV)

@@ -31,22 +31,45 @@ class Needs(NamedTuple):
     """Where it wants them looked for, `$ORIGIN` resolved."""
 
 
-def collect(tree: Tree) -> None:
-    """Add every library that a file of `tree` needs, and those that they need in turn."""
+class Libraries:
+    """Finds libraries for several layers, reading each file once."""
+
+    def __init__(self) -> None:
+        self._known = _known_libraries()
+        self._needs: dict[str, Needs] = {}
+
+    def always(self) -> list[str]:
+        """Return those that programs load by name while they run."""
+        return [self._known[name] for name in LOADED_LATER if name in self._known]
+
+    def needed(self, paths: Iterable[str]) -> list[str]:
+        """Return every library that the programs among `paths` load, and those load in turn.
+
+        They are named as the linker finds them, so each may be a symlink.
+        """
+        pending = [path for path in paths if _may_be_elf(path) and _is_elf(path)]
+        seen, found = set(pending), dict[str, None]()
+        while pending:
+            needs = self._read(os.path.realpath(pending.pop()))
+            wanted = [needs.loader] if needs.loader else []
+            wanted += [p for n in needs.names if (p := _find(n, needs.folders, self._known))]
+            for path in wanted:
+                found[path] = None
+                if path not in seen:
+                    seen.add(path)
+                    pending.append(path)
+        return sorted(found)
+
+    def _read(self, path: str) -> Needs:
+        if path not in self._needs:
+            self._needs[path] = read(path)
+        return self._needs[path]
+
+
+def configure(tree: Tree) -> None:
+    """Add what tells the linker where libraries are."""
     for path in CONFIGURATION:
         tree.add_folder(path, lambda _path, _folder: False)
-    known = _known_libraries()
-    pending = [path for path in tree.files() if _may_be_elf(path) and _is_elf(path)]
-    pending += [known[name] for name in LOADED_LATER if name in known]
-    seen: set[str] = set()
-    while pending:
-        real = tree.add(pending.pop())
-        if real is None or real in seen:
-            continue
-        seen.add(real)
-        needs = read(real)
-        pending += [needs.loader] if needs.loader else []
-        pending += [p for name in needs.names if (p := _find(name, needs.folders, known))]
 
 
 def read(path: str) -> Needs:

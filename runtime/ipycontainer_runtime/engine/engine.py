@@ -11,7 +11,7 @@ from ipycontainer_runtime.engine.backends import choose_ownership, choose_snapsh
 from ipycontainer_runtime.engine.building.builds import Builds
 from ipycontainer_runtime.engine.building.cache import Cache
 from ipycontainer_runtime.engine.building.sandbox import Machine
-from ipycontainer_runtime.engine.capture import HOST, Captures
+from ipycontainer_runtime.engine.capturing import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.commit import Commits
 from ipycontainer_runtime.engine.containers import Containers
@@ -47,6 +47,7 @@ from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.spawning import Spawner
 from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.captured import Captured
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
@@ -234,6 +235,7 @@ class Engine:
             blobs=self.blobs,
             image_store=self.image_store,
             layers=self.layers,
+            captured=Captured(self.paths.root),
             garbage=self.garbage,
             ownership=self.ownership,
             events=self.events,
@@ -250,7 +252,7 @@ class Engine:
                 *self.builds.held_layers,
             },
             kept=lambda: self.garbage.blobs,
-            captures={HOST: self.captures.capture},
+            captures={HOST: self.captures.pull},
         )
         self.loads = Loads(
             stores=Stores(self.blobs, self.layers, self.ownership),

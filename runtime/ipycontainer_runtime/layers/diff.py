@@ -17,7 +17,7 @@ from ipycontainer_runtime.layers.upper import Node
 from ipycontainer_runtime.store.blobs import BlobWriter, Stored
 from ipycontainer_runtime.store.layers import Staging
 
-__all__ = ["Change", "Packed", "changes", "write_blob", "write_layer"]
+__all__ = ["Change", "Packed", "changes", "write_archive", "write_blob", "write_layer"]
 
 Put = Callable[[bytes], None]
 
@@ -44,9 +44,29 @@ def write_layer(
     """Write a snapshotter's walk as a compressed OCI layer into `blob`, and unpack it in `staging`.
 
     `of_container` is how its files keep their ids, where that differs from the layers'.
+    """
+    return write_archive(
+        lambda tar: _pack(nodes, tar, of_container or ownership),
+        blob=blob,
+        staging=staging,
+        ownership=ownership,
+        compression=compression,
+    )
+
+
+def write_archive(
+    fill: Callable[[TarWriter], None],
+    *,
+    blob: BlobWriter,
+    staging: Staging,
+    ownership: Ownership,
+    compression: str = GZIP,
+) -> Packed:
+    """Write what `fill` puts into a tar as a compressed OCI layer, and unpack it in `staging`.
+
     The caller then commits `staging` under the chain id (`LayerInfo(diff_id, size)`). Files are
     read once, on one thread; the archive goes to a second that compresses and to a third that
-    unpacks it, so the unpacked layer is what anybody who pulls it gets.
+    unpacks it, so the unpacked layer is what anybody who pulls it gets. `fill` closes the tar.
     """
     unpacking = Unpacking(staging, ownership, DEFAULT_LIMITS)
 
@@ -56,7 +76,7 @@ def write_layer(
             unpacking.put(chunk)
 
         with unpacking:
-            _pack(nodes, TarWriter(twice), of_container or ownership)
+            fill(TarWriter(twice))
 
     packed = _write(pack, blob, compression)
     return packed._replace(size=unpacking.result().size)
