@@ -42,12 +42,16 @@ class PruneVolumes(EngineHandler):
 
 
 class PruneBuilds(EngineHandler):
-    """POST /build/prune: there is no build cache."""
+    """POST /build/prune."""
 
     def post(self) -> None:
-        """Answer that nothing was removed; `docker system prune` asks."""
-        self.engine.pruning.nothing("builder", self.filters())
-        self.reply({"CachesDeleted": None, "SpaceReclaimed": 0})
+        """Forget the steps of earlier builds."""
+        names = ("keep-storage", "reserved-space")
+        keep = max(self.integer(name) or 0 for name in names)
+        pruned = self.engine.build_pruning.prune(
+            self.filters(), everything=self.flag("all"), keep=keep
+        )
+        self.reply({"CachesDeleted": pruned.removed or None, "SpaceReclaimed": pruned.reclaimed})
 
 
 ROUTES: list[tuple[str, type[EngineHandler]]] = [

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ipycontainer_runtime.engine import imageviews
+from ipycontainer_runtime.engine.building.cache import Cache
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.imageremoval import InUse
 from ipycontainer_runtime.errors import InvalidParameter
@@ -30,12 +31,14 @@ class DiskUsage:
         layers: LayerStore,
         blobs: BlobStore,
         in_use: InUse,
+        build_cache: Cache,
     ) -> None:
         self._containers = containers
         self._images = image_store
         self._layers = layers
         self._blobs = blobs
         self._in_use = in_use
+        self._build_cache = build_cache
 
     def images(self) -> int:
         """Return the bytes that all images take together."""
@@ -55,8 +58,12 @@ class DiskUsage:
                 await self._containers.list({}, show_all=True, size=True) if containers else None
             ),
             "Volumes": [] if "volume" in wanted else None,
-            "BuildCache": [] if "build-cache" in wanted else None,
+            "BuildCache": self._builds() if "build-cache" in wanted else None,
         }
+
+    def _builds(self) -> list[dict[str, Any]]:
+        chains = {chain for record in self._images.list() for chain in record.chain_ids}
+        return self._build_cache.shapes(chains)
 
     def _listed(self, version: imageviews.Version) -> list[dict[str, Any]]:
         records = self._images.list()

@@ -10,6 +10,7 @@ from ipycontainer_runtime.engine.archives import Archives
 from ipycontainer_runtime.engine.backends import choose_ownership, choose_snapshotter
 from ipycontainer_runtime.engine.building.builds import Builds
 from ipycontainer_runtime.engine.building.cache import Cache
+from ipycontainer_runtime.engine.building.pruning import BuildPruning
 from ipycontainer_runtime.engine.building.sandbox import Machine
 from ipycontainer_runtime.engine.capturing import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
@@ -92,6 +93,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._settling: asyncio.TimerHandle | None = None
         self.layers = LayerStore(root, added=self._layer_added, one_id=self.grade.one_id)
+        self.build_cache = Cache(root, self.layers, self.blobs)
         self.container_store = ContainerStore(root, self.layers.trash)
         self.ownership = choose_ownership(self.grade, root)
         self.snapshotter = choose_snapshotter(self.grade, self.layers, self.ownership, root)
@@ -206,7 +208,6 @@ class Engine:
 
     def _make_builds(self) -> None:
         """Make what builds images, and remembers what it built."""
-        self.build_cache = Cache(self.layers.folder.parent, self.layers, self.blobs)
         self.builds = Builds(
             root=self.layers.folder.parent,
             machine=Machine(
@@ -226,8 +227,14 @@ class Engine:
             events=self.events,
             cache=self.build_cache,
         )
+        self.build_pruning = BuildPruning(
+            cache=self.build_cache,
+            persistent=self.builds.persistent,
+            garbage=self.garbage,
+            events=self.events,
+        )
         self.image_store.held = lambda: self.builds.held_blobs
-        self.image_store.removed = self.build_cache.image_gone
+        self.image_store.removed = self.build_pruning.image_gone
 
     def _make_images(self) -> None:
         """Make what brings images here, sends them away, and keeps those that are needed."""
@@ -292,6 +299,7 @@ class Engine:
             layers=self.layers,
             blobs=self.blobs,
             in_use=self.containers.in_use,
+            build_cache=self.build_cache,
         )
         self.pruning = Pruning(
             containers=self.containers,

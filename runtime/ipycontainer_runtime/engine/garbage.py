@@ -80,6 +80,11 @@ class Garbage:
         """Delete all that belongs to nothing; at the start, when nobody makes an image."""
         self._delete(Made(set(self._blobs.all()), set(self._layers.all())))
 
+    def discard(self, *, blobs: Iterable[str], layers: Iterable[str]) -> None:
+        """Delete these as far as nothing needs them any more."""
+        self._delete(Made(set(blobs), set(layers)))
+        self._background(sweeping.empty(self._layers.trash), "deleting what nothing needs")
+
     def let_go(self, chain: Iterable[str]) -> None:
         """Delete the layers of a container that was removed after its image."""
         self._delete(Made(set(), set(chain)))

@@ -58,7 +58,7 @@ class Pruning:
 
     async def containers(self, filters: Filters) -> Pruned:
         """Remove the containers that do not run and that the filters let through."""
-        chosen = _Chosen(filters, ())
+        chosen = Chosen(filters, ())
         pruned = Pruned([], [], 0)
         for container in self._containers.all():
             record = container.record
@@ -76,7 +76,7 @@ class Pruning:
 
     def images(self, filters: Filters) -> Pruned:
         """Remove images without a name, or with `dangling=false` every one that none stands on."""
-        chosen = _Chosen(filters, ("dangling",))
+        chosen = Chosen(filters, ("dangling",))
         pruned = Pruned([], [], 0)
         before = self._disk_usage.images()
         for record in self._store.list():
@@ -101,11 +101,11 @@ class Pruning:
 
     def nothing(self, kind: str, filters: Filters) -> None:
         """Answer for what there is none of: check the filters, and tell that it was pruned."""
-        _Chosen(filters, ("all", "dangling", "id", "parent", "type", "inuse"))
+        Chosen(filters, ("all", "dangling", "id", "parent", "type", "inuse"))
         self._events.publish(kind, "prune", "", {"reclaimed": "0"})
 
 
-class _Chosen:
+class Chosen:
     """The filters of one prune, read and checked."""
 
     def __init__(self, filters: Filters, more: Sequence[str]) -> None:
@@ -124,6 +124,11 @@ class _Chosen:
                 f"invalid filter 'dangling={sorted(values)}': true or false is wanted"
             )
         self.dangling = not values & {"0", "false"}
+
+    @property
+    def until(self) -> int | None:
+        """Before when a thing must have been, in nanoseconds since 1970."""
+        return self._until
 
     def has(self, labels: Mapping[str, str] | None, created_ns: int) -> bool:
         """Tell whether the filters let this through."""

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ipycontainer_runtime.build.checks import check, choice, refuse
 from ipycontainer_runtime.build.instructions import Instruction, Label, Pair
 from ipycontainer_runtime.build.parse import parse
 from ipycontainer_runtime.build.plan import SCRATCH, Origin, Plan, PlannedStage, plan
 from ipycontainer_runtime.build.scope import Scope, global_scope
+from ipycontainer_runtime.build.source import Finding
 from ipycontainer_runtime.engine.building.cachefrom import Proven
-from ipycontainer_runtime.engine.building.context import Context, dockerfile
+from ipycontainer_runtime.engine.building.context import Context, dockerfile, leave_out
 from ipycontainer_runtime.engine.building.failures import StepFailed
 from ipycontainer_runtime.engine.building.layering import Layering, Stack
 from ipycontainer_runtime.engine.building.output import Classic, Message, Output, Say, Step, Steps
@@ -41,7 +43,7 @@ class Build:
         self._builds = builds
         self._request = request
         self._context = context
-        self._folder = context.folder.parent
+        self._folder = context.home
         self._tell = say if not request.quiet else _quiet(say)
         self._output: Output = Steps(say) if request.steps else Classic(self._tell)
         self._say = say
@@ -93,12 +95,19 @@ class Build:
 
     async def _prepare(self) -> None:
         """Have the context and the Dockerfile."""
-        sent = await self._context.end()
-        if self._request.remote:
-            raise InvalidParameter("remote contexts are not supported yet: send the context")
-        if not sent:
+        context, request = self._context, self._request
+        sent = await context.end()
+        # docker-compose and older clients say so where the context is sent.
+        address = "" if request.remote == "client-session" else request.remote
+        if address:
+            text = await asyncio.to_thread(context.fetch, address)
+            if text is not None:
+                self.text = text
+                return
+            await asyncio.to_thread(leave_out, context.folder, request.dockerfile)
+        elif not sent:
             raise InvalidParameter("the request has no context: send an archive, or name a remote")
-        self.text = dockerfile(self._context.folder, self._request.dockerfile)
+        self.text = dockerfile(context.folder, request.dockerfile)
 
     # -- what is to be done
 
@@ -112,8 +121,10 @@ class Build:
         )
         found = plan(read, outside, request.target)
         self._number(found)
-        for finding in read.warnings:
-            self._warn(finding.message, finding.span.first, finding.span.last)
+        findings = check(found)
+        for finding in findings:
+            self._warn(finding)
+        refuse(read, findings)
         await self._bases(found)
         for stage in found.needed:
             if stage.base.image and stage.base.image != SCRATCH:
@@ -182,8 +193,10 @@ class Build:
             steps[1:1] = triggers
         self._output.planned([s for n in sorted(self._steps) for _, s in self._steps[n]])
 
-    def _warn(self, message: str, first: int, last: int) -> None:
+    def _warn(self, finding: Finding) -> None:
+        first, last = finding.span.first, finding.span.last
         lines = "\n".join(self.text.split("\n")[first - 1 : last])
+        message = f"{finding.rule}: {finding.message}"
         self._output.warn({"first": first, "last": last, "message": message, "text": lines})
 
     # -- images
@@ -303,8 +316,9 @@ class Build:
         self._output.end(first, "done")
         building.tell(first)
         state = await building.run(steps)
-        for finding in scope.findings:
-            self._warn(finding.message, finding.span.first, finding.span.last)
+        wanted = choice(found.dockerfile)
+        for finding in filter(wanted.keeps, scope.findings):
+            self._warn(finding)
         return state, scope
 
     async def _begin(self, stage: PlannedStage, site: Site) -> tuple[State, Scope | None]:

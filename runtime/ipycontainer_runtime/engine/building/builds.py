@@ -84,7 +84,7 @@ class Builds:
         """Let go of a context, and of all that its build had."""
         context.close()
         await asyncio.to_thread(context.join)
-        self.layers.trash.discard(context.folder.parent)
+        self.layers.trash.discard(context.home)
         await asyncio.to_thread(self.layers.trash.empty)
 
     async def build(self, request: BuildRequest, context: Context) -> AsyncGenerator[Message, None]:

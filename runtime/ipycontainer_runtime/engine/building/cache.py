@@ -13,6 +13,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -120,32 +121,32 @@ class Cache:
         """The digests that records count on."""
         return {record.blob.digest for record in self._records.values() if record.blob}
 
-    def image_gone(self, image: str) -> None:
-        """Forget the steps that went into this image and no other."""
+    def image_gone(self, image: str) -> list[Record]:
+        """Forget the steps that went into this image and no other, and return them."""
+        gone: list[Record] = []
         for key, record in list(self._records.items()):
             if image in record.images:
                 record.images.remove(image)
                 if record.images:
                     self._write(key)
                 else:
-                    self._forget(key)
-
-    def prune(self, keep: "set[str] | None" = None, *, before: float | None = None) -> list[str]:
-        """Forget records and return their keys: all but those of `keep`, unused since `before`."""
-        gone = [
-            key
-            for key, record in self._records.items()
-            if key not in (keep or ()) and (before is None or record.used < before)
-        ]
-        for key in gone:
-            self._forget(key)
+                    gone.append(self._forget(key))
         return gone
+
+    def record(self, key: str) -> Record:
+        """Return the record of a key that `items` gave."""
+        return self._records[key]
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget records; what they alone counted on may then be deleted."""
+        for key in keys:
+            self._forget(key)
 
     def items(self) -> list[tuple[str, Record]]:
         """Return every record with its key, oldest use first."""
         return sorted(self._records.items(), key=lambda item: item[1].used)
 
-    def shapes(self, in_images: set[str]) -> list[dict[str, object]]:
+    def shapes(self, in_images: set[str]) -> list[dict[str, Any]]:
         """Return BuildCache of GET /system/df; `in_images` are the layers that images have."""
         return [
             {

@@ -11,6 +11,8 @@ import shutil
 from pathlib import Path
 
 from ipycontainer_runtime.build import ignore
+from ipycontainer_runtime.engine.building import remote
+from ipycontainer_runtime.engine.building.placing import is_archive
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter
 from ipycontainer_runtime.launch.syscalls import openat2
 from ipycontainer_runtime.layers.compression import inflate
@@ -29,6 +31,10 @@ class Context:
 
     def __init__(self, folder: Path, ownership: Ownership, trash: Trash) -> None:
         self.folder = folder
+        self.home = folder.parent
+        """The build's own folder."""
+        self._ownership = ownership
+        self._trash = trash
         folder.mkdir(parents=True)
         self._feed = Feed()
         self._ended = False
@@ -56,6 +62,36 @@ class Context:
         except Corrupt as error:
             raise InvalidParameter(f"the build context is no archive to unpack: {error}") from error
         return not self._empty
+
+    def fetch(self, address: str) -> str | None:
+        """Have a context that is elsewhere, on a thread; the text of a lone Dockerfile, or None.
+
+        An address is a git repository's, or a URL of an archive or of a Dockerfile.
+        """
+        if remote.is_git(address):
+            self.folder = remote.clone(address, self.folder)
+            return None
+        if not remote.is_remote(address):
+            raise InvalidParameter(
+                f"invalid remote {address!r}: a git repository or an http(s) URL is wanted"
+            )
+        folder = self.folder.parent / "fetched"
+        folder.mkdir()
+        file = folder / remote.download(address, folder)
+        if not is_archive(file):
+            if file.stat().st_size > _LONGEST_DOCKERFILE:
+                raise InvalidParameter(f"{address} is neither an archive nor a Dockerfile")
+            return file.read_text("utf-8", "replace")
+        with file.open("rb") as opened:
+            chunks = iter(lambda: opened.read(1 << 20), b"")
+            untar(
+                inflate(chunks),
+                self.folder,
+                ownership=self._ownership,
+                trash=self._trash,
+                limits=LIMITS,
+            )
+        return None
 
     def close(self) -> None:
         """Give up what has not come yet."""

@@ -1,23 +1,213 @@
-"""What ADD fetches, and contexts that are elsewhere: http and git."""
+"""What ADD fetches, and contexts that are elsewhere: http and git.
 
+What is fetched is bounded and lands in the build's own folder. git runs without prompts, hooks and
+the person's configuration; no address may be read as one of its options.
+"""
+
+import email.utils
+import hashlib
+import os
+import posixpath
 import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import requests
 
 from ipycontainer_runtime.build.instructions import Add
-from ipycontainer_runtime.engine.building.sources import Selection
-from ipycontainer_runtime.errors import NotImplementedHere
+from ipycontainer_runtime.engine.building.sources import Selection, Wanted, select
+from ipycontainer_runtime.errors import InvalidParameter, Unavailable
+from ipycontainer_runtime.launch.syscalls import openat2
+from ipycontainer_runtime.oci import digest as digests
 
+LARGEST = 16 << 30
+"""Bytes of one file that is fetched."""
+_GIT_SECONDS = 600
+_SECONDS = (10, 120)
+_READ = 1 << 20
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
-_GIT = re.compile(r"(git://|git@|ssh://|https?://[^#]+\.git([#?]|$))")
+_GIT = re.compile(r"(git://|git@[\w.-]+:|ssh://|https?://[^#?]+\.git(?=$|[#?/]))", re.IGNORECASE)
+_GITHUB = "github.com/"
+_QUIET = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+    # A repository may name others, by ways that read this machine's files or run its programs.
+    "GIT_ALLOW_PROTOCOL": "http:https:git:ssh:file",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+def is_git(word: str) -> bool:
+    """Tell whether an address is a git repository's."""
+    return _GIT.match(word) is not None or word.startswith(_GITHUB)
 
 
 def is_remote(word: str) -> bool:
     """Tell whether a word of ADD is a URL or a git repository."""
-    return bool(_HTTP.match(word) or _GIT.match(word))
+    return _HTTP.match(word) is not None or _GIT.match(word) is not None
 
 
 def fetch(
     instruction: Add, word: str, folder: Path, roots: list[int]
 ) -> tuple[Selection, Path | None]:
-    """Fetch what a word of ADD names into `folder`, whose descriptor joins `roots`."""
-    raise NotImplementedHere(f"ADD {word} is not supported yet: COPY it from the context")
+    """Fetch what a word of ADD names into `folder`, whose descriptor joins `roots`.
+
+    A file that is to be unpacked (`--unpack`) is the second; git gives a folder's contents.
+    """
+    if is_git(word):
+        top = clone(
+            word, folder, keep=bool(instruction.keep_git_dir), checksum=instruction.checksum
+        )
+        name = "."
+    else:
+        top, name = folder, download(word, folder, instruction.checksum)
+    root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    roots.append(root)
+    literal = "".join(f"\\{c}" if c in "*?[\\" else c for c in name)
+    selection = select(root, Wanted("ADD", (literal,), exclude=instruction.exclude))
+    archive = top / name if instruction.unpack and name != "." else None
+    return selection, archive
+
+
+def download(url: str, folder: Path, checksum: str = "") -> str:
+    """Fetch a URL into a file of `folder`, with the server's time, and return its name."""
+    name = posixpath.basename(unquote(urlsplit(url).path)) or "index"
+    if name in (".", ".."):
+        raise InvalidParameter(f"cannot determine a file name for ADD {url}: give it another path")
+    file = folder / name
+    expected = _expected(checksum)
+    try:
+        with requests.get(url, stream=True, timeout=_SECONDS) as reply:
+            if reply.status_code != requests.codes.ok:
+                raise Unavailable(
+                    f"ADD failed: failed to GET {url} with status {reply.status_code} "
+                    f"{reply.reason}"
+                )
+            found = _save(file, reply.iter_content(_READ), url)
+            modified = reply.headers.get("Last-Modified", "")
+    except requests.RequestException as error:
+        raise Unavailable(f"ADD failed: cannot fetch {url}: {error}") from error
+    if expected and found != expected:
+        raise InvalidParameter(f"digest mismatch {found}: {expected}: {url} has other content")
+    file.chmod(0o600)
+    moment = _moment(modified)
+    os.utime(file, (moment, moment))
+    return name
+
+
+def _expected(checksum: str) -> str:
+    if not checksum:
+        return ""
+    if not digests.is_digest(checksum) or not checksum.startswith("sha256:"):
+        raise InvalidParameter(f"invalid checksum {checksum!r}: sha256:… is wanted")
+    return checksum
+
+
+def _save(file: Path, chunks: Iterator[bytes], url: str) -> str:
+    hashed, size = hashlib.sha256(), 0
+    with file.open("wb") as out:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > LARGEST:
+                raise InvalidParameter(f"{url} has more than {LARGEST} bytes")
+            hashed.update(chunk)
+            out.write(chunk)
+    return f"sha256:{hashed.hexdigest()}"
+
+
+def _moment(modified: str) -> int:
+    """Return the time of a Last-Modified; the beginning of 1970 without one, as Docker has it."""
+    try:
+        return int(email.utils.parsedate_to_datetime(modified).timestamp())
+    except (TypeError, ValueError):
+        return 0
+
+
+def clone(address: str, folder: Path, *, keep: bool = False, checksum: str = "") -> Path:
+    """Fetch a repository's commit into `folder` and return the folder that is asked for.
+
+    The address is URL#REF:FOLDER; `keep` leaves `.git` there.
+    """
+    url, _, fragment = address.partition("#")
+    if url.startswith(_GITHUB):
+        url = f"https://{url}"
+    ref, _, below = fragment.partition(":")
+    if url.startswith("-") or ref.startswith("-"):
+        raise InvalidParameter(f"{address}: neither a repository nor a ref begins with -")
+    top = Path(tempfile.mkdtemp(prefix="git-", dir=folder))
+    top.chmod(0o755)
+    _git(top, "init", "-q", ".")
+    _git(top, "remote", "add", "origin", url)
+    try:
+        _git(top, "fetch", "-q", "--depth", "1", "origin", "--", ref or "HEAD")
+        commit = "FETCH_HEAD"
+    except Unavailable:
+        if not ref:
+            raise
+        # Few servers give a commit by its number; then it is among those of all branches.
+        _git(top, "fetch", "-q", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*")
+        commit = ref
+    _git(top, "-c", "advice.detachedHead=false", "checkout", "-q", commit)
+    found = _git(top, "rev-parse", "HEAD").strip()
+    if checksum and not found.startswith(checksum):
+        raise InvalidParameter(f"expected checksum to match {checksum}, got {found}: {address}")
+    if (top / ".gitmodules").exists():
+        _git(top, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
+    if not keep:
+        for inner in [*top.rglob(".git")]:
+            _remove(inner)
+    return _below(top, below, address)
+
+
+def _remove(path: Path) -> None:
+    import shutil
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _below(top: Path, below: str, address: str) -> Path:
+    """Return a folder of the repository, which no link of it leads out of."""
+    if not below:
+        return top
+    root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder = openat2(root, below, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InvalidParameter(f"{address}: the repository has no folder {below}") from error
+    finally:
+        os.close(root)
+    try:
+        return Path(os.readlink(f"/proc/self/fd/{folder}"))
+    finally:
+        os.close(folder)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, **_QUIET}
+    command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.symlinks=true", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GIT_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise Unavailable("git is not installed: install it, or send the files") from error
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"git took more than {_GIT_SECONDS} seconds") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise Unavailable(f"git: {said[-1] if said else 'failed'}")
+    return done.stdout.decode(errors="replace")
