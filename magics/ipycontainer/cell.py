@@ -15,7 +15,7 @@ from .preferences import OUTPUT_LINES
 from .scripted import END_OF_INPUT, Given, Lines, Script
 from .signals import Signals
 from .sinks import Echo, Filled, Shown
-from .surface import STDERR, STDOUT, Kind, agreed
+from .surface import STDERR, STDOUT, Kind, agreed, nobody
 
 if TYPE_CHECKING:
     from .building.dockerfile import Source as Dockerfile
@@ -89,6 +89,17 @@ class Cell:
             return agreed(input(f"{question} [y/N] "))
         except (EOFError, OSError, StdinNotImplementedError):
             raise Usage(f"{question.splitlines()[0]} Add -f: nobody can be asked here") from None
+
+    def question(self, prompt: str, *, hidden: bool) -> str:
+        """Ask in the box under the cell; what is typed is no part of the notebook."""
+        from getpass import getpass
+
+        from IPython.core.error import StdinNotImplementedError
+
+        try:
+            return getpass(prompt) if hidden else input(prompt)
+        except (EOFError, OSError, StdinNotImplementedError):
+            raise nobody(prompt) from None
 
     def write(self, stream: int, data: memoryview) -> None:
         """Take bytes of a container's stream; they are decoded before this returns."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .failures import Usage
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
@@ -39,6 +41,14 @@ class Kind(Enum):
 def agreed(answer: str) -> bool:
     """Tell whether an answer is yes, as the `docker` command reads it."""
     return answer.strip().lower() == "y"
+
+
+def nobody(prompt: str) -> Usage:
+    """Return the failure of a question that nobody is there to answer."""
+    return Usage(
+        f"{prompt.strip(': ')}: nobody can be asked here; in a notebook write -u NAME and"
+        " -p {VARIABLE}, on the command line -u NAME and --password-stdin"
+    )
 
 
 class Source(Protocol):
@@ -132,6 +142,10 @@ class Surface(Sink, Protocol):
 
     def ask(self, question: str) -> bool:
         """Ask for a yes; raises `Usage`, which names `-f`, where nobody can answer."""
+        ...
+
+    def question(self, prompt: str, *, hidden: bool) -> str:
+        """Ask for a line, `hidden` for a secret; raises `Usage` where nobody can answer."""
         ...
 
     def redirect(self, out: str | None, err: str | None) -> None:

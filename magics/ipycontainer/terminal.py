@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .failures import Failure, Usage
 from .scripted import Lines, Script
 from .signals import Signals
-from .surface import STDOUT, Kind, agreed
+from .surface import STDOUT, Kind, agreed, nobody
 
 if TYPE_CHECKING:
     from .building.dockerfile import Source
@@ -75,6 +75,17 @@ class Terminal:
             return agreed(input(f"{question} [y/N] "))
         except EOFError:
             raise Usage("nobody answered: add -f to go on without a question") from None
+
+    def question(self, prompt: str, *, hidden: bool) -> str:
+        """Ask at the terminal, where what is hidden is not shown."""
+        from getpass import getpass
+
+        if not sys.stdin.isatty():
+            raise nobody(prompt)
+        try:
+            return getpass(prompt) if hidden else input(prompt)
+        except EOFError:
+            raise nobody(prompt) from None
 
     def write(self, stream: int, data: memoryview) -> None:
         """Write bytes as they are."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .failures import Failure, Interrupted
+from .failures import Failure, Interrupted, Usage
+from .logins import Sent
 
 if TYPE_CHECKING:
     from .session import Session
@@ -38,26 +39,43 @@ def pull(
     from docker.utils import parse_repository_tag
 
     repository, tag = parse_repository_tag(name)
+    if tag and all_tags:
+        raise Usage(f"{name}: -a pulls every tag of a repository, so name it without a tag")
     full = name if tag or all_tags else f"{name}:latest"
     view = _view(session, f"Pulling {full}", quiet=quiet, aside=aside)
-    with session.naming(name):
+    login = Sent.to(name)
+    with session.naming(name), login.blamed():
         stream = session.api.pull(
-            repository, tag, stream=True, decode=True, platform=platform, all_tags=all_tags
+            repository,
+            tag,
+            stream=True,
+            decode=True,
+            platform=platform,
+            all_tags=all_tags,
+            auth_config=login.header,
         )
-    last = _follow(view, stream)
+    with login.blamed():
+        last = _follow(view, stream)
     view.done(f"{full} is up to date" if "up to date" in last else f"Pulled {full}")
 
 
-def push(session: Session, name: str, *, quiet: bool = False) -> None:
+def push(session: Session, name: str, *, all_tags: bool = False, quiet: bool = False) -> None:
     """Push an image to the registry that its name says."""
     from docker.utils import parse_repository_tag
 
     repository, tag = parse_repository_tag(name)
-    full = f"{repository}:{tag or 'latest'}"
+    if tag and all_tags:
+        raise Usage(f"{name}: -a pushes every tag of a repository, so name it without a tag")
+    sent = None if all_tags else tag or "latest"
+    full = f"{repository}:{sent}" if sent else repository
     view = _view(session, f"Pushing {full}", quiet=quiet)
-    with session.naming(name):
-        stream = session.api.push(repository, tag or "latest", stream=True, decode=True)
-    _follow(view, stream)
+    login = Sent.to(name)
+    with session.naming(name), login.blamed():
+        stream = session.api.push(
+            repository, sent, stream=True, decode=True, auth_config=login.header
+        )
+    with login.blamed():
+        _follow(view, stream)
     view.done(f"Pushed {full}")
 
 

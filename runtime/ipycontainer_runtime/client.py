@@ -13,6 +13,8 @@ from ipycontainer_runtime.paths import Paths, paths
 if TYPE_CHECKING:
     from docker import DockerClient
 
+    from ipycontainer_runtime.credentials.logins import Logins
+
 HOST_VARIABLE = "DOCKER_HOST"
 # What the engine speaks, being of one release with this client: asking it would be a round trip.
 API_VERSION = "1.50"
@@ -120,6 +122,13 @@ def logs(where: Paths | None = None) -> str:
         return where.log.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def logins() -> "Logins":
+    """Return this person's logins to registries, from Docker's config.json and its helpers."""
+    from ipycontainer_runtime.credentials.logins import Logins
+
+    return Logins()
 
 
 def doctor(where: Paths | None = None) -> list[dict[str, str]]:

@@ -4,6 +4,8 @@ from defence import BOTH, Defence
 
 UNTAR = "layers/test_untar_attacks.py::"
 CUT = "engine_images/test_push_cut.py::"
+HELPERS = "registry/test_helpers.py::"
+REGISTRIES = "engine_images/test_registries.py::"
 TOKENS = "registry/test_authentication.py::"
 COPY = "attacks/test_copy_attacks.py::"
 PULL = "engine_images/test_pull.py::"
@@ -407,10 +409,82 @@ DEFENCES = (
     Defence(
         "22",
         "a login shows its password",
-        "registry/credentials.py",
+        "credentials/login.py",
         'password: str = field(default="", repr=False)',
         'password: str = ""',
         ("registry/test_credentials.py::test_a_login_does_not_show_its_secrets",),
+    ),
+    Defence(
+        "21",
+        "a mirror is told the password for Docker Hub",
+        "engine/lookup.py",
+        "yield Source(mirror_domain(url), DockerConfig(), mirror=True)",
+        "yield Source(mirror_domain(url), Given(auth, DockerConfig()), mirror=True)",
+        (REGISTRIES + "test_a_mirror_is_not_told_the_password_for_docker_hub",),
+    ),
+    Defence(
+        "15",
+        "a list of tags has no end",
+        "registry/tags.py",
+        "if len(found) > MOST:",
+        "if len(found) > MOST + 200:",
+        (REGISTRIES + "test_a_list_of_tags_without_end_is_refused",),
+    ),
+    Defence(
+        "22",
+        "a credential helper is a path",
+        "credentials/helpers.py",
+        "if not _NAME.fullmatch(name):",
+        "if False:",
+        (HELPERS + "test_a_helper_whose_name_is_no_name_is_not_run",),
+    ),
+    Defence(
+        "22",
+        "a credential helper hangs",
+        "credentials/helpers.py",
+        "if left <= 0 or not select.select([descriptor], [], [], left)[0]:",
+        "if not select.select([descriptor], [], [])[0]:",
+        (HELPERS + "test_a_helper_that_hangs_is_ended",),
+    ),
+    Defence(
+        "22",
+        "a credential helper prints gigabytes",
+        "credentials/helpers.py",
+        "if len(answer) > LIMIT:",
+        "if len(answer) > 50 * LIMIT:",
+        (HELPERS + "test_a_helper_that_never_stops_talking_is_ended",),
+    ),
+    Defence(
+        "22",
+        "a credential helper's words quote the secret",
+        "credentials/helpers.py",
+        'said = said.replace(secret, "…")',
+        "pass",
+        (HELPERS + "test_a_helper_that_fails_is_named_with_its_words_but_no_secret",),
+    ),
+    Defence(
+        "22",
+        "a stored login is read by others",
+        "credentials/config.py",
+        "        os.replace(name, target)\n",
+        "        os.chmod(name, 0o644)\n        os.replace(name, target)\n",
+        ("registry/test_logins.py::test_only_its_owner_reads_the_file",),
+    ),
+    Defence(
+        "22",
+        "a password stands in a cell",
+        "magics/verbs/logins.py",
+        "if notebook and not isinstance(password, Taken):",
+        "if False:",
+        ("magics/test_login.py::test_a_cell_keeps_no_password",),
+    ),
+    Defence(
+        "23",
+        "a registry is insecure that is not listed",
+        "registry/hosts.py",
+        "if listed.lower() == netloc.lower():",
+        "if True:",
+        (REGISTRIES + "test_only_what_is_listed_is_insecure",),
     ),
     Defence(
         "23",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from ipycontainer_runtime.credentials.login import Login
 from ipycontainer_runtime.errors import Unauthorized, Unavailable
 from ipycontainer_runtime.registry.auth import Authorizer, TokenCall, parse_challenges
 from ipycontainer_runtime.registry.client import Call, Registry
-from ipycontainer_runtime.registry.credentials import Login
 from ipycontainer_runtime.registry.errors import RegistryError
 from ipycontainer_runtime.registry.hosts import endpoint
 from support.scripted import Answer, Scripted, Seen, in_turn, scripted_registry

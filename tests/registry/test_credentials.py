@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from ipycontainer_runtime.credentials.config import LIMIT, DockerConfig
+from ipycontainer_runtime.credentials.login import Login
 from ipycontainer_runtime.errors import InvalidParameter
-from ipycontainer_runtime.registry.credentials import (
-    CONFIG_LIMIT,
-    Anonymous,
-    DockerConfig,
-    Given,
-    Login,
-)
+from ipycontainer_runtime.registry.credentials import Anonymous, Given
 
 SECRET = "s3cret"
 
@@ -61,7 +57,7 @@ def test_a_missing_file_or_an_empty_entry_is_no_login(tmp_path: Path) -> None:
     assert config(tmp_path, {"host": {}}).lookup("host") is None
 
 
-@pytest.mark.parametrize("content", [b"{", b'{"auths": 3}', b" " * (CONFIG_LIMIT + 1)])
+@pytest.mark.parametrize("content", [b"{", b'{"auths": 3}', b" " * (LIMIT + 1)])
 def test_a_broken_file_is_named_and_not_quoted(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)

@@ -129,6 +129,7 @@ CAPABILITIES = {
     "runc": _command("runc", "runc"),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),
+    "pass": _command("docker-credential-pass", "golang-docker-credential-helpers pass gnupg"),
     "user_session": Capability(_user_session, of_the_kernel=True),
     "user_namespaces": Capability(_user_namespaces, of_the_kernel=True),
     "x86_64": Capability(_x86_64, of_the_kernel=True),

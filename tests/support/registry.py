@@ -15,15 +15,19 @@ version: 0.1
 log: {{level: info, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}
 http: {{addr: "{address}"{http}}}
+{auth}
 """
+USER, PASSWORD = "me", "s3cret"
+_HTPASSWD = "me:$2y$04$JYwuCHJinZnApu.P/DUdluuU33gy4bGhif2p6VSlVb9EruP/vl53W\n"
 
 
 class Registry:
     """A registry at `address` (host:port), to which layouts are added under names."""
 
-    def __init__(self, folder: Path, http: str = "") -> None:
+    def __init__(self, folder: Path, http: str = "", *, login: bool = False) -> None:
         self._folder = folder
         self._http = http
+        self._login = login
         self._process: subprocess.Popen[bytes] | None = None
         self.address = "127.0.0.1:0"
 
@@ -42,7 +46,12 @@ class Registry:
     def start(self) -> None:
         """Listen on the port that the kernel chooses, or after a kill on the one it had."""
         config = self._folder / "config.yml"
-        filled = CONFIG.format(folder=self._folder, address=self.address, http=self._http)
+        users = self._folder / "htpasswd"
+        users.write_text(_HTPASSWD)
+        auth = f"auth: {{htpasswd: {{realm: here, path: {users}}}}}" if self._login else ""
+        filled = CONFIG.format(
+            folder=self._folder, address=self.address, http=self._http, auth=auth
+        )
         config.write_text(filled)
         self._process = subprocess.Popen(
             ["docker-registry", "serve", str(config)],
@@ -62,13 +71,14 @@ class Registry:
 
 
 @contextmanager
-def running_registry(http: str = "") -> Iterator[Registry]:
+def running_registry(http: str = "", *, login: bool = False) -> Iterator[Registry]:
     """Yield an empty registry whose port the kernel chose, and remove it with its content.
 
-    `http` is more of that section of its configuration, such as `, tls: {…}`.
+    `http` is more of that section of its configuration, such as `, tls: {…}`; with `login` it
+    wants USER and PASSWORD.
     """
     folder = Path(tempfile.mkdtemp(prefix="ipyc-r"))
-    registry = Registry(folder, http)
+    registry = Registry(folder, http, login=login)
     try:
         registry.start()
         yield registry

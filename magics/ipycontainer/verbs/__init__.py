@@ -16,6 +16,7 @@ from . import (  # noqa: F401 - each adds its verbs to `main`
     execs,
     explaining,
     images,
+    logins,
     looking,
     moving,
     python,

@@ -31,11 +31,12 @@ def pull(
 
 @main.command()
 @_quiet
+@flag("-a", "--all-tags", help="Push every tag of the repository.")
 @image_argument()
 @pass_session
-def push(session: Session, image: str, *, quiet: bool) -> None:
+def push(session: Session, image: str, *, quiet: bool, all_tags: bool) -> None:
     """Push an image to the registry in its name."""
-    push_image(session, image, quiet=quiet)
+    push_image(session, image, all_tags=all_tags, quiet=quiet)
     if quiet:
         session.surface.say(image)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..failures import Failure, Interrupted, Usage, explain
 from ..progress import Transfer, layer_state
 from ..session import Session
-from ..surface import STDERR, STDOUT, Kind
+from ..surface import STDERR, STDOUT, Kind, nobody
 from .mailbox import Keys
 from .parts import Summary, bad
 
@@ -130,6 +130,10 @@ class Desk:
     def ask(self, question: str) -> bool:
         """Refuse: a widget asks with its own buttons."""
         raise Usage(f"{question.splitlines()[0]} Add -f: nobody can be asked here")
+
+    def question(self, prompt: str, *, hidden: bool) -> str:
+        """Refuse, as `ask` does."""
+        raise nobody(prompt)
 
     def write(self, stream: int, data: memoryview) -> None:
         """Take bytes of a container's stream."""

@@ -6,7 +6,7 @@ from ipycontainer_runtime.api.base import EngineHandler
 from ipycontainer_runtime.api.bodies import StreamedBody
 from ipycontainer_runtime.api.newimages import changes, new_name, wanted_platform
 from ipycontainer_runtime.engine.importing import Import, ImportRequest
-from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.reference import Reference
 
 AUTH = "X-Registry-Auth"
@@ -57,9 +57,8 @@ class Create(StreamedBody[Import]):
 
     async def _pull(self) -> None:
         name = self._name()
-        pulled = self.engine.pulls.pull(
-            name, self.text("platform") or None, self.request.headers.get(AUTH)
-        )
+        pull = self.engine.pulls.pull if _suffixed(name) else self.engine.pulls.pull_all
+        pulled = pull(name, self.text("platform") or None, self.request.headers.get(AUTH))
         async with self.stream() as out, aclosing(pulled):
             async for message in pulled:
                 await out.json(message)
@@ -71,13 +70,11 @@ class Create(StreamedBody[Import]):
         if tag:
             # Only a digest has a colon; one that is malformed is named as it was written.
             return f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
-        reference = Reference.parse(name, default_tag=None)
-        if not reference.suffix:
-            raise NotImplementedHere(
-                f"pulling every tag of {name} (--all-tags) is not supported yet; "
-                f"name one, as in {name}:latest"
-            )
         return name
+
+
+def _suffixed(name: str) -> bool:
+    return bool(Reference.parse(name, default_tag=None).suffix)
 
 
 class Inspect(EngineHandler):

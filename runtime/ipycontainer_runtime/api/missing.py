@@ -70,7 +70,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     ("/volumes", Volumes),
     (
         "/(?:networks|volumes|build|swarm|nodes|services|tasks|secrets|configs|plugins|session|"
-        "grpc|auth|commit|images|containers|exec|distribution|system|info|version|events)(?:/.*)?",
+        "grpc|commit|images|containers|exec|distribution|system|info|version|events)(?:/.*)?",
         NotServed,
     ),
 ]

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ipycontainer_runtime.errors import ContainerError
+from ipycontainer_runtime import configuration
+from ipycontainer_runtime.credentials.config import DockerConfig
+from ipycontainer_runtime.errors import ContainerError, InvalidParameter
 from ipycontainer_runtime.linux import doctor
 from ipycontainer_runtime.linux.doctor import Check
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.registry import certificates
 from ipycontainer_runtime.registry.client import Registry
-from ipycontainer_runtime.registry.credentials import DockerConfig
-from ipycontainer_runtime.registry.hosts import DOCKER_HUB
+from ipycontainer_runtime.registry.hosts import DOCKER_HUB, mirror_domain
 
 _MOST = 16
 """Registries that are asked, all at once: each answers, or is given up, within its time."""
@@ -31,13 +32,27 @@ def examine(
 
 
 def registries(used: Iterable[str] = ()) -> list[Check]:
-    """Tell which registries can be reached: those used, with a login or with certificates.
+    """Tell which registries can be reached: those used, mirrors, with a login or certificates.
 
     Docker Hub is asked where there is none of these.
     """
-    domains = sorted({*used, *DockerConfig().domains(), *certificates.domains()})[:_MOST]
+    try:
+        mirrors = [mirror_domain(url) for url in configuration.read().mirrors]
+    except InvalidParameter as error:
+        return [_unreadable(error)]
+    domains = sorted({*used, *mirrors, *DockerConfig().domains(), *certificates.domains()})[:_MOST]
     with ThreadPoolExecutor(_MOST) as pool:
         return list(pool.map(_reached, domains or [DOCKER_HUB]))
+
+
+def _unreadable(error: InvalidParameter) -> Check:
+    return Check(
+        "configuration",
+        "limited",
+        str(error),
+        "no image can be pulled or pushed",
+        f"repair or remove {configuration.path()}",
+    )
 
 
 def _reached(domain: str, ping: Callable[[str], None] | None = None) -> Check:

@@ -27,6 +27,7 @@ from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.importing import Imports
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
 from ipycontainer_runtime.engine.loading import Loads
+from ipycontainer_runtime.engine.logins import Logins
 from ipycontainer_runtime.engine.logs import Logs
 from ipycontainer_runtime.engine.memory import give_back
 from ipycontainer_runtime.engine.pausing import Pausing
@@ -280,6 +281,7 @@ class Engine:
             garbage=self.garbage,
             events=self.events,
         )
+        self.logins = Logins()
         self.pushes = Pushes(blobs=self.blobs, image_store=self.image_store, events=self.events)
         self.images = Images(
             image_store=self.image_store,

@@ -3,8 +3,11 @@
 Imported when the first pull begins: `requests` costs an idle engine time and memory.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from ipycontainer_runtime import configuration
+from ipycontainer_runtime.credentials.config import DockerConfig
 from ipycontainer_runtime.engine.unpacking import Layer
 from ipycontainer_runtime.errors import Corrupt, NotFound
 from ipycontainer_runtime.oci import platform as platforms
@@ -19,14 +22,35 @@ from ipycontainer_runtime.oci.model import (
 from ipycontainer_runtime.oci.platform import Platform
 from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.registry import manifests
+from ipycontainer_runtime.registry import tags as listing
 from ipycontainer_runtime.registry.blobs import Download
 from ipycontainer_runtime.registry.client import Registry
-from ipycontainer_runtime.registry.credentials import DockerConfig, Given
+from ipycontainer_runtime.registry.credentials import Credentials, Given
 from ipycontainer_runtime.registry.errors import RegistryError, for_pull
+from ipycontainer_runtime.registry.hosts import DOCKER_HUB, mirror_domain
 from ipycontainer_runtime.registry.manifests import Resolved
 from ipycontainer_runtime.store.blobs import BlobStore
 
-__all__ = ["Described", "Download", "Found", "describe", "look"]
+__all__ = ["Described", "Download", "Found", "Source", "describe", "look", "sources", "tags"]
+
+
+class Source(NamedTuple):
+    """A registry that an image may be pulled from, and what it may be told of the person."""
+
+    domain: str
+    credentials: Credentials
+    mirror: bool = False
+
+
+def sources(wanted: Reference, auth: str | None) -> Iterator[Source]:
+    """Yield where to look for an image, in order: Docker Hub's first in the mirrors of it.
+
+    What a client sent is for the registry that the image's name says. A mirror is another one.
+    """
+    if wanted.domain == DOCKER_HUB:
+        for url in configuration.read().mirrors:
+            yield Source(mirror_domain(url), DockerConfig(), mirror=True)
+    yield Source(wanted.domain, Given(auth, DockerConfig()))
 
 
 class Found(NamedTuple):
@@ -72,12 +96,12 @@ class Described(NamedTuple):
     platforms: list[Platform]
 
 
-def look(wanted: Reference, platform: Platform | None, auth: str | None, blobs: BlobStore) -> Found:
-    """Ask the registry what a reference means on `platform`, or on this machine; on a thread.
+def look(source: Source, wanted: Reference, platform: Platform | None, blobs: BlobStore) -> Found:
+    """Ask a registry what a reference means on `platform`, or on this machine; on a thread.
 
     Raises a ContainerError in the words of Docker's engine. The caller closes the registry.
     """
-    registry = Registry(wanted.domain, Given(auth, DockerConfig()))
+    registry = Registry(source.domain, source.credentials)
     try:
         return _look(registry, wanted, platform, blobs)
     except RegistryError as error:
@@ -86,6 +110,15 @@ def look(wanted: Reference, platform: Platform | None, auth: str | None, blobs: 
     except BaseException:
         registry.close()
         raise
+
+
+def tags(source: Source, wanted: Reference) -> list[str]:
+    """Return the tags of a repository, on a thread; errors as in `look`."""
+    with Registry(source.domain, source.credentials) as registry:
+        try:
+            return listing.tags(registry, wanted.path)
+        except RegistryError as error:
+            raise for_pull(error, wanted.familiar_name, wanted.familiar) from error
 
 
 def describe(wanted: Reference, auth: str | None) -> Described:

@@ -1,15 +1,23 @@
 """Pulling images: several layers at once, each in one pass, told as Docker tells it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ipycontainer_runtime.engine import progress
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.progress import Progress, Say
 from ipycontainer_runtime.engine.transfers import Transfers
 from ipycontainer_runtime.engine.unpacking import Stores
+from ipycontainer_runtime.errors import ContainerError, InvalidParameter
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.oci.platform import Platform
@@ -19,7 +27,9 @@ from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
 
 if TYPE_CHECKING:
-    from ipycontainer_runtime.engine.lookup import Described, Found
+    from ipycontainer_runtime.engine.lookup import Described, Found, Source
+
+T = TypeVar("T")
 
 Capture = Callable[[Reference], AsyncGenerator[Progress, None]]
 """Makes an image from this machine, with no registry, and tells its progress."""
@@ -79,6 +89,18 @@ class Pulls:
         chosen = platforms.parse(platform) if platform else None
         return progress.told(lambda say: self._pull(wanted, chosen, auth, say))
 
+    def pull_all(
+        self, repository: str, platform: str | None = None, auth: str | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        """Pull every tag of a repository, one after the other; all else as `pull`."""
+        wanted = Reference.parse(repository, default_tag=None)
+        if wanted.suffix:
+            raise InvalidParameter(f"{repository} has a tag: name the repository to pull all of it")
+        if wanted.familiar_name in self._captures:
+            return self.pull(repository, platform, auth)
+        chosen = platforms.parse(platform) if platform else None
+        return progress.told(lambda say: self._pull_all(wanted, chosen, auth, say))
+
     async def describe(self, reference: str, auth: str | None = None) -> "Described":
         """Return what a reference names in its registry, without pulling it."""
         from ipycontainer_runtime.engine.lookup import describe
@@ -88,19 +110,64 @@ class Pulls:
     async def _pull(
         self, wanted: Reference, platform: Platform | None, auth: str | None, say: Say
     ) -> None:
-        from ipycontainer_runtime.engine.lookup import look
+        newer = await self._pull_tag(wanted, platform, auth, say)
+        say(_outcome(wanted, newer=newer))
 
-        found = await asyncio.to_thread(look, wanted, platform, auth, self._stores.blobs)
-        say(progress.status(f"Pulling from {wanted.path}", wanted.digest or wanted.tag))
+    async def _pull_all(
+        self, wanted: Reference, platform: Platform | None, auth: str | None, say: Say
+    ) -> None:
+        from ipycontainer_runtime.engine.lookup import tags
+
+        newer = False
+        found = await self._first(wanted, auth, say, lambda s: asyncio.to_thread(tags, s, wanted))
+        for tag in found:
+            newer |= await self._pull_tag(wanted.with_tag(tag), platform, auth, say)
+        say(_outcome(wanted, newer=newer))
+
+    async def _pull_tag(
+        self, wanted: Reference, platform: Platform | None, auth: str | None, say: Say
+    ) -> bool:
+        """Pull one image and tell of it; return whether it was not here under this name."""
         before = self._image_store.find(wanted.full)
-        with found.registry:
-            record = await self._obtain(wanted, found, say)
-        known = before is not None and before.id == record.id
-        verb = "Image is up to date for" if known else "Downloaded newer image for"
-        say(progress.status(f"Digest: {found.resolved.named.digest}"))
-        say(progress.status(f"Status: {verb} {wanted.familiar}"))
+
+        async def pull(source: "Source") -> ImageRecord:
+            return await self._pull_from(source, wanted, platform, say)
+
+        record = await self._first(wanted, auth, say, pull)
         attributes = {**(record.config.defaults.labels or {}), "name": wanted.familiar_name}
         self._events.publish("image", "pull", wanted.familiar, attributes)
+        return before is None or before.id != record.id
+
+    async def _first(
+        self,
+        wanted: Reference,
+        auth: str | None,
+        say: Say,
+        work: "Callable[[Source], Awaitable[T]]",
+    ) -> T:
+        """Do it with the first registry that can; all but the last are mirrors, and may fail."""
+        from ipycontainer_runtime.engine.lookup import sources
+
+        for source in sources(wanted, auth):
+            try:
+                return await work(source)
+            except ContainerError as error:
+                if not source.mirror:
+                    raise
+                say(progress.status(f"The mirror {source.domain} is passed over: {error}"))
+        raise AssertionError("the registry in the name itself is always among them")
+
+    async def _pull_from(
+        self, source: "Source", wanted: Reference, platform: Platform | None, say: Say
+    ) -> ImageRecord:
+        from ipycontainer_runtime.engine.lookup import look
+
+        found = await asyncio.to_thread(look, source, wanted, platform, self._stores.blobs)
+        say(progress.status(f"Pulling from {wanted.path}", wanted.digest or wanted.tag))
+        with found.registry:
+            record = await self._obtain(wanted, found, say)
+        say(progress.status(f"Digest: {found.resolved.named.digest}"))
+        return record
 
     async def _obtain(self, wanted: Reference, found: "Found", say: Say) -> ImageRecord:
         """Fetch what is missing of an image and name it; on failure undo what was fetched."""
@@ -161,3 +228,8 @@ class Pulls:
         for chain_id in reversed(chains):
             self._stores.layers.remove(chain_id)
         self._stores.layers.trash.empty()
+
+
+def _outcome(wanted: Reference, *, newer: bool) -> Progress:
+    verb = "Downloaded newer image for" if newer else "Image is up to date for"
+    return progress.status(f"Status: {verb} {wanted.familiar}")

@@ -47,8 +47,9 @@ class Pushes:
         return progress.told(lambda say: self._push(repository, auth, say))
 
     async def _push(self, wanted: Reference, auth: str | None, say: Say) -> None:
+        from ipycontainer_runtime.credentials.config import DockerConfig
         from ipycontainer_runtime.registry.client import Registry
-        from ipycontainer_runtime.registry.credentials import DockerConfig, Given
+        from ipycontainer_runtime.registry.credentials import Given
         from ipycontainer_runtime.registry.upload import Uploader
 
         say(progress.status(f"The push refers to repository [{wanted.name}]"))

@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ipycontainer_runtime.credentials.config import DockerConfig
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound
 from ipycontainer_runtime.registry.client import Call, Registry
-from ipycontainer_runtime.registry.credentials import DockerConfig, Given
+from ipycontainer_runtime.registry.credentials import Given
 from ipycontainer_runtime.registry.errors import RegistryError
 from ipycontainer_runtime.registry.hosts import DOCKER_HUB
 

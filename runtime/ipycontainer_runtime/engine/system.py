@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ipycontainer_runtime import __version__
 from ipycontainer_runtime.engine.activity import Activity
+from ipycontainer_runtime.engine.registries import described as described_registries
 from ipycontainer_runtime.engine.runtimes import OWN, described
 from ipycontainer_runtime.linux.mounted import filesystem
 from ipycontainer_runtime.paths import Paths
@@ -96,8 +97,11 @@ class System:
         if self._machine is None:
             self._machine = await self._about_the_machine()
         count = self._count()
+        registries, warnings = described_registries()
         return {
             **self._machine,
+            "RegistryConfig": registries,
+            "Warnings": [*self._machine["Warnings"], *warnings],
             "Containers": count.running + count.paused + count.stopped,
             "ContainersRunning": count.running,
             "ContainersPaused": count.paused,
@@ -168,13 +172,6 @@ _CONSTANT: dict[str, Any] = {
     },
     "LoggingDriver": "json-file",
     "IndexServerAddress": "https://index.docker.io/v1/",
-    "RegistryConfig": {
-        "IndexConfigs": {
-            "docker.io": {"Mirrors": [], "Name": "docker.io", "Official": True, "Secure": True}
-        },
-        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-        "Mirrors": [],
-    },
     "GenericResources": None,
     "HttpProxy": "",
     "HttpsProxy": "",

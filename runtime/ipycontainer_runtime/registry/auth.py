@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ipycontainer_runtime.credentials.login import Login
 from ipycontainer_runtime.errors import Unauthorized
-from ipycontainer_runtime.registry.credentials import Login
 from ipycontainer_runtime.registry.hosts import Endpoint, is_kin, may_follow
 
 TOKEN_LIMIT = 1 << 20
@@ -46,6 +46,11 @@ class TokenCall(NamedTuple):
 class _Token(msgspec.Struct):
     token: str = ""
     access_token: str = ""
+    refresh_token: str = ""
+
+
+class Refused(Unauthorized):
+    """The credentials are not accepted."""
 
 
 FetchToken = Callable[[TokenCall], bytes]
@@ -74,6 +79,9 @@ class Authorizer:
         self._fetch = fetch
         self._headers: dict[str, str] = {}
         self._lock = threading.Lock()
+        self.offline = False
+        """Set to ask for an identity token, which stands for the password from then on."""
+        self.identity_token = ""
 
     def header(self, scope: str) -> str | None:
         """Return what worked for this scope before, or None before the first challenge."""
@@ -92,10 +100,10 @@ class Authorizer:
             if current is not None and current != refused:
                 return current
             if self._login and self._login.registry_token:
-                raise Unauthorized(f"{self._endpoint.domain} does not accept this registry token")
+                raise Refused(f"{self._endpoint.domain} does not accept this registry token")
             key, value = self._authorize(parse_challenges(challenges), scope)
             if value == refused:
-                raise Unauthorized(f"{self._endpoint.domain} does not accept these credentials")
+                raise Refused(f"{self._endpoint.domain} does not accept these credentials")
             self._headers[key] = value
             return value
 
@@ -115,6 +123,7 @@ class Authorizer:
             token = msgspec.json.decode(self._fetch(call), type=_Token)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Unauthorized(f"{call.url} did not answer with a token") from error
+        self.identity_token = token.refresh_token if self.offline else ""
         found = token.token or token.access_token
         if not found or not found.isascii() or not found.isprintable():
             raise Unauthorized(f"{call.url} did not answer with a token")
@@ -149,6 +158,12 @@ class Authorizer:
                 **words,
             }
             return TokenCall(realm, {}, form, None)
+        if self.offline and self._login:
+            query |= {
+                "offline_token": "true",
+                "client_id": "ipycontainer",
+                "account": self._login.username,
+            }
         return TokenCall(realm, query, None, _basic(self._login) if self._login else None)
 
 

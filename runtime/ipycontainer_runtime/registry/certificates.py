@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import requests
+import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import InsecureRequestWarning
 
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.registry.hosts import SYSTEM_CERTIFICATES
@@ -60,6 +63,19 @@ class TlsAdapter(HTTPAdapter):
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """Called by `requests` for the first request through a proxy."""
         return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
+
+class UncheckedAdapter(HTTPAdapter):
+    """Connections that take any certificate: for registries that are configured as insecure."""
+
+    def __init__(self, **options: Any) -> None:
+        # It is configured: to say so at each request would fill the engine's log.
+        urllib3.disable_warnings(InsecureRequestWarning)
+        super().__init__(**options)
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Called by `requests` for each request, which asks for a check."""
+        return super().send(*args, **{**kwargs, "verify": False})
 
 
 def domains() -> list[str]:

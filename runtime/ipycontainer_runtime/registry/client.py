@@ -15,10 +15,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from ipycontainer_runtime import configuration
+from ipycontainer_runtime.credentials.login import Login
 from ipycontainer_runtime.errors import ContainerError, Corrupt, Unauthorized, Unavailable
 from ipycontainer_runtime.registry import certificates
-from ipycontainer_runtime.registry.auth import TOKEN_LIMIT, Authorizer, TokenCall
-from ipycontainer_runtime.registry.certificates import Certificates, TlsAdapter
+from ipycontainer_runtime.registry.auth import TOKEN_LIMIT, Authorizer, Refused, TokenCall
+from ipycontainer_runtime.registry.certificates import Certificates, TlsAdapter, UncheckedAdapter
 from ipycontainer_runtime.registry.credentials import Anonymous, Credentials
 from ipycontainer_runtime.registry.errors import (
     ERROR_LIMIT,
@@ -64,10 +66,14 @@ class Registry:
     ) -> None:
         self._timeout = timeout
         found = certificates.find(endpoint(domain).domain)
-        self.endpoint: Endpoint = endpoint(domain, certified=found is not None)
-        login = (credentials or Anonymous()).lookup(domain)
+        self.endpoint: Endpoint = endpoint(
+            domain, certified=found is not None, insecure=configuration.read().insecure
+        )
+        self._login = (credentials or Anonymous()).lookup(domain)
         self._session = _session(self.endpoint, found)
-        self._authorizer = Authorizer(self.endpoint, login, self._fetch_token)
+        if self.endpoint.insecure:
+            self.endpoint = self._without_tls()
+        self._authorizer = Authorizer(self.endpoint, self._login, self._fetch_token)
 
     def __enter__(self) -> "Registry":
         return self
@@ -78,6 +84,14 @@ class Registry:
     def close(self) -> None:
         """Close every connection that no answer is using."""
         self._session.close()
+
+    def _without_tls(self) -> Endpoint:
+        """Return how to speak to an insecure registry: with TLS if it has that, else without."""
+        try:
+            self._send(Call("GET", "", ""), f"{self.endpoint.base}/v2/", None).close()
+        except Lost:
+            return self.endpoint._replace(scheme="http")
+        return self.endpoint
 
     def call(self, call: Call) -> requests.Response:
         """Make a request, authenticating where asked, and return the streaming answer.
@@ -90,6 +104,8 @@ class Registry:
             return response
         with response:
             body = read_bounded(response, ERROR_LIMIT)
+            if response.status_code == 401 and self._login:
+                raise RegistryError(self._unwanted(), code="UNAUTHORIZED", http=401)
             raise answered(self.endpoint, response.status_code, body, response.headers)
 
     def read(self, call: Call, limit: int) -> tuple[bytes, Mapping[str, str]]:
@@ -120,6 +136,25 @@ class Registry:
         """Check that the registry speaks the distribution API; authenticates if asked to."""
         self.read(Call("GET", "", ""), ERROR_LIMIT)
 
+    def log_in(self) -> str:
+        """Check the credentials, and return the identity token that stands for them, or nothing.
+
+        Raises RegistryError where they are refused.
+        """
+        self._authorizer.offline = True
+        self.ping()
+        return self._authorizer.identity_token
+
+    def _unwanted(self) -> str:
+        """Say whose login is not accepted, by whom, and where it is kept."""
+        login = self._login or Login()
+        kept = f" in {login.source}" if login.source else ""
+        who = f" of {login.username}" if login.username else ""
+        return (
+            f"unauthorized: the registry {self.endpoint.domain} does not accept the login{who}"
+            f"{kept}; renew it with `docker login {self.endpoint.domain}`"
+        )
+
     def _authorized(self, call: Call) -> requests.Response:
         sent = self._authorizer.header(call.scope)
         response = self._follow(call, sent)
@@ -132,7 +167,8 @@ class Registry:
         try:
             renewed = self._authorizer.answer(challenges, call.scope, sent)
         except Unauthorized as error:
-            raise RegistryError(str(error), code="UNAUTHORIZED", http=401) from error
+            told = self._unwanted() if isinstance(error, Refused) else str(error)
+            raise RegistryError(told, code="UNAUTHORIZED", http=401) from error
         return self._follow(call, renewed)
 
     def _follow(self, call: Call, authorization: str | None) -> requests.Response:
@@ -212,7 +248,8 @@ class Registry:
         busy = answered(of, response.status_code, b"", response.headers)
         if busy.transient:
             return busy
-        return Unauthorized(
+        refused = response.status_code in (400, 401, 403) and self._login
+        return (Refused if refused else Unauthorized)(
             f"{service} answered a request for a token with HTTP status {response.status_code}"
         )
 
@@ -266,6 +303,8 @@ def _session(target: Endpoint, found: Certificates | None) -> requests.Session:
     session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
     if found is None:
         session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
+        if target.insecure:
+            session.mount(f"{target.base}/", UncheckedAdapter(pool_maxsize=CONNECTIONS))
         return session
     # Its token service and its store may have certificates of the same authority; but who this
     # client is, is for the registry alone.

@@ -1,13 +1,15 @@
 """Which server a registry's domain means, and how it may be spoken to.
 
 `docker.io` is served by registry-1.docker.io. Registries on this machine (127.0.0.0/8, ::1,
-localhost) speak plain http, as Docker allows, unless there are certificates for them; everything
-else is https, with no way back.
+localhost) speak plain http, as Docker allows, unless there are certificates for them. Those that
+are configured as insecure may have any certificate, or no TLS. Everything else is https, with no
+way back.
 """
 
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,6 +28,8 @@ class Endpoint(NamedTuple):
     domain: str
     netloc: str
     scheme: str
+    insecure: bool = False
+    """True for one that may do without a certificate, or without TLS, as it was configured."""
 
     @property
     def base(self) -> str:
@@ -48,10 +52,11 @@ class Endpoint(NamedTuple):
         return is_loopback(self.hostname)
 
 
-def endpoint(domain: str, *, certified: bool = False) -> Endpoint:
+def endpoint(domain: str, *, certified: bool = False, insecure: Sequence[str] = ()) -> Endpoint:
     """Return the server for the domain of a reference, such as `docker.io` or `localhost:5000`.
 
-    `certified` tells that there are certificates for it, so that it speaks TLS wherever it is.
+    `certified` tells that there are certificates for it, so that it speaks TLS wherever it is;
+    `insecure` are the registries that are configured to be so.
     """
     netloc = _DOCKER_HUB_HOST if domain in (DOCKER_HUB, "index.docker.io") else domain
     try:
@@ -63,7 +68,34 @@ def endpoint(domain: str, *, certified: bool = False) -> Endpoint:
     if not named or parts.username is not None or parts.path:
         raise InvalidParameter(f'"{domain}" is not a registry: write HOST or HOST:PORT')
     plain = is_loopback(named) and not certified
-    return Endpoint(domain, netloc, "http" if plain else "https")
+    lax = not plain and not certified and is_listed(netloc, insecure)
+    return Endpoint(domain, netloc, "http" if plain else "https", lax)
+
+
+def is_listed(netloc: str, insecure: Sequence[str]) -> bool:
+    """Tell whether a registry is among those listed: by its name with its port, or its network.
+
+    A name is not looked up: who answers for it is what TLS would have told.
+    """
+    address = _address(_hostname(f"//{netloc}"))
+    for listed in insecure:
+        if listed.lower() == netloc.lower():
+            return True
+        within = "/" in listed and address is not None  # a network: that was checked
+        if within and address in ipaddress.ip_network(listed, strict=False):
+            return True
+    return False
+
+
+def mirror_domain(url: str) -> str:
+    """Return the registry that a mirror's URL names; InvalidParameter for what is none."""
+    parts = urlsplit(url)
+    whole = parts.scheme in ("http", "https") and parts.netloc and parts.path in ("", "/")
+    if not whole or parts.query or parts.fragment or parts.username is not None:
+        raise InvalidParameter(
+            f'"{url[:200]}" in registry-mirrors is no mirror: write https://HOST[:PORT]'
+        )
+    return parts.netloc
 
 
 def is_loopback(hostname: str) -> bool:
@@ -103,6 +135,8 @@ def may_follow(origin: Endpoint, url: str) -> str | None:
     if parts.username is not None:
         return "it carries a user name"
     if origin.loopback and parts.scheme in ("https", origin.scheme) and is_loopback(hostname):
+        return None
+    if origin.insecure and parts.scheme == origin.scheme and hostname == origin.hostname:
         return None
     if parts.scheme != "https":
         return f"it is {parts.scheme or 'no'} where https is required"
