@@ -1,13 +1,12 @@
 """The build checks: what is allowed in a Dockerfile and likely not meant.
 
-Names and words are those of https://docs.docker.com/reference/build-checks/. `UndefinedVar` is
-found while a stage's variables are followed (`scope.Scope.findings`), since it depends on the
-base image, and `NoEmptyContinuation` by the reader.
+Names and words are those of https://docs.docker.com/reference/build-checks/. They look at the
+instructions with their variables' values in, so they need the environments of the base images.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ipycontainer_runtime.build import expand
@@ -16,8 +15,9 @@ from ipycontainer_runtime.build.amounts import truth
 from ipycontainer_runtime.build.ignore import Ignore
 from ipycontainer_runtime.build.instructions import Instruction
 from ipycontainer_runtime.build.parse import Dockerfile, Stage
-from ipycontainer_runtime.build.plan import Plan, PlannedStage
-from ipycontainer_runtime.build.source import DockerfileError, Finding, Span
+from ipycontainer_runtime.build.plan import Plan
+from ipycontainer_runtime.build.source import DockerfileError, Finding, quoted
+from ipycontainer_runtime.build.stagechecks import stage_findings
 from ipycontainer_runtime.build.suggest import closest
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.reference import Reference
@@ -32,13 +32,9 @@ RULES = frozenset(
         *("ExposeProtoCasing", "ExposeInvalidFormat", "InvalidDefinitionDescription"),
     }
 )
-_EXPERIMENTAL = frozenset({"InvalidDefinitionDescription"})
+_EXPERIMENTAL = frozenset({"InvalidDefinitionDescription", "CopyIgnoredFile"})
+_TARGET = re.compile(r"\$TARGETPLATFORM|\$\{TARGETPLATFORM[^}]*\}")
 _RESERVED = ("scratch", "context")
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)",
-    re.IGNORECASE,
-)
-_PUBLIC = re.compile(r"(?:_|^)public(?:_|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -83,8 +79,14 @@ def _with(now: Choice, name: str, value: str) -> Choice:
         raise InvalidParameter(f'failed to parse check option "error": {error}') from error
 
 
-def check(plan: Plan, ignore: Ignore | None = None) -> list[Finding]:
-    """Return what the checks find, by line, less what the Dockerfile skips."""
+def check(
+    plan: Plan, environments: Mapping[int, Sequence[str]], ignore: Ignore | None = None
+) -> list[Finding]:
+    """Return what the checks find in the needed stages, by line, less what is to be skipped.
+
+    `environments` are those of the base images' configs, by the number of the stage; where one is
+    not known, nothing is said of variables that it may have.
+    """
     dockerfile = plan.dockerfile
     wanted = choice(dockerfile)
     found = [
@@ -92,7 +94,7 @@ def check(plan: Plan, ignore: Ignore | None = None) -> list[Finding]:
         *_names(dockerfile),
         *_casing(dockerfile),
         *_bases(plan),
-        *(finding for stage in plan.needed for finding in _stage(stage, plan, ignore)),
+        *stage_findings(plan, environments, ignore),
         *_descriptions(dockerfile),
     ]
     return sorted(filter(wanted.keeps, found), key=lambda finding: finding.span)
@@ -121,17 +123,17 @@ def _names(dockerfile: Dockerfile) -> Iterator[Finding]:
         if name in _RESERVED:
             yield Finding(
                 "ReservedStageName",
-                f'Stage name should not use the same name as reserved stage "{name}"',
+                f"Stage name should not use the same name as reserved stage {quoted(name)}",
                 span,
             )
         if name in seen:
             yield Finding(
                 "DuplicateStageName",
-                f'Duplicate stage name "{name}", stage names should be unique',
+                f"Duplicate stage name {quoted(name)}, stage names should be unique",
                 span,
             )
         seen.add(name)
-        if from_ != (from_.lower() if as_ == as_.lower() else from_.upper()):
+        if (from_.islower() and not as_.islower()) or (from_.isupper() and not as_.isupper()):
             message = f"'{as_}' and '{from_}' keywords' casing do not match"
             yield Finding("FromAsCasing", message, span)
 
@@ -160,7 +162,7 @@ def _bases(plan: Plan) -> Iterator[Finding]:
         base = stage.stage.base
         yield from _undeclared(stage.stage, plan)
         if base.platform:
-            yield from _platform(base, plan)
+            yield from _platform(base)
     defaults = plan.outside.by_default(plan.dockerfile.arguments)
     for stage in plan.stages:
         base = stage.stage.base
@@ -187,17 +189,18 @@ def _undeclared(stage: Stage, plan: Plan) -> Iterator[Finding]:
             yield Finding("UndefinedArgInFrom", message, base.span)
 
 
-def _platform(base: known.From, plan: Plan) -> Iterator[Finding]:
+def _platform(base: known.From) -> Iterator[Finding]:
     text = base.platform
-    if text in ("$TARGETPLATFORM", "${TARGETPLATFORM}"):
+    if _TARGET.fullmatch(text):
         yield Finding(
             "RedundantTargetPlatform",
             f"Setting platform to predefined {text} in FROM is redundant "
             "as this is the default behavior",
             base.span,
         )
-    if "$" not in text and not base.stage:
-        message = f'FROM --platform flag should not use constant value "{text}"'
+    # A stage that is named after its platform is meant for it.
+    if "$" not in text and not any(part in base.stage for part in text.split("/")):
+        message = f"FROM --platform flag should not use constant value {quoted(text)}"
         yield Finding("FromPlatformFlagConstDisallowed", message, base.span)
 
 
@@ -209,126 +212,12 @@ def _is_reference(image: str) -> bool:
     return True
 
 
-def _stage(stage: PlannedStage, plan: Plan, ignore: Ignore | None) -> Iterator[Finding]:
-    """Look at one stage, in the order of its instructions."""
-    own = stage.instructions[stage.triggers :]
-    shell = _shell_is_set(stage, plan)
-    folder = _folder_is_set(stage, plan)
-    for keyword in ("CMD", "ENTRYPOINT", "HEALTHCHECK"):
-        yield from _repeated(keyword, own)
-    for each in own:
-        if isinstance(each, known.Maintainer):
-            message = "Maintainer instruction is deprecated in favor of using label"
-            yield Finding("MaintainerDeprecated", message, each.span)
-        elif isinstance(each, known.Shell):
-            shell = True
-        elif isinstance(each, known.Workdir):
-            if not folder and not each.path.lstrip("\"'").startswith(("/", "$")):
-                yield Finding(
-                    "WorkdirRelativePath",
-                    f'Relative workdir "{each.path}" can have unexpected results '
-                    "if the base image changes",
-                    each.span,
-                )
-            folder = True
-        elif isinstance(each, known.Cmd | known.Entrypoint) and each.command.shell and not shell:
-            yield Finding(
-                "JSONArgsRecommended",
-                f"JSON arguments recommended for {each.keyword} to prevent unintended behavior "
-                "related to OS signals",
-                each.span,
-            )
-        yield from _pairs(each)
-        yield from _ports(each)
-        yield from _ignored(each, ignore)
-
-
-def _beneath(stage: PlannedStage, plan: Plan) -> Iterator[Instruction]:
-    """Yield the instructions of the stages that this one is built on."""
-    number = stage.base.stage
-    while number is not None:
-        yield from plan.stages[number].instructions
-        number = plan.stages[number].base.stage
-
-
-def _shell_is_set(stage: PlannedStage, plan: Plan) -> bool:
-    return any(isinstance(each, known.Shell) for each in _beneath(stage, plan))
-
-
-def _folder_is_set(stage: PlannedStage, plan: Plan) -> bool:
-    return any(isinstance(each, known.Workdir) for each in _beneath(stage, plan))
-
-
-def _repeated(keyword: str, instructions: Iterable[Instruction]) -> Iterator[Finding]:
-    spans: list[Span] = [each.span for each in instructions if each.keyword == keyword]
-    for span in spans[:-1]:
-        yield Finding(
-            "MultipleInstructionsDisallowed",
-            f"Multiple {keyword} instructions should not be used in the same stage "
-            "because only the last one will be used",
-            span,
-        )
-
-
-def _pairs(each: Instruction) -> Iterator[Finding]:
-    names: list[str] = []
-    if isinstance(each, known.Env | known.Label):
-        keyword = each.keyword
-        if any(pair.legacy for pair in each.pairs):
-            yield Finding(
-                "LegacyKeyValueFormat",
-                f'"{keyword} key=value" should be used instead of legacy "{keyword} key value" '
-                "format",
-                each.span,
-            )
-        names = [pair.name for pair in each.pairs] if isinstance(each, known.Env) else []
-    elif isinstance(each, known.Arg):
-        names = [argument.name for argument in each.arguments]
-    for name in names:
-        if _SECRET.search(name) and not _PUBLIC.search(name):
-            yield Finding(
-                "SecretsUsedInArgOrEnv",
-                f'Do not use ARG or ENV instructions for sensitive data ({each.keyword} "{name}")',
-                each.span,
-            )
-
-
-def _ports(each: Instruction) -> Iterator[Finding]:
-    for port in each.ports if isinstance(each, known.Expose) else ():
-        protocol = port.partition("/")[2]
-        if "$" not in protocol and protocol != protocol.lower():
-            message = f"Defined protocol '{port}' in EXPOSE instruction should be lowercase"
-            yield Finding("ExposeProtoCasing", message, each.span)
-        if ":" in port and "$" not in port:
-            yield Finding(
-                "ExposeInvalidFormat",
-                "EXPOSE instruction should not define an IP address or host-port mapping, "
-                f"found '{port}'",
-                each.span,
-            )
-
-
-def _ignored(each: Instruction, ignore: Ignore | None) -> Iterator[Finding]:
-    if ignore is None or not isinstance(each, known.Copy | known.Add):
-        return
-    if isinstance(each, known.Copy) and each.origin:
-        return
-    for source in each.sources:
-        path = source.strip("/").removeprefix("./")
-        plain = path and not set(path) & set("*?[$\"'") and "://" not in path
-        if plain and ignore.excludes(path):
-            yield Finding(
-                "CopyIgnoredFile",
-                f'Attempting to {each.keyword.capitalize()} file "{source}" '
-                "that is excluded by .dockerignore",
-                each.span,
-            )
-
-
 def _descriptions(dockerfile: Dockerfile) -> Iterator[Finding]:
     """Look at comments right above a named stage or an ARG: `# name what it is for`."""
-    described = [
-        *((each, [argument.name for argument in each.arguments]) for each in dockerfile.arguments),
+    inside = (each for stage in dockerfile.stages for each in stage.instructions)
+    arguments = (each for each in (*dockerfile.arguments, *inside) if isinstance(each, known.Arg))
+    described: list[tuple[Instruction, list[str]]] = [
+        *((each, [argument.name for argument in each.arguments]) for each in arguments),
         *((stage.base, [stage.name]) for stage in dockerfile.stages if stage.name),
     ]
     for each, names in described:
@@ -336,5 +225,6 @@ def _descriptions(dockerfile: Dockerfile) -> Iterator[Finding]:
             comment.split(maxsplit=1)[0] in names for comment in each.comments
         ):
             continue
-        message = f"Comment for {names[0]} should follow the format: `# {names[0]} <description>`"
+        keyword = each.keyword
+        message = f"Comment for {keyword} should follow the format: `# {names[0]} <description>`"
         yield Finding("InvalidDefinitionDescription", message, each.span)

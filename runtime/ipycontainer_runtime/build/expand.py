@@ -43,6 +43,12 @@ def word(text: str, variables: Mapping[str, str], escape: str, missing: set[str]
     return _Reader(variables, escape, missing).word(text)
 
 
+def words(texts: Iterable[str], variables: Mapping[str, str], escape: str) -> list[str]:
+    """Return texts expanded and split; ValueError."""
+    reader = _Reader(variables, escape, set())
+    return [each for text in texts for each in reader.words(text)]
+
+
 class _Reader:
     def __init__(self, variables: Mapping[str, str], escape: str, missing: set[str]) -> None:
         self._variables = variables

@@ -135,6 +135,11 @@ class Scope:
         return {**set_, **self._env}
 
     @property
+    def environment(self) -> list[str]:
+        """The environment of the config that the stage has come to."""
+        return [f"{name}={value}" for name, value in self._env.items()]
+
+    @property
     def arguments(self) -> dict[str, str]:
         """The declared arguments that a RUN has in its environment: in its history and its key."""
         return {
@@ -158,6 +163,7 @@ class Scope:
         An ARG keeps its default, expanded where it counts; what it came to is in `arguments`.
         """
         missing: set[str] = set()
+        names = tuple(self.variables)
         if isinstance(instruction, Arg):
             result: Instruction = self._declare(instruction, missing)
         else:
@@ -165,7 +171,7 @@ class Scope:
         if isinstance(result, Env):
             self._env.update((pair.name, pair.value) for pair in result.pairs)
             _refuse_explosion(self.variables, instruction.span)
-        self._note(missing, instruction)
+        self._note(missing, names, instruction)
         return result  # type: ignore[return-value] # expanding keeps the kind of instruction
 
     def _declare(self, instruction: Arg, missing: set[str]) -> Arg:
@@ -180,8 +186,7 @@ class Scope:
         _refuse_explosion(self.variables, instruction.span)
         return replace(instruction, arguments=tuple(arguments))
 
-    def _note(self, missing: set[str], instruction: Instruction) -> None:
-        known = self.variables
+    def _note(self, missing: set[str], known: Sequence[str], instruction: Instruction) -> None:
         for name in sorted(missing - set(self._arguments)):
             near = closest(name, known).replace("did you mean ", "did you mean $")
             message = f"Usage of undefined variable '${name}'{near}"
