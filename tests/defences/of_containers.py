@@ -438,6 +438,5 @@ DEFENCES = (
             "containers/test_container_timeline.py::"
             "test_nothing_in_proc_of_the_container_can_make_its_launcher_wait",
         ),
-        BOTH,
     ),
 )
