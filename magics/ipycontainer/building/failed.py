@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .steps import Build, Step
 if TYPE_CHECKING:
     from ..session import Session
 
+_PARSE_ERROR = re.compile(r"(?:\w+ )?parse error (?:on )?lines? (\d+)(?:-(\d+))?: (.*)", re.DOTALL)
 _LOG = 30
 _KEPT = 16
 _NAME_WIDTH = 60
@@ -119,7 +121,17 @@ def _without_step(detail: Mapping[str, Any], source: Source) -> str:
 
 
 def _message(detail: Mapping[str, Any]) -> str:
-    return one_line(str(detail.get("message") or "the engine does not say why"))
+    message = str(detail.get("message") or "the engine does not say why")
+    found = _PARSE_ERROR.fullmatch(message) if detail.get("first") else None
+    return one_line(found[3] if found else message)
+
+
+def of_message(message: str) -> dict[str, Any]:
+    """Return what a refusal tells: that of a Dockerfile that cannot be read names its line."""
+    if found := _PARSE_ERROR.fullmatch(message):
+        first, last, _ = found.groups()
+        return {"message": message, "first": int(first), "last": int(last or first)}
+    return {"message": message}
 
 
 def _span(detail: Mapping[str, Any], step: Step | None = None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .steps import CACHED, DONE, FAILED, RUNNING
+from .steps import CACHED, DONE, FAILED, NAMELESS, RUNNING
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
 _STATE = re.compile(r" ---> ([0-9a-f]{12})\n?")
@@ -67,7 +67,7 @@ class Classic:
         self._number, self._cached = number, False
         self._before = self._image
         if found := _STAGE.fullmatch(name):
-            self._stage = found[1] or (str(self._stages) if self._stages else "")
+            self._stage = found[1] or NAMELESS.format(self._stages)
             self._stages += 1
             self._before = self._image = ""
         first, last = self._lines[number - 1] if number <= len(self._lines) else (0, 0)

@@ -102,11 +102,10 @@ class Page:
             ended = [step for step in steps if step.state in ENDED]
             if not ended:
                 continue
-            title = f"stage {name}" if name else "the stage"
             if len(stages) > 1:
-                html.append(f"<p class='ipyc-dim'>{words(title)}</p>")
+                html.append(f"<p class='ipyc-dim'>{words(name)}</p>")
             items = "".join(_step_html(step, lines, limit) for step in ended)
-            html.append(f"<div role='list' aria-label='Steps of {words(title)}'>{items}</div>")
+            html.append(f"<div role='list' aria-label='Steps of {words(name)}'>{items}</div>")
             text += [line for step in ended for line in _step_text(step)]
         return _bundle("\n".join(text), "".join(html))
 

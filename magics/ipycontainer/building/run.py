@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..failures import Failure, Interrupted
 from .conditions import conditions
-from .failed import Report, Stopped, failure, remember, report, tagged
+from .failed import Report, Stopped, failure, of_message, remember, report, tagged
 from .messages import Classic
 from .steps import Build, Step
 from .stream import Answer
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 EXTENSION = "build"
 _SHORT = 12
-_PARSE_ERROR = re.compile(r"(?:\w+ )?parse error (?:on )?lines? (\d+)(?:-(\d+))?: (.*)", re.DOTALL)
 
 
 class View(Protocol):
@@ -81,7 +79,7 @@ def run(session: Session, request: Request, build: Build, view: View) -> str:
         raise Interrupted("interrupted; the steps that are done are kept") from None
     except Exception as error:
         found = session.explained(error)
-        build.failed = build.failed or _detail(str(found))
+        build.failed = build.failed or of_message(str(found))
     if build.failed is not None:
         _remember(session, request, build, names)
         shown = report(build, source, session.program, names)
@@ -139,14 +137,6 @@ def _follow(session: Session, request: Request, response: Any, build: Build, vie
     if build.failed is None:
         for message in reader.end():
             view.update(build.update(message))
-
-
-def _detail(message: str) -> dict[str, Any]:
-    """Return what an engine's refusal tells: a Dockerfile that cannot be read names its line."""
-    if found := _PARSE_ERROR.fullmatch(message):
-        first, last, reason = found.groups()
-        return {"message": reason, "first": int(first), "last": int(last or first)}
-    return {"message": message}
 
 
 def _summary(build: Build, names: tuple[str, ...]) -> str:

@@ -19,6 +19,9 @@ LINES = 500
 WIDTH = 2000
 _UNFINISHED = 1 << 16
 
+NAMELESS = "stage-{}"
+"""A stage without a name has its number, counted from 0."""
+
 WAITING, RUNNING, CACHED, DONE, FAILED = "waiting", "running", "cached", "done", "failed"
 ENDED = frozenset({CACHED, DONE, FAILED})
 
@@ -84,7 +87,9 @@ class Step:
     @property
     def label(self) -> str:
         """Where it stands: `[build 2/5]`."""
-        return f"[{one_line(f'{self.stage} {self.number}/{self.total}'.strip())}]"
+        # The first stage is most often the only one, and has seldom a name.
+        name = "" if self.stage == NAMELESS.format(0) else self.stage
+        return f"[{one_line(f'{name} {self.number}/{self.total}'.strip())}]"
 
     @property
     def title(self) -> str:

@@ -13,7 +13,12 @@ from ipycontainer_runtime.build.plan import SCRATCH, Origin, Plan, PlannedStage,
 from ipycontainer_runtime.build.scope import Scope, global_scope
 from ipycontainer_runtime.build.source import Finding
 from ipycontainer_runtime.engine.building.cachefrom import Proven
-from ipycontainer_runtime.engine.building.context import Context, dockerfile, leave_out
+from ipycontainer_runtime.engine.building.context import (
+    Context,
+    dockerfile,
+    leave_out,
+    take_away,
+)
 from ipycontainer_runtime.engine.building.failures import StepFailed
 from ipycontainer_runtime.engine.building.layering import Layering, Stack
 from ipycontainer_runtime.engine.building.output import Classic, Message, Output, Say, Step, Steps
@@ -104,10 +109,11 @@ class Build:
             if text is not None:
                 self.text = text
                 return
-            await asyncio.to_thread(leave_out, context.folder, request.dockerfile)
         elif not sent:
             raise InvalidParameter("the request has no context: send an archive, or name a remote")
         self.text = dockerfile(context.folder, request.dockerfile)
+        drop = leave_out if address else take_away
+        await asyncio.to_thread(drop, context.folder, request.dockerfile)
 
     # -- what is to be done
 

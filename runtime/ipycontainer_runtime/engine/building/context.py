@@ -24,6 +24,7 @@ from ipycontainer_runtime.store.trash import Trash
 
 LIMITS = Limits(entries=1_000_000, unpacked=64 << 30)
 _LONGEST_DOCKERFILE = 16 << 20
+_IGNORE = ".dockerignore"
 
 
 class Context:
@@ -116,6 +117,32 @@ def dockerfile(context: Path, name: str) -> str:
     if not found.strip():
         raise InvalidParameter(f"the Dockerfile ({name}) cannot be empty: begin with FROM")
     return found
+
+
+def take_away(context: Path, name: str) -> None:
+    """Remove the Dockerfile and `.dockerignore` where the latter leaves them out.
+
+    Clients send both all the same; so a Dockerfile travels that is in no folder, and is not copied.
+    """
+    root = os.open(context, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        rules = ignore.Ignore(_read(root, _IGNORE) or "")
+        for one in (name, _IGNORE):
+            path = os.path.normpath(one)
+            if rules.excludes(path):
+                _unlink(root, path)
+    finally:
+        os.close(root)
+
+
+def _unlink(root: int, path: str) -> None:
+    folder, leaf = os.path.split(path)
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        parent = openat2(root, folder or ".", os.O_PATH | os.O_DIRECTORY)
+        try:
+            os.unlink(leaf, dir_fd=parent)
+        finally:
+            os.close(parent)
 
 
 def _read(root: int, name: str) -> str | None:
