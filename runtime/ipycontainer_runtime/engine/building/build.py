@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -127,16 +128,18 @@ class Build:
         )
         found = plan(read, outside, request.target)
         self._number(found)
-        findings = check(found)
-        for finding in findings:
-            self._warn(finding)
-        refuse(read, findings)
         await self._bases(found)
+        environments: dict[int, Sequence[str]] = {}
         for stage in found.needed:
             if stage.base.image and stage.base.image != SCRATCH:
                 record = await self._image(stage.base.image, stage.platform)
+                environments[stage.number] = record.config.defaults.env or ()
                 if triggers := record.config.defaults.on_build:
                     found = found.with_triggers(stage.number, triggers)
+        findings = check(found, environments)
+        for finding in findings:
+            self._warn(finding)
+        refuse(read, findings)
         self._fill(found)
         return found
 
