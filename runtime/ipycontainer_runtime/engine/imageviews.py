@@ -106,15 +106,16 @@ def history(
 ) -> list[dict[str, Any]]:
     """Return GET /images/{name}/history, newest first.
 
-    `sizes` are the layers' own, lowest first; `line` is the image and those it was committed
-    from, which are the only ones whose ids and tags are known.
+    `sizes` are the layers' own, lowest first; `line` is the image and those it was committed or
+    built from, which are the only ones whose ids and tags are known.
     """
     left = iter(sizes)
     steps = [_step(entry, 0 if entry.empty_layer else next(left, 0)) for entry in _steps(record)]
     steps.reverse()
-    for step, known in zip(steps, line, strict=False):
-        step["Id"] = known.id
-        step["Tags"] = list(known.names) or None
+    for known in line:
+        later = len(steps) - len(_steps(known))
+        if 0 <= later < len(steps):
+            steps[later] |= {"Id": known.id, "Tags": list(known.names) or None}
     return steps
 
 
