@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .failures import Failure
+
+if TYPE_CHECKING:
+    from .session import Session
 
 
 class Sent:
@@ -41,6 +44,20 @@ class Sent:
             raise Failure(
                 f"{told}; the login to {self._server} is the one in {self._source}"
             ) from error
+
+
+def for_build(session: Session) -> dict[str, str]:
+    """Return the header with every login, for the images that a build may want.
+
+    Where one cannot be had the build goes on with none, as it may want no registry at all.
+    """
+    from ipycontainer_runtime.client import logins
+
+    try:
+        return {"X-Registry-Config": logins().config_header()}
+    except Exception as error:
+        session.surface.note(f"built without logins: {session.explained(error)}")
+        return {}
 
 
 def registry_of(image: str) -> str:

@@ -47,6 +47,9 @@ def test_a_login_is_kept_used_and_forgotten(
 
     assert command("push", "-q", name).stdout.decode() == f"{name}\n"
     assert command("pull", "-q", name).returncode == 0
+    box.client.images.remove(name)
+    built = command("build", "-q", "-", stdin=f"FROM {name}\nLABEL a=b\n".encode())
+    assert built.returncode == 0, built.stderr
     again = command("login", guarded.address)
     assert again.stdout == b"Login Succeeded\n"
     assert b"existing credentials" in again.stderr

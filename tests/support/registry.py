@@ -18,7 +18,7 @@ http: {{addr: "{address}"{http}}}
 {auth}
 """
 USER, PASSWORD = "me", "s3cret"
-_HTPASSWD = "me:$2y$04$JYwuCHJinZnApu.P/DUdluuU33gy4bGhif2p6VSlVb9EruP/vl53W\n"
+HTPASSWD = "me:$2y$04$JYwuCHJinZnApu.P/DUdluuU33gy4bGhif2p6VSlVb9EruP/vl53W\n"
 
 
 class Registry:
@@ -47,7 +47,7 @@ class Registry:
         """Listen on the port that the kernel chooses, or after a kill on the one it had."""
         config = self._folder / "config.yml"
         users = self._folder / "htpasswd"
-        users.write_text(_HTPASSWD)
+        users.write_text(HTPASSWD)
         auth = f"auth: {{htpasswd: {{realm: here, path: {users}}}}}" if self._login else ""
         filled = CONFIG.format(
             folder=self._folder, address=self.address, http=self._http, auth=auth

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..failures import Failure, Interrupted
+from ..logins import for_build
 from .conditions import conditions
 from .failed import Report, Stopped, failure, of_message, remember, report, tagged
 from .messages import Classic
@@ -111,7 +112,7 @@ def _sent(session: Session, request: Request) -> Any:
     if request.tells_steps:
         parameters["progress"] = "steps"
     headers = {"Content-Type": "application/x-tar", **request.headers}
-    api._set_auth_headers(headers)
+    headers |= for_build(session)
     body = request.origin.body
     response = api._post(
         api._url("/build"),

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -14,7 +14,6 @@ HUB = "docker.io"
 HUB_KEY = "https://index.docker.io/v1/"
 """What Docker calls its Hub in config.json and to helpers."""
 TOKEN_USER = "<token>"  # noqa: S105 - the name that says that a secret is an identity token
-T = TypeVar("T")
 _HUB_NAMES = frozenset({HUB, "index.docker.io", "registry-1.docker.io"})
 
 
@@ -78,30 +77,21 @@ def entry(login: Login) -> dict[str, str]:
 
 def decode_header(header: str) -> Entry:
     """Read an X-Registry-Auth header; InvalidParameter where it is none."""
-    return _decoded(header, "X-Registry-Auth", Entry)
-
-
-def decode_config_header(header: str) -> dict[str, Entry]:
-    """Read an X-Registry-Config header: an entry for each server."""
-    return _decoded(header, "X-Registry-Config", dict[str, Entry])
+    try:
+        # Docker writes base64url with padding, docker-py without newlines; both decode so.
+        padded = header + "=" * (-len(header) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
+        return msgspec.json.decode(raw or b"{}", type=Entry)
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
+        # Not chained: the cause would hold what could not be decoded.
+        raise InvalidParameter(
+            "the X-Registry-Auth header is not base64url of JSON; log in again"
+        ) from None
 
 
 def encode_header(content: Mapping[str, Any]) -> str:
     """Return JSON in base64url, as both headers are written."""
     return base64.urlsafe_b64encode(msgspec.json.encode(content)).decode()
-
-
-def _decoded(header: str, name: str, kind: type[T]) -> T:
-    try:
-        # Docker writes base64url with padding, docker-py without newlines; both decode so.
-        padded = header + "=" * (-len(header) % 4)
-        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw or b"{}", type=kind)
-    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
-        # Not chained: the cause would hold what could not be decoded.
-        raise InvalidParameter(
-            f"the {name} header is not base64url of JSON; log in again"
-        ) from None
 
 
 def domain(server: str) -> str:

@@ -2,12 +2,7 @@
 
 from typing import Protocol
 
-from ipycontainer_runtime.credentials.login import (
-    Login,
-    decode_config_header,
-    decode_header,
-    domain,
-)
+from ipycontainer_runtime.credentials.login import Login, decode_header, domain
 
 
 class Credentials(Protocol):
@@ -39,21 +34,3 @@ class Given:
             return self._otherwise.lookup(server)
         meant = self._entry.server
         return login if not meant or domain(meant) == domain(server) else None
-
-
-class GivenAll:
-    """What a client sent in X-Registry-Config: a login for each server that it has one for."""
-
-    def __init__(self, header: str | None, otherwise: Credentials) -> None:
-        self._entries = decode_config_header(header) if header else {}
-        self._otherwise = otherwise
-
-    def lookup(self, server: str) -> Login | None:
-        """Return the login that was sent for exactly this domain."""
-        for name, kept in self._entries.items():
-            if domain(name) == domain(server):
-                return kept.login()
-        return self._otherwise.lookup(server)
-
-
-__all__ = ["Anonymous", "Credentials", "Given", "GivenAll", "Login"]

@@ -13,6 +13,7 @@ from ipycontainer_runtime.build.parse import parse
 from ipycontainer_runtime.build.plan import SCRATCH, Origin, Plan, PlannedStage, plan
 from ipycontainer_runtime.build.scope import Scope, global_scope
 from ipycontainer_runtime.build.source import Finding
+from ipycontainer_runtime.credentials.login import domain
 from ipycontainer_runtime.engine.building.cachefrom import Proven
 from ipycontainer_runtime.engine.building.context import (
     Context,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ipycontainer_runtime.engine.building.builds import Builds
 
 EPOCH = "SOURCE_DATE_EPOCH"
-_HUB = "https://index.docker.io/v1/"
 
 
 class Build:
@@ -244,11 +244,8 @@ class Build:
 
     def _credentials(self, reference: Reference) -> str | None:
         """Return X-Registry-Auth for one registry of X-Registry-Config."""
-        names = [reference.domain]
-        if reference.domain in ("docker.io", "index.docker.io"):
-            names = [_HUB, *names]
-        for name in names:
-            if given := self._request.auth.get(name):
+        for name, given in self._request.auth.items():
+            if given and domain(name) == domain(reference.domain):
                 return base64.urlsafe_b64encode(msgspec.json.encode(given)).decode()
         return None
 
