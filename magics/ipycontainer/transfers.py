@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .failures import Failure, Interrupted, Usage
@@ -107,10 +107,14 @@ def _checked(stream: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield entry
 
 
-def capture(session: Session, name: str, *, quiet: bool = False) -> None:
-    """Ask the engine to make an image of the environment that this process runs in."""
-    import sys
+def capture(
+    session: Session, name: str, asked: Mapping[str, Any], *, quiet: bool = False
+) -> dict[str, Any]:
+    """Ask the engine for an image of a Python environment; return what it tells of it.
 
+    `asked` are the fields of `POST /ipycontainer/capture`; the answer has Layers, Lock, Left and,
+    unless nothing was to be made, ID.
+    """
     from .session import json_lines
 
     if "capture" not in session.extensions():
@@ -120,12 +124,17 @@ def capture(session: Session, name: str, *, quiet: bool = False) -> None:
         )
     api = session.api
     view = _view(session, f"Capturing {name}", quiet=quiet)
-    response = api._post(
-        api._url("/ipycontainer/capture"),
-        params={"name": name, "python": sys.executable},
-        stream=True,
-    )
+    url = api._url("/ipycontainer/capture")
+    response = api._post(url, params={"name": name, **asked}, stream=True)
     with session.naming(name):
         api._raise_for_status(response)
-    _follow(view, json_lines(session, response))
-    view.done(f"Captured {sys.prefix} as {name}")
+    told: dict[str, Any] = {}
+
+    def entries() -> Iterator[dict[str, Any]]:
+        for entry in json_lines(session, response):
+            told.update(entry.get("aux") or {})
+            yield entry
+
+    _follow(view, entries())
+    view.done(f"Captured {asked['python']} as {name}" if "ID" in told else f"{name}: nothing made")
+    return told

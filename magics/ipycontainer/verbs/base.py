@@ -64,7 +64,7 @@ def complete(session: Session, variable: str, instruction: str) -> int:
     return shell_complete(main, {"obj": session}, session.program, variable, instruction)
 
 
-def _completed(names: Callable[[Session], list[str]]) -> Any:
+def completed(names: Callable[[Session], list[str]]) -> Any:
     """Return a completion callback that offers the names which the engine knows."""
 
     def complete(
@@ -91,7 +91,8 @@ def _container_names(session: Session) -> list[str]:
     return [name.lstrip("/") for entry in entries for name in entry["Names"]]
 
 
-def _image_names(session: Session) -> list[str]:
+def image_names(session: Session) -> list[str]:
+    """Return the names of the images that there are."""
     tags = [tag for entry in session.api.images() for tag in entry["RepoTags"] or ()]
     return [name for tag in tags if tag != "<none>:<none>" for name in _spellings(tag)]
 
@@ -102,7 +103,7 @@ def _spellings(tag: str) -> list[str]:
 
 
 def _any_names(session: Session) -> list[str]:
-    return [*_container_names(session), *_image_names(session)]
+    return [*_container_names(session), *image_names(session)]
 
 
 def container_argument(*, many: bool = False, required: bool = True) -> Callable[[F], F]:
@@ -112,7 +113,7 @@ def container_argument(*, many: bool = False, required: bool = True) -> Callable
 
 def image_argument(*, many: bool = False, required: bool = True) -> Callable[[F], F]:
     """Declare IMAGE, completed from those there are."""
-    return _argument("image", _image_names, many=many, required=required)
+    return _argument("image", image_names, many=many, required=required)
 
 
 def object_argument() -> Callable[[F], F]:
@@ -129,7 +130,7 @@ def _argument(
         metavar=shown if required else f"[{shown}]",
         nargs=-1 if many else 1,
         required=required,
-        shell_complete=_completed(names),
+        shell_complete=completed(names),
     )
 
 

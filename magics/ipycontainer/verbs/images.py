@@ -1,4 +1,4 @@
-"""`pull`, `push`, `tag`, `rmi` and `capture`: where images come from and go to."""
+"""`pull`, `push`, `tag` and `rmi`: where images come from and go to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import click
 
 from ..failures import Usage
 from ..session import Session
-from ..transfers import capture as capture_environment
 from ..transfers import pull as pull_image
 from ..transfers import push as push_image
 from .base import flag, image_argument, main, pass_session
@@ -74,12 +73,3 @@ def rmi(session: Session, images: tuple[str, ...], *, force: bool, no_prune: boo
                 session.surface.say(f"{action}: {what}")
 
     session.each(images, remove, silent=True)
-
-
-@main.command()
-@_quiet
-@click.argument("name", metavar="NAME[:TAG]", default="host")
-@pass_session
-def capture(session: Session, name: str, *, quiet: bool) -> None:
-    """Make an image of the Python environment that this runs in."""
-    capture_environment(session, name, quiet=quiet)

@@ -15,7 +15,11 @@ from ipycontainer_runtime.capture.tree import Tree
 
 MAGIC = b"\x7fELF"
 # Loaded by name at run time, so that no header tells of them: threads that are cancelled, names.
-LOADED_LATER = ("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
+# Then what compiled distributions share: it stays in the lowest layer, whichever come and go.
+ALWAYS = (
+    *("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"),
+    *("libstdc++.so.6", "libz.so.1", "libgomp.so.1"),
+)
 # The entries that matter, and the attribute in which pyelftools puts the text of each.
 TAGS = {"DT_NEEDED": "needed", "DT_RUNPATH": "runpath", "DT_RPATH": "rpath"}
 LDCONFIG = ("/sbin/ldconfig", "/usr/sbin/ldconfig")
@@ -39,8 +43,8 @@ class Libraries:
         self._needs: dict[str, Needs] = {}
 
     def always(self) -> list[str]:
-        """Return those that programs load by name while they run."""
-        return [self._known[name] for name in LOADED_LATER if name in self._known]
+        """Return those that belong to any system."""
+        return [self._known[name] for name in ALWAYS if name in self._known]
 
     def needed(self, paths: Iterable[str]) -> list[str]:
         """Return every library that the programs among `paths` load, and those load in turn.
