@@ -17,11 +17,6 @@ def build(engine: Engine, folder: Path, *flags: str, fails: bool = False) -> str
     return said
 
 
-@pytest.fixture(autouse=True)
-def _classic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-
-
 @pytest.fixture
 def context(tmp_path: Path, busybox: str) -> Path:
     """A folder with a Dockerfile of a few steps."""

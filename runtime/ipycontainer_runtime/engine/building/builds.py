@@ -112,6 +112,7 @@ class Builds:
             task.cancel()
             await asyncio.wait([task])
             self._active.discard(build)
+            self.layers.trash.discard(context.home)
 
     async def recover(self) -> None:
         """End the steps of an engine that was killed, and let go of what its builds had."""

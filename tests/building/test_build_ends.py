@@ -1,0 +1,96 @@
+"""How builds end: given up by the client, cut by the engine's death, failed; nothing is left."""
+
+import json
+import os
+import signal
+
+from support import leftovers
+from support.builds import begun, build, image_of, left, text
+from support.calls import call
+from support.engines import Engine
+
+
+def running(engine: Engine, busybox: str) -> "tuple[object, int]":
+    """Begin a build whose step sleeps, and return its connection and the step's process."""
+    engine.succeed("pull", "-q", busybox)
+    files = {"Dockerfile": f"FROM {busybox}\nRUN echo up && exec sleep 1000\n"}
+    connection, messages = begun(engine, files)
+    for message in messages:
+        if message.get("stream") == "up\n":
+            break
+    (pid,) = [
+        pid
+        for pid in leftovers.processes(engine.home)
+        if b"sleep\0001000" in leftovers.read(pid, "cmdline")
+    ]
+    return connection, pid
+
+
+def test_a_client_that_goes_away_ends_its_build_and_leaves_nothing(
+    engine: Engine, busybox: str
+) -> None:
+    connection, pid = running(engine, busybox)
+    connection.close()
+    assert leftovers.outlived([pid]) == []
+    # A later build waits for nothing of it.
+    image_of(build(engine, {"Dockerfile": f"FROM {busybox}\nRUN true\n"}))
+    assert left(engine) == []
+    assert list((engine.paths.root / "layers").glob(".staging*")) == []
+
+
+def test_the_next_engine_ends_the_steps_of_one_that_was_killed(
+    engine: Engine, busybox: str
+) -> None:
+    connection, pid = running(engine, busybox)
+    engine.kill()
+    connection.close()
+    os.kill(pid, 0)  # shims outlive their engine
+    engine.start()
+    assert leftovers.outlived([pid]) == []
+    assert left(engine) == []
+    image_of(build(engine, {"Dockerfile": f"FROM {busybox}\nRUN true\n"}))
+
+
+def test_what_was_built_before_an_engine_was_killed_is_in_the_cache_of_the_next(
+    engine: Engine, busybox: str
+) -> None:
+    engine.succeed("pull", "-q", busybox)
+    files = {"Dockerfile": f"FROM {busybox}\nRUN echo one > /one\nCOPY a /a\n", "a": "a"}
+    before = image_of(build(engine, files))
+    engine.kill()
+    engine.start()
+    again = build(engine, files)
+    assert image_of(again) == before
+    assert text(again).count("Using cache") == 2
+
+
+def test_a_step_that_an_outsider_kills_fails_the_build(engine: Engine, busybox: str) -> None:
+    engine.succeed("pull", "-q", busybox)
+    files = {"Dockerfile": f"FROM {busybox}\nRUN echo up && exec sleep 1000\n"}
+    _, messages = begun(engine, files)
+    told = []
+    for message in messages:
+        told.append(message)
+        if message.get("stream") == "up\n":
+            for pid in leftovers.processes(engine.home):
+                if b"sleep\0001000" in leftovers.read(pid, "cmdline"):
+                    os.kill(pid, signal.SIGKILL)
+    assert told[-1]["errorDetail"]["code"] == 137
+
+
+def test_pruning_gives_back_what_failed_builds_kept(engine: Engine, busybox: str) -> None:
+    engine.succeed("pull", "-q", busybox)
+    lines = (
+        f"FROM {busybox}\nRUN head -c 300000 /dev/urandom > /big\n"
+        "RUN --mount=type=cache,target=/c exit 3\n"
+    )
+    told = build(engine, {"Dockerfile": lines})
+    assert told[-1]["errorDetail"]["code"] == 3
+    engine.succeed("image", "prune", "-f")
+    usage = call(engine, "GET", "/system/df").body["BuildCache"]
+    assert max(entry["Size"] for entry in usage) > 300_000
+    pruned = json.loads(json.dumps(call(engine, "POST", "/build/prune").body))
+    assert pruned["SpaceReclaimed"] > 600_000
+    engine.succeed("rmi", busybox)
+    assert list((engine.paths.root / "layers").glob("[0-9a-f]*")) == []
+    assert list((engine.paths.root / "images/blobs/sha256").iterdir()) == []

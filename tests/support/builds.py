@@ -1,0 +1,70 @@
+"""Contexts sent to an engine, and what it tells of their builds."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from support.calls import Connection
+from support.engines import Engine
+from support.hosts import Host
+
+Message = dict[str, Any]
+Files = dict[str, str | bytes]
+
+
+def packed(files: Files) -> bytes:
+    """Return the archive of a context."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.mtime = len(data), 0o644, 1_700_000_000
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def begun(
+    host: Host, files: Files, query: str = "", headers: dict[str, str] | None = None
+) -> tuple[Connection, Iterator[Message]]:
+    """Ask for a build, and return the connection with the messages as they come."""
+    connection = Connection(host)
+    given = {"Content-Type": "application/x-tar", **(headers or {})}
+    connection.request("POST", f"/build?{query}", packed(files), given)
+    reply = connection.getresponse()
+
+    def messages() -> Iterator[Message]:
+        while line := reply.readline():
+            if line.strip():
+                yield json.loads(line)
+        connection.close()
+
+    return connection, messages()
+
+
+def build(host: Host, files: Files, query: str = "", **headers: str) -> list[Message]:
+    """Build files, and return all that is told of it; headers have `_` for `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return list(begun(host, files, query, named)[1])
+
+
+def image_of(messages: list[Message]) -> str:
+    """Return the id of the image that was built."""
+    found = [message["aux"]["ID"] for message in messages if "aux" in message]
+    assert found, messages[-3:]
+    image: str = found[-1]
+    return image
+
+
+def text(messages: list[Message]) -> str:
+    """Return what was said of a build."""
+    return "".join(message.get("stream", "") for message in messages)
+
+
+def left(engine: Engine) -> list[Path]:
+    """Return what builds in progress have on the disk."""
+    folder = engine.paths.root / "build/running"
+    return list(folder.iterdir()) if folder.exists() else []
