@@ -5,9 +5,6 @@ A page with a hundred thousand lines is one that nobody can scroll, save or load
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from .kept import Output
 from .plain import settled
 
@@ -85,29 +82,33 @@ def _end_of_line(text: str, lines: int) -> int:
     return position + 1
 
 
-Publish = Callable[[dict[str, Any], bool], None]
-
-
 class Rest:
     """The place under a cell's output that tells of the rest: it counts on, then has the end.
 
     `pages` says whether somebody sits there who can press a button.
     """
 
-    def __init__(self, bounded: Bounded, publish: Publish, *, pages: bool) -> None:
-        self._bounded, self._publish, self._pages = bounded, publish, pages
+    def __init__(self, bounded: Bounded, *, pages: bool) -> None:
+        from .widgets.bundles import publisher
+
+        self._bounded, self._pages = bounded, pages
+        self._publish = publisher()
         self._shown = False
 
     def show(self, *, final: bool) -> None:
         """Show how much there is, and when it is all of it, the last lines."""
-        bounded = self._bounded
-        text = bounded.told()
+        text = self._bounded.told()
         if final:
-            text = f"{text}\n{bounded.ending()}"
-        bundle: dict[str, Any] = {"text/plain": text}
-        if final and self._pages and bounded.output is not None:
-            from .widgets.pager import PagerView
+            text = f"{text}\n{self._bounded.ending()}"
+        if not (final and self._pages):
+            self._publish({"text/plain": text}, self._shown)
+            self._shown = True
+            return
+        from .widgets.bundles import EMPTY, Place
+        from .widgets.pager import PagerView
 
-            bundle = PagerView(bounded.output, text).bundle()
-        self._publish(bundle, self._shown)
-        self._shown = True
+        assert self._bounded.output is not None
+        if self._shown:
+            self._publish(EMPTY, True)
+        view = PagerView(self._bounded.output, text)
+        Place(view.model_id, view.send).show(text)

@@ -144,9 +144,7 @@ class Cell:
                 self.say(f"{self._bounded.told()}\n{self._bounded.ending()}")
             return
         if self._rest is None:
-            from .widgets.bundles import publisher
-
-            self._rest = Rest(self._bounded, publisher(), pages=self._attended)
+            self._rest = Rest(self._bounded, pages=self._attended)
         if final or self._flushed - self._told >= 1:
             self._told = self._flushed
             self._rest.show(final=final)

@@ -231,6 +231,10 @@ class Notebook:
         """A cell's output area."""
         return self.cell(index).locator(".jp-Cell-outputArea")
 
+    def view(self, index: int) -> Locator:
+        """The outputs that a person sees: of a widget the view, and not the text kept beside it."""
+        return self.output(index).locator(".jp-OutputArea-child:visible")
+
     def text(self, index: int) -> str:
         """What a person reads in a cell's output."""
         return self.output(index).inner_text()

@@ -19,7 +19,7 @@ RUN = f"%container run --rm --init -i {IMAGE}"
 
 def asked(page: Notebook, prompt: str) -> Locator:
     """Wait for the box with this prompt, and return it."""
-    labelled = page.output(1).locator(".jp-Stdin", has_text=prompt)
+    labelled = page.view(1).locator(".jp-Stdin", has_text=prompt)
     box = labelled.locator("input.jp-Stdin-input")
     box.wait_for()
     return box

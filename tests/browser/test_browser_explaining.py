@@ -19,7 +19,7 @@ HOSTILE = "<img src=x onerror='document.title=1'>"
 
 def fold(page: Notebook, cell: int, name: str) -> Locator:
     """Open one of the figure's folds as somebody does who has no mouse; return what is in it."""
-    part = page.output(cell).locator("details").filter(has_text=name).first
+    part = page.view(cell).locator("details").filter(has_text=name).first
     summary = part.locator("summary").first
     if part.get_attribute("open") is None:
         summary.focus()
@@ -51,7 +51,7 @@ def test_a_timeline_is_read_with_keys_and_saved(notebook: Open, tmp_path: Path) 
     assert "Filesystem(kind='proc'" in operation.inner_text()
     assert "net" in fold(page, 2, "what it separates").inner_text()
     assert HOSTILE in page.text(2)
-    assert page.output(2).locator("img").count() == 0
+    assert page.view(2).locator("img").count() == 0
     figure = next(o for o in page.save().cells[2].outputs if o.output_type == "display_data")
     assert "mount a new proc at /proc" in figure.data["text/plain"]
     assert "<table" in figure.data["text/html"]

@@ -31,7 +31,7 @@ def test_a_cell_asks_and_is_interrupted(notebook: Open) -> None:
     page.answer("Ada")
     assert "got Ada" in page.finish(0)
     page.begin(1)
-    page.output(1).get_by_text("on").wait_for()
+    page.view(1).get_by_text("on").wait_for()
     page.interrupt()
     assert "KeyboardInterrupt" in page.finish(1)
 

@@ -24,7 +24,7 @@ def test_a_hundred_thousand_lines_are_cut_and_can_be_paged(notebook: Open) -> No
     )
     page.run(0)
     page.run(1)
-    output = page.output(1)
+    output = page.view(1)
     expect(output).to_contain_text("[95,000 more lines")
     assert "100000" in page.text(1)
     assert page.run(2).strip() == "100000 ['50000']"
@@ -46,4 +46,4 @@ def test_progress_and_colours_look_as_in_a_terminal(notebook: Open) -> None:
     page.run(1)
     lines = [line.rstrip() for line in page.text(1).strip().splitlines()]
     assert lines == ["100%", "red", "ab"]
-    assert page.output(1).locator(".ansi-red-fg").inner_text() == "red"
+    assert page.view(1).locator(".ansi-red-fg").inner_text() == "red"

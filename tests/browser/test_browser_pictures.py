@@ -55,9 +55,9 @@ def test_widgets_can_be_looked_at(notebook: Open, folder: Path) -> None:
     page = notebook("from ipycontainer.widgets import *", *CELLS.values())
     for index in range(len(CELLS) + 1):
         page.run(index)
-    page.output(1).get_by_role("button", name="Stop talks").wait_for()
-    page.output(4).get_by_text("/srv/data/one").wait_for()
-    page.output(5).get_by_role("log").get_by_text("line 1", exact=False).wait_for()
+    page.view(1).get_by_role("button", name="Stop talks").wait_for()
+    page.view(4).get_by_text("/srv/data/one").wait_for()
+    page.view(5).get_by_role("log").get_by_text("line 1", exact=False).wait_for()
     for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROW, "dark-narrow")):
         page.look(theme, size)
         for index, name in enumerate(CELLS, start=1):
@@ -75,12 +75,12 @@ def test_a_terminal_and_long_output_can_be_looked_at(notebook: Open, folder: Pat
     page = notebook("%load_ext ipycontainer\n%config IPyContainer.output_lines = 5", shell, long)
     for index in range(3):
         page.run(index)
-    page.output(1).locator(".xterm-rows").get_by_text("#").wait_for()
-    page.output(1).locator(".xterm-helper-textarea").focus()
+    page.view(1).locator(".xterm-rows").get_by_text("#").wait_for()
+    page.view(1).locator(".xterm-helper-textarea").focus()
     page.page.keyboard.type("ls --color=always /\nps\n")
-    page.output(1).locator(".xterm-rows").get_by_text("PID").wait_for()
-    page.output(2).get_by_role("button", name="Show the rest").click()
-    page.output(2).get_by_role("button", name="Later").wait_for()
+    page.view(1).locator(".xterm-rows").get_by_text("PID").wait_for()
+    page.view(2).get_by_role("button", name="Show the rest").click()
+    page.view(2).get_by_role("button", name="Later").wait_for()
     for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROW, "dark-narrow")):
         page.look(theme, size)
         for index, name in ((1, "terminal"), (2, "output")):

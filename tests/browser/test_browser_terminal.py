@@ -20,11 +20,11 @@ SHELL = f"%container run -it --rm --name box {IMAGE} sh"
 
 
 def screen(page: Notebook, index: int = 1) -> Locator:
-    return page.output(index).locator(".xterm-rows")
+    return page.view(index).locator(".xterm-rows")
 
 
 def typed(page: Notebook, line: str, index: int = 1) -> None:
-    page.output(index).locator(".xterm-helper-textarea").focus()
+    page.view(index).locator(".xterm-helper-textarea").focus()
     page.page.keyboard.type(f"{line}\n")
 
 
@@ -35,11 +35,11 @@ def shown(page: Notebook, index: int = 1) -> Locator:
 
 
 def pressed(page: Notebook, label: str, index: int = 1) -> None:
-    page.output(index).get_by_role("button", name=label, exact=True).click()
+    page.view(index).get_by_role("button", name=label, exact=True).click()
 
 
 def status(page: Notebook, index: int = 1) -> Locator:
-    return page.output(index).get_by_role("status")
+    return page.view(index).get_by_role("status")
 
 
 def test_a_shell_is_typed_into_and_leaves_its_transcript(notebook: Open) -> None:
@@ -53,7 +53,7 @@ def test_a_shell_is_typed_into_and_leaves_its_transcript(notebook: Open) -> None
     assert text.endswith("42\n[container box: exited with code 3]")
     assert "\x1b" not in text
     page.reopen()
-    expect(page.output(1).locator("pre")).to_contain_text("42")
+    expect(page.view(1).locator("pre")).to_contain_text("42")
 
 
 def test_the_terminal_fits_the_cell(notebook: Open) -> None:
@@ -83,7 +83,7 @@ def test_a_flood_is_interrupted_and_another_terminal_goes_on(
     shown(page)
     typed(page, "yes")
     expect(screen(page)).to_contain_text("y")
-    page.output(2).locator(".xterm-helper-textarea").focus()
+    page.view(2).locator(".xterm-helper-textarea").focus()
     page.page.keyboard.type("beside\n")
     expect(screen(page, 2)).to_contain_text("beside")
     pressed(page, "Interrupt")
@@ -125,13 +125,13 @@ def test_a_command_in_a_container_has_a_terminal(notebook: Open) -> None:
     page.run(1)
     shown(page)
     page.page.evaluate("() => navigator.clipboard.writeText('echo $((6*7))')")
-    page.output(1).locator(".xterm-helper-textarea").focus()
+    page.view(1).locator(".xterm-helper-textarea").focus()
     page.page.keyboard.press("Control+v")
     page.page.keyboard.press("Enter")
     expect(screen(page)).to_contain_text("42")
     page.page.keyboard.press("Shift+F6")
-    expect(page.output(1).get_by_role("button", name="Interrupt")).to_be_focused()
-    page.output(1).locator(".xterm-helper-textarea").focus()
+    expect(page.view(1).get_by_role("button", name="Interrupt")).to_be_focused()
+    page.view(1).locator(".xterm-helper-textarea").focus()
     page.page.keyboard.press("Control+d")
     expect(page.output(1)).to_contain_text("exited with code 0")
 
@@ -154,7 +154,7 @@ def test_what_a_program_prints_is_text(notebook: Open) -> None:
     def looked_at() -> None:
         for index in (1, 2):
             expect(page.output(index)).to_contain_text("<script>window.evil=1</script>end")
-            assert page.output(index).locator("a, img, script").count() == 0
+            assert page.view(index).locator("a, img, script").count() == 0
 
     looked_at()
     page.save()

@@ -43,7 +43,7 @@ def test_containers_are_seen_stopped_started_and_removed(
 ) -> None:
     running(lab_engine, SLEEP)
     page = show(notebook, "Containers()")
-    output = page.output(1)
+    output = page.view(1)
     output.get_by_role("rowheader", name="web").wait_for()
     output.get_by_text("MiB").or_(output.get_by_text("KiB")).first.wait_for()
     output.get_by_role("button", name="Stop web").click()
@@ -61,18 +61,18 @@ def test_a_container_that_somebody_else_makes_comes_by_itself(
     notebook: Open, lab_engine: Engine
 ) -> None:
     page = show(notebook, "Containers()")
-    page.output(1).get_by_text("There is none").wait_for()
+    page.view(1).get_by_text("There is none").wait_for()
     lab_engine.client.containers.create(IMAGE, "true", name="late", network_mode="none")
-    page.output(1).get_by_role("rowheader", name="late").wait_for()
+    page.view(1).get_by_role("rowheader", name="late").wait_for()
 
 
 def test_a_log_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> None:
     running(lab_engine, ["sh", "-c", "echo told; sleep 600"])
     page = show(notebook, "Containers()")
-    page.output(1).get_by_role("button", name="Logs web").click()
-    page.output(1).get_by_role("log").get_by_text("told").wait_for()
-    page.output(1).get_by_role("button", name="Close the log of web").click()
-    page.output(1).get_by_role("log").wait_for(state="detached")
+    page.view(1).get_by_role("button", name="Logs web").click()
+    page.view(1).get_by_role("log").get_by_text("told").wait_for()
+    page.view(1).get_by_role("button", name="Close the log of web").click()
+    page.view(1).get_by_role("log").wait_for(state="detached")
 
 
 def test_a_shell_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> None:
@@ -80,14 +80,14 @@ def test_a_shell_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -
     page = notebook("%load_ext ipycontainer", "%container")
     page.run(0)
     page.run(1)
-    page.output(1).get_by_role("button", name="Shell web").click()
-    screen = page.output(1).locator(".xterm-screen")
+    page.view(1).get_by_role("button", name="Shell web").click()
+    screen = page.view(1).locator(".xterm-screen")
     screen.wait_for()
     screen.click()
     page.page.keyboard.type("echo $((6 * 7))")
     page.page.keyboard.press("Enter")
-    page.output(1).locator(".xterm-rows").get_by_text("42", exact=True).wait_for()
-    page.output(1).get_by_role("button", name="Leave the shell in web").click()
+    page.view(1).locator(".xterm-rows").get_by_text("42", exact=True).wait_for()
+    page.view(1).get_by_role("button", name="Leave the shell in web").click()
     screen.wait_for(state="detached")
 
 
@@ -105,12 +105,12 @@ def test_what_is_opened_under_the_board_takes_the_place_of_another(
     )
     page.run(0)
     page.run(1)
-    page.output(1).get_by_role("button", name="Logs web").click()
-    page.output(1).get_by_role("log").get_by_text("told").wait_for()
+    page.view(1).get_by_role("button", name="Logs web").click()
+    page.view(1).get_by_role("log").get_by_text("told").wait_for()
     page.run(2)
-    page.output(1).get_by_role("button", name="Shell web").click()
-    page.output(1).locator(".xterm-screen").wait_for()
-    assert page.output(1).get_by_role("log").count() == 0
+    page.view(1).get_by_role("button", name="Shell web").click()
+    page.view(1).locator(".xterm-screen").wait_for()
+    assert page.view(1).get_by_role("log").count() == 0
     assert page.run(3).strip() == "1 [False]"
 
 
@@ -118,7 +118,7 @@ def test_what_is_opened_under_the_board_takes_the_place_of_another(
 def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells: str) -> None:
     line = f"Run({IMAGE!r}, \"sh -c 'echo ready; read x; echo got $x $A'\")"
     page = show(notebook, line, subshells)
-    output = page.output(1)
+    output = page.view(1)
     output.get_by_label("Variables").fill("A=1")
     output.get_by_text("%container run -i --rm -e A=1 busybox").wait_for()
     output.get_by_role("button", name="Run").click()
@@ -136,24 +136,24 @@ def test_bars_in_a_form_look_as_in_a_terminal(notebook: Open) -> None:
     drawn = r'printf "10%%\r"; sleep 0.2; printf "\033[32m100%%\033[0m\rdone\nnext"'
     command = f"sh -c '{drawn}'"
     page = show(notebook, f"Run({IMAGE!r}, {command!r})")
-    page.output(1).get_by_role("button", name="Run").click()
-    page.output(1).get_by_text("It ended with 0.").wait_for()
-    assert page.output(1).get_by_role("log").inner_text() == "done\nnext"
+    page.view(1).get_by_role("button", name="Run").click()
+    page.view(1).get_by_text("It ended with 0.").wait_for()
+    assert page.view(1).get_by_role("log").inner_text() == "done\nnext"
     assert "done\nnext\nIt ended" in page.save().cells[1].outputs[0].data["text/plain"]
 
 
 def test_what_a_form_started_is_stopped_by_its_button(notebook: Open, lab_engine: Engine) -> None:
     page = show(notebook, f"Run({IMAGE!r}, \"sh -c 'echo on; sleep 600'\")")
-    page.output(1).get_by_role("button", name="Run").click()
-    page.output(1).get_by_role("log").get_by_text("on").wait_for()
-    page.output(1).get_by_role("button", name="Stop").click()
-    page.output(1).get_by_text("was stopped (exit code").wait_for()
+    page.view(1).get_by_role("button", name="Run").click()
+    page.view(1).get_by_role("log").get_by_text("on").wait_for()
+    page.view(1).get_by_role("button", name="Stop").click()
+    page.view(1).get_by_text("was stopped (exit code").wait_for()
     assert lab_engine.client.containers.list(all=True) == []
 
 
 def test_an_image_is_pulled_with_its_bars(notebook: Open, busybox: str) -> None:
     page = show(notebook, "Pull()")
-    output = page.output(1)
+    output = page.view(1)
     output.get_by_label("Image").fill(busybox)
     output.get_by_role("button", name="Pull").click()
     output.get_by_text(f"{busybox} is up to date").wait_for()
@@ -162,8 +162,8 @@ def test_an_image_is_pulled_with_its_bars(notebook: Open, busybox: str) -> None:
 
 def test_a_pull_that_fails_says_why(notebook: Open) -> None:
     page = show(notebook, "Pull('UPPER')")
-    page.output(1).get_by_role("button", name="Pull").click()
-    page.output(1).get_by_text("'UPPER' is no name of an image").wait_for()
+    page.view(1).get_by_role("button", name="Pull").click()
+    page.view(1).get_by_text("'UPPER' is no name of an image").wait_for()
 
 
 def test_changes_are_committed_with_a_name(notebook: Open, lab_engine: Engine) -> None:
@@ -171,7 +171,7 @@ def test_changes_are_committed_with_a_name(notebook: Open, lab_engine: Engine) -
         IMAGE, ["sh", "-c", "echo one > /made"], name="web", network_mode="none"
     )
     page = show(notebook, "Commit('web')")
-    output = page.output(1)
+    output = page.view(1)
     output.get_by_text("/made").wait_for()
     output.get_by_label("Name").fill("mine:1")
     output.get_by_label("Message").fill("a file")
@@ -187,17 +187,17 @@ def test_changes_are_committed_with_a_name(notebook: Open, lab_engine: Engine) -
 def test_stats_are_lines_and_numbers(notebook: Open, lab_engine: Engine) -> None:
     running(lab_engine, SLEEP)
     page = show(notebook, "Stats('web')")
-    page.output(1).get_by_role("img", name="Memory of web").wait_for()
-    assert "web" in page.output(1).get_by_role("rowheader").inner_text()
+    page.view(1).get_by_role("img", name="Memory of web").wait_for()
+    assert "web" in page.view(1).get_by_role("rowheader").inner_text()
 
 
 def test_what_a_container_prints_is_never_markup(notebook: Open, lab_engine: Engine) -> None:
     hostile = "<img src=x onerror=\"document.title='caught'\"><b>bold</b>"
     running(lab_engine, ["echo", hostile])
     page = show(notebook, "Logs('web')")
-    page.output(1).get_by_role("log").get_by_text("onerror").wait_for()
-    assert page.output(1).get_by_role("log").inner_text() == hostile + "\n"
-    assert page.output(1).locator("b").count() == 0
+    page.view(1).get_by_role("log").get_by_text("onerror").wait_for()
+    assert page.view(1).get_by_role("log").inner_text() == hostile + "\n"
+    assert page.view(1).locator("b").count() == 0
     assert "caught" not in page.page.title()
 
 
@@ -213,7 +213,7 @@ def test_a_removed_log_ends_its_stream(notebook: Open, lab_engine: Engine) -> No
     )
     page.run(0)
     page.run(1)
-    page.output(1).get_by_role("log").get_by_text("told").wait_for()
+    page.view(1).get_by_role("log").get_by_text("told").wait_for()
     page.run(2)
     page.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
     page.command("notebook:clear-cell-output")
@@ -235,9 +235,9 @@ def test_what_nobody_sees_is_not_asked_for(notebook: Open, lab_engine: Engine) -
     page.run(0)
     page.run(1)
     page.run(2)
-    page.output(2).get_by_text("There is none").wait_for()
+    page.view(2).get_by_text("There is none").wait_for()
     page.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex = 2")
     page.command("notebook:clear-cell-output")
     assert page.run(3).strip() == "[]"
     page.run(4)
-    page.output(4).get_by_role("rowheader", name="unseen").wait_for()
+    page.view(4).get_by_role("rowheader", name="unseen").wait_for()

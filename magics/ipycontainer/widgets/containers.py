@@ -13,6 +13,7 @@ from ..listing import Table
 from ..session import Session
 from ..units import binary_size, counted
 from ..verbs.stats import busy_share, memory_used
+from .bundles import Nowhere
 from .desk import PROGRAM, Desk, begin, engine_client, failed
 from .live import LiveTerminal
 from .logs import Logs
@@ -146,7 +147,7 @@ class Containers(Panel):
                 self._board.summary = failed(error)
                 return
             # What is saved of the whole is the board's; a shell comes and goes.
-            terminal = LiveTerminal(ExecSubject(session, made, name), lambda _bundle, _again: None)
+            terminal = LiveTerminal(ExecSubject(session, made, name), lambda _view: Nowhere())
             terminal.begin(undo, connection, None)
         self._open(terminal.view, f"Leave the shell in {name}")
 

@@ -22,8 +22,9 @@ from .ring import Ring
 from .terminal import TerminalView
 
 if TYPE_CHECKING:
-    from ..attached import Exit
+    from ..exits import Exit
     from ..streams import Connection
+    from .bundles import Nowhere, Place
 
 WINDOW = 1 << 18
 """How many bytes may be on their way to the page: enough to fill it, too few to freeze it."""
@@ -65,14 +66,14 @@ class _Left(Exception):  # noqa: N818 - not an error: the person has left
 
 
 class LiveTerminal:
-    """A terminal of `subject`; `publish` puts a mimebundle into the cell, or anew in its place."""
+    """A terminal of `subject`; `place` makes what the cell holds of its view."""
 
-    def __init__(self, subject: Subject, publish: Callable[[dict[str, Any], bool], None]) -> None:
+    def __init__(self, subject: Subject, place: Callable[[TerminalView], Place | Nowhere]) -> None:
         self._subject = subject
-        self._publish = publish
         self.view = TerminalView(subject.title, subject.actions)
         self.view.receive = Ordered(self._receive).take
         self.view.closing = self._is_closed
+        self._place = place(self.view)
         self._changed = threading.Condition(threading.RLock())
         self._ring = Ring()
         self._unsent = bytearray()
@@ -88,7 +89,7 @@ class LiveTerminal:
     def begin(self, undo: ExitStack, connection: Connection, exit_: Exit | None) -> None:
         """Show it and relay from now on; `undo` is let go when it ends."""
         self._tell("running", "running")
-        self._publish(self._bundle(live=True), False)
+        self._place.show(self._text())
         self._start(undo, connection, exit_)
 
     def _start(self, undo: ExitStack, connection: Connection, exit_: Exit | None) -> None:
@@ -173,9 +174,10 @@ class LiveTerminal:
     def _save(self) -> None:
         """Have the cell hold what the terminal shows, as it is saved with the notebook."""
         self._saved, self._saved_at = len(self._ring), time.monotonic()
-        self._publish(self._bundle(live=self.view.state != "ended"), True)
+        put = self._place.end if self.view.state == "ended" else self._place.show
+        put(self._text())
 
-    def _bundle(self, *, live: bool) -> dict[str, Any]:
+    def _text(self) -> str:
         transcript = Transcript(*self._size)
         with self._changed:
             dropped, data = self._ring.dropped, self._ring.replay()
@@ -183,7 +185,7 @@ class LiveTerminal:
         parts = [f"[the first {dropped:,} bytes are not kept]"] if dropped else []
         parts += [text] if (text := transcript.text()) else []
         parts.append(f"[{self.view.title}: {self.view.status}]")
-        return self.view.bundle("\n".join(parts), live=live)
+        return "\n".join(parts)
 
     # What the front end says, on the kernel's threads.
 

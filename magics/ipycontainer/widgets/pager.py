@@ -9,7 +9,7 @@ import traitlets
 
 from ..kept import Output
 from ..plain import settled
-from .bundles import bundle, module, style
+from .bundles import module, style
 
 PAGE = 500
 """How many lines a page has."""
@@ -34,7 +34,3 @@ class PagerView(anywidget.AnyWidget):
         start = int(message["start"])
         lines = [settled(line) for line in self._output.lines(start, PAGE)]
         self.send({"type": "page", "start": start, "text": "\n".join(lines), "count": len(lines)})
-
-    def bundle(self) -> dict[str, Any]:
-        """Return what the cell holds."""
-        return bundle(self.text, self.model_id)

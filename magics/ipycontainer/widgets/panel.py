@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import HTML, Button, Layout, VBox
 
 from ..preferences import Preferences, stored
-from .bundles import bundle
+from .bundles import Place, still, view
+from .parts import Part
 
 if TYPE_CHECKING:
     from ipywidgets import Widget
@@ -25,7 +26,7 @@ class Panel(VBox):  # type: ignore[misc] # ipywidgets publishes no types
 
     def __init__(self, *children: Widget) -> None:
         super().__init__(children, layout=Layout(width="100%", overflow="visible"))
-        self._handle: Any = None
+        self._place: Place | None = None
 
     def text(self) -> str:
         """Return what a notebook keeps as text."""
@@ -36,22 +37,21 @@ class Panel(VBox):  # type: ignore[misc] # ipywidgets publishes no types
         return None
 
     def _repr_mimebundle_(self, **_given: Any) -> dict[str, Any]:
-        """Return the view and its still form; IPython calls this to display a value."""
-        return bundle(self.text(), self.model_id, self.html())
+        """Return the view and its still form; for those who want one bundle of a value."""
+        return {**view(self.model_id), **still(self.text(), self.html())}
 
     def _ipython_display_(self) -> None:
-        """Display the widget so that its still form can be brought up to date."""
-        from IPython.display import display
-
-        self._handle = display(self._repr_mimebundle_(), raw=True, display_id=True)  # type: ignore[no-untyped-call] # IPython's is untyped
+        """Display the widget, and beside it its still form."""
+        self._place = Place(self.model_id, self._tell)
+        self.keep()
 
     def keep(self) -> None:
-        """Have the notebook keep the still form as it is now; from any thread.
+        """Have the notebook keep the still form as it is now; from any thread."""
+        if self._place is not None:
+            self._place.show(self.text(), self.html())
 
-        The view is drawn anew by this, so it is for what has come to an end.
-        """
-        if self._handle is not None:
-            self._handle.update(self._repr_mimebundle_(), raw=True)
+    def _tell(self, message: dict[str, Any]) -> None:
+        next(child for child in self.children if isinstance(child, Part)).send(message)
 
     def close(self) -> None:
         """Close the parts too."""

@@ -10,7 +10,8 @@ from ..endings import check_ending
 from ..failures import ContainerExit, Failure
 
 if TYPE_CHECKING:
-    from ..attached import Attended, Exit
+    from ..attached import Attended
+    from ..exits import Exit
     from ..session import Session
     from ..streams import Connection, Relay
     from .live import Subject
@@ -85,7 +86,9 @@ class ExecSubject:
 
 def show(subject: Subject, undo: ExitStack, connection: Connection, exit_: Exit | None) -> None:
     """Show a terminal in the cell that runs; `undo` is let go when it ends."""
-    from .bundles import publisher
+    from .bundles import Place
     from .live import LiveTerminal
 
-    LiveTerminal(subject, publisher()).begin(undo, connection, exit_)
+    LiveTerminal(subject, lambda view: Place(view.model_id, view.send)).begin(
+        undo, connection, exit_
+    )

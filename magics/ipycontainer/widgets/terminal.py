@@ -9,7 +9,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from .bundles import STATIC, bundle, style
+from .bundles import STATIC, module, style
 
 _LIBRARIES = ("xterm.mjs", "addon-fit.mjs")
 
@@ -26,7 +26,7 @@ class TerminalView(anywidget.AnyWidget):
     kernel's main thread or on a subshell's.
     """
 
-    _esm = STATIC / "terminal.js"
+    _esm = module("terminal")
     _css = style("vendor/xterm.css")
 
     title = traitlets.Unicode().tag(sync=True)
@@ -55,7 +55,3 @@ class TerminalView(anywidget.AnyWidget):
     def show(self, kind: str, end: int, data: bytes) -> None:
         """Send bytes: `output`, or a `replay` on a terminal that is reset; `end` comes back."""
         self.send({"type": kind, "end": end}, buffers=[data])
-
-    def bundle(self, text: str, *, live: bool) -> dict[str, Any]:
-        """Return what the cell holds: the text as it is saved, and the view while it is live."""
-        return bundle(text, self.model_id if live else None)

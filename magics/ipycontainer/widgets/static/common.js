@@ -59,8 +59,31 @@ function presence(model, el) {
   };
 }
 
+const VIEW = "application/vnd.jupyter.widget-view+json";
+
+// Puts a widget's text into the document, where the front end lends it: a page that was loaded after
+// the cell had run takes no update of an output. The text is the output before the view.
+function keep(model, { kind, id, data, ended }) {
+  if (kind !== "kept") return;
+  for (const { outputs } of model.widget_manager?.context?.model?.cells ?? []) {
+    for (let at = 1; at < (outputs?.length ?? 0); at++) {
+      if (outputs.get(at).data?.[VIEW]?.model_id !== id) continue;
+      const known = outputs.get(at - 1).data ?? {};
+      if (!String(known["text/html"]).includes("ipycontainer-still")) continue;
+      const put = (where, what) => {
+        outputs.set(where, { output_type: "display_data", data: what, metadata: {} });
+      };
+      if (known["text/plain"] !== data["text/plain"]) put(at - 1, data);
+      if (ended) put(at, { "text/html": "" });
+    }
+  }
+}
+
 function part(build) {
   return {
+    initialize({ model }) {
+      model.on("msg:custom", (message) => keep(model, message));
+    },
     render({ model, el }) {
       el.classList.add("ipycontainer");
       const leave = presence(model, el);

@@ -46,10 +46,8 @@ class Screen {
     this.number = 0;
     this.views = 0;
     this.focused = false;
-    this.node = document.createElement("div");
-    this.node.className = "ipycontainer-screen";
-    this.root = document.createElement("div");
-    this.root.className = "ipycontainer-terminal";
+    this.node = make("div", { class: "ipycontainer-screen" });
+    this.root = make("div", { class: "ipycontainer-terminal" });
     // Keys are the program's: JupyterLab's shortcuts would take some of them.
     this.root.dataset.lmSuppressShortcuts = "true";
     this.root.append(bar(model, this), this.node);
@@ -212,44 +210,29 @@ class Screen {
   }
 }
 
-function button(text, press) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.className = "ipycontainer-button";
-  made.textContent = text;
-  made.addEventListener("click", () => press(made));
-  return made;
-}
-
 function bar(model, screen) {
-  const node = document.createElement("div");
-  node.className = "ipycontainer-bar";
-  node.setAttribute("role", "toolbar");
-  node.setAttribute("aria-label", `Terminal of ${model.get("title")}`);
-  const title = document.createElement("span");
-  title.className = "ipycontainer-title";
-  title.textContent = model.get("title");
-  const status = document.createElement("span");
-  status.className = "ipycontainer-status";
-  status.setAttribute("role", "status");
+  const label = `Terminal of ${model.get("title")}`;
+  const node = make("div", { class: "ipycontainer-bar", role: "toolbar", "aria-label": label });
+  const title = make("span", { class: "ipycontainer-title", text: model.get("title") });
+  const line = status();
   const buttons = Object.entries(LABELS).map(([action, text]) => {
-    const made = button(text, () => {
+    const made = button(text, text, () => {
       screen.send({ type: "press", action });
       if (action === "interrupt" || action === "attach") screen.terminal?.focus();
     });
     made.dataset.action = action;
     return made;
   });
-  const reader = button("Screen reader", (pressed) => {
-    const on = pressed.getAttribute("aria-pressed") !== "true";
-    pressed.setAttribute("aria-pressed", String(on));
+  const reader = button("Screen reader", "Screen reader", () => {
+    const on = reader.getAttribute("aria-pressed") !== "true";
+    reader.setAttribute("aria-pressed", String(on));
     screen.reader(on);
   });
   reader.setAttribute("aria-pressed", "false");
   const follow = () => {
     const state = model.get("state");
     node.dataset.state = state;
-    status.textContent = model.get("status");
+    line.textContent = model.get("status");
     for (const made of buttons) {
       const able = model.get("actions").includes(made.dataset.action);
       made.hidden = !able || !SHOWN[state].includes(made.dataset.action);
@@ -257,7 +240,7 @@ function bar(model, screen) {
   };
   for (const name of ["state", "status", "actions"]) model.on(`change:${name}`, follow);
   follow();
-  node.append(title, status, ...buttons, reader);
+  node.append(title, line, ...buttons, reader);
   return node;
 }
 
@@ -266,6 +249,7 @@ export default () => {
   return {
     initialize({ model }) {
       screen = new Screen(model);
+      model.on("msg:custom", (message) => keep(model, message));
     },
     render({ model, el }) {
       const ended = new AbortController();
