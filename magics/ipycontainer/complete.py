@@ -45,7 +45,7 @@ def matcher(
             found = _variables(last, names)
         else:
             session = Session(Cell(None, live=False, rich=False), connect, prefer=prefer)
-            found = _offered(words, last, session)
+            found = offered(words, last, session)
         return SimpleMatcherResult(
             completions=[SimpleCompletion(text=text, type="argument") for text in found],
             matched_fragment=last,
@@ -71,7 +71,8 @@ def _is_argument(value: object) -> bool:
     return isinstance(value, _ARGUMENTS) or isinstance(getattr(value, "id", None), str)
 
 
-def _offered(words: list[str], last: str, session: Session) -> list[str]:
+def offered(words: list[str], last: str, session: Session) -> list[str]:
+    """Return what could stand after these words and begins with `last`."""
     from click.shell_completion import ShellComplete
 
     from .verbs import main

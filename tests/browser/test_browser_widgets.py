@@ -132,6 +132,33 @@ def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells
     assert "got hello 1" in kept["text/html"]
 
 
+def test_a_form_takes_more_flags_and_completes_them(notebook: Open) -> None:
+    page = show(notebook, f"Run({IMAGE!r}, 'id -u')")
+    output = page.view(1)
+    output.get_by_text("more flags").click()
+    flags = output.get_by_label("More flags")
+    flags.fill("--usr")
+    output.get_by_text("No such option '--usr'").wait_for()
+    flags.fill("--use")
+    output.locator("datalist option[value='--userns']").wait_for(state="attached")
+    flags.fill("--user 1234")
+    output.get_by_role("button", name="Run").click()
+    output.get_by_text("It ended with 0.").wait_for()
+    assert output.get_by_role("log").inner_text() == "1234\n"
+
+
+def test_lines_typed_fast_come_whole_and_in_their_order(notebook: Open) -> None:
+    page = show(
+        notebook, f"Run({IMAGE!r}, \"sh -c 'for i in 1 2 3; do read x; echo got $x; done'\")"
+    )
+    output = page.view(1)
+    output.get_by_role("button", name="Run").click()
+    output.get_by_label("Input").focus()
+    page.page.keyboard.type("the first\nthe first\n\n")
+    output.get_by_text("It ended with 0.").wait_for()
+    assert output.get_by_role("log").inner_text() == "got the first\ngot the first\ngot\n"
+
+
 def test_bars_in_a_form_look_as_in_a_terminal(notebook: Open) -> None:
     drawn = r'printf "10%%\r"; sleep 0.2; printf "\033[32m100%%\033[0m\rdone\nnext"'
     command = f"sh -c '{drawn}'"

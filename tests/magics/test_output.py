@@ -104,6 +104,34 @@ def test_a_form_says_that_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) ->
     form.close()
 
 
+def test_more_flags_of_a_form_are_those_that_run_takes() -> None:
+    from ipycontainer.failures import Usage
+    from ipycontainer.widgets import Run
+
+    form = Run("busybox", "id")
+    form._flags.value = "--user 1000 -v '/a b:/c'"
+    assert form.arguments()[-6:] == ["--user", "1000", "-v", "/a b:/c", "busybox", "id"]
+    for flags, told in (
+        ("--usr 1", "did you mean '--user'"),
+        ("--cpus x", "not a valid float"),
+        ("alpine", "'alpine' is none"),
+        ("-d", "leave it out"),
+        ("--user 'x", "close the quote"),
+    ):
+        form._flags.value = flags
+        with pytest.raises(Usage, match=told):
+            form.arguments()
+    form.close()
+
+
+def test_more_flags_are_completed_by_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ipycontainer.widgets.flags import offered
+
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/engine.sock")
+    assert offered(["run"], "--memory-s") == ["--memory-swap"]
+    assert offered(["run", "--network"], "ho") == ["host"]
+
+
 def test_lines_for_a_container_that_does_not_read_are_kept_and_then_end() -> None:
     from ipycontainer.widgets.desk import Desk
 

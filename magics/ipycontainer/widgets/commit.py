@@ -8,12 +8,12 @@ from typing import Any
 
 from ipywidgets import Dropdown, HBox, Layout, Text
 
-from ..failures import Failure, explain, one_line
+from ..failures import Failure, one_line
 from ..rows import container_name
 from ..units import counted, decimal_size
-from .desk import PROGRAM, Desk, begin, engine_client
+from .desk import Desk, begin, engine_client, failed
 from .panel import Panel, preferences, push_button
-from .parts import Grid, Summary, bad, good
+from .parts import Grid, bad, good
 
 _KINDS = {0: "changed", 1: "added", 2: "deleted"}
 
@@ -49,7 +49,7 @@ class Commit(Panel):
             with closing(engine_client()) as client:
                 names = [container_name(one) for one in client.api.containers(all=True)]
         except Exception as error:
-            self._changes.summary = _failed(error)
+            self._changes.summary = failed(error)
             return
         if self._asked and self._asked not in names:
             names.insert(0, self._asked)
@@ -72,7 +72,7 @@ class Commit(Panel):
                 changes = client.api.diff(container) or []
                 written = _written(client.api, container)
         except Exception as error:
-            self._changes.rows, self._changes.summary = [], _failed(error)
+            self._changes.rows, self._changes.summary = [], failed(error)
             return
         if container != self._container.value:
             return  # another was chosen meanwhile
@@ -119,10 +119,3 @@ def _written(api: Any, container: str) -> int:
     """Return how many bytes a container has written; of this one alone, since it is a walk."""
     response = api._get(api._url("/containers/{0}/json", container), params={"size": 1})
     return int(api._result(response, json=True).get("SizeRw") or 0)
-
-
-def _failed(error: Exception) -> Summary:
-    failure = explain(error, PROGRAM)
-    if failure is None:
-        raise error
-    return bad(str(failure))

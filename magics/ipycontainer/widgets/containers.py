@@ -19,13 +19,12 @@ from .live import LiveTerminal
 from .logs import Logs
 from .panel import Panel, preferences, push_button
 from .parts import Board, bad, good
-from .stats import Usage
+from .stats import Watch
 from .subjects import ExecSubject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from docker import DockerClient
     from ipywidgets import Widget
 
 _EVERY = 1.5
@@ -44,10 +43,11 @@ class Containers(Panel):
         self._board = Board()
         self._board.on_msg(self._hear)
         self._lock = Lock()
+        self._looking = Lock()
         self._opening = RLock()
         self._shut: Callable[[], None] = lambda: None
         self._entries: list[dict[str, Any]] = []
-        self._usages: dict[str, Usage] = {}
+        self._watch = Watch()
         super().__init__(self._board)
         try:
             self._look_once()
@@ -55,48 +55,35 @@ class Containers(Panel):
             if (failure := explain(error, PROGRAM)) is None:
                 raise
             raise failure from error
-        Thread(target=self._feed, daemon=True, name="containers").start()
+        self._board.presence.feed(self._feed, "containers")
 
     def _look_once(self) -> None:
         """Look, whether somebody sees it or not: a notebook that nobody watches has something."""
-        with closing(engine_client()) as client:
-            self._look(client.api)
+        with self._looking, closing(self._watch):
+            self._look()
 
     def _feed(self) -> None:
-        client: DockerClient | None = None
         problem = good("")
-        while self._board.presence.wait_seen():
+        while self._board.presence.seen:
             try:
-                client = client or engine_client()
-                self._look(client.api)
+                with self._looking:
+                    self._look()
                 if self._board.summary == problem:
                     self._board.summary = good("")
             except Exception as error:
                 self._board.summary = problem = failed(error)
             self._board.presence.pause(_EVERY)
-            if client is not None and not self._board.presence.seen:
-                client.close()
-                client = None
+        with self._looking:
+            self._watch.close()
 
-    def _look(self, api: Any) -> None:
-        entries = api.containers(all=self._everything)
+    def _look(self) -> None:
+        entries = self._watch.api.containers(all=self._everything)
         running = [entry["Id"] for entry in entries if entry["State"] in {"running", "paused"}]
-        samples = {name: self._sample(api, name) for name in running}
-        with self._lock:
-            self._entries = entries
-            self._usages = {key: use for key, use in self._usages.items() if key in samples}
-            none = f"There is none: `{PROGRAM} run IMAGE` makes one."
-            self._board.caption = counted(len(entries), "container") if entries else none
-            self._board.rows = [_row(entry, samples.get(entry["Id"])) for entry in entries]
-
-    def _sample(self, api: Any, name: str) -> dict[str, Any] | None:
-        from docker.errors import APIError
-
-        try:
-            sample = api.stats(name, stream=False, one_shot=True)
-        except APIError:
-            return None  # it ended meanwhile
-        return self._usages.setdefault(name, Usage()).look(sample)
+        samples = {sample["id"]: sample for sample in self._watch.look(running)}
+        none = f"There is none: `{PROGRAM} run IMAGE` makes one."
+        self._entries = entries
+        self._board.caption = counted(len(entries), "container") if entries else none
+        self._board.rows = [_row(entry, samples.get(entry["Id"])) for entry in entries]
 
     def _hear(self, _widget: object, content: Any, _buffers: object) -> None:
         if not isinstance(content, dict) or content.get("kind") != "do":
@@ -124,6 +111,7 @@ class Containers(Panel):
                 self._board.busy = [one for one in self._board.busy if one != container]
             if failure is None:
                 self._look_once()
+                self.keep()
             said = good(f"{name} was {_DONE[action]}.") if failure is None else bad(str(failure))
             self._board.summary = said
 

@@ -7,10 +7,9 @@ from contextlib import closing
 from threading import Lock, Thread
 from typing import Any
 
-from ..failures import explain
-from .desk import PROGRAM, engine_client
+from .desk import engine_client, failed
 from .panel import Panel
-from .parts import Output, bad, good
+from .parts import Output, good
 
 _BETWEEN = 0.05
 _TAIL = 1000
@@ -26,27 +25,19 @@ class Logs(Panel):
         self._container, self._tail = container, tail
         self._output = Output(label=f"Log of {container}")
         self._pending: list[str] = []
-        self._kept = ""
         self._lock = Lock()
         super().__init__(self._output)
-        Thread(target=self._feed, daemon=True, name=f"logs of {container}").start()
+        self._output.presence.feed(self._feed, f"logs of {container}")
 
     def _feed(self) -> None:
-        while self._output.presence.wait_seen():
-            self._output.clear()
-            self._output.summary = good(f"Log of {self._container}, as it comes.")
-            try:
-                self._follow()
-            except Exception as error:
-                self._failed(error)
-            self._keep_new()
-            self._output.presence.wait_gone()
-
-    def _keep_new(self) -> None:
-        """Keep what was said, if there is more: keeping draws the view anew, which follows anew."""
-        if self._output.text != self._kept:
-            self._kept = self._output.text
-            self.keep()
+        self._output.clear()
+        self._output.summary = good(f"Log of {self._container}, as it comes.")
+        try:
+            self._follow()
+        except Exception as error:
+            self._output.summary = failed(error)
+        self.keep()
+        self._output.presence.wait_gone()
 
     def _follow(self) -> None:
         with closing(engine_client()) as client:
@@ -73,14 +64,9 @@ class Logs(Panel):
                     self._pending.append(decoder.decode(chunk))
         except Exception as error:
             # Closed by us, or by an engine that went: what was said so far stays.
-            self._failed(error)
+            self._output.summary = failed(error)
         else:
             self._output.summary = good(f"The log of {self._container} has ended.")
-
-    def _failed(self, error: Exception) -> None:
-        failure = explain(error, PROGRAM)
-        if failure is not None:
-            self._output.summary = bad(str(failure))
 
     def _show(self) -> None:
         with self._lock:

@@ -7,11 +7,12 @@ is shown as text.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
 import anywidget
-from traitlets import Dict, List, Unicode
+from traitlets import Bool, Dict, List, Unicode
 
 from ..plain import Plain, settled, uncoloured
 from .bundles import module, style
@@ -73,6 +74,38 @@ class Charts(Part):
     _esm = module("charts")
     caption = Unicode().tag(sync=True)
     rows: List[Any] = List().tag(sync=True)
+
+
+class Field(Part):
+    """A line to type: `enter` is called with it, `complete` with what stands there until then.
+
+    Both are called on the kernel's thread for messages. With `clears` the next line begins empty.
+    """
+
+    _esm = module("field")
+    label = Unicode().tag(sync=True)
+    placeholder = Unicode().tag(sync=True)
+    value = Unicode().tag(sync=True)
+    options: List[Any] = List().tag(sync=True)
+    clears = Bool().tag(sync=True)
+    completes = Bool().tag(sync=True)
+
+    def __init__(
+        self,
+        label: str,
+        *,
+        enter: Callable[[str], None] = lambda text: None,
+        complete: Callable[[str], None] | None = None,
+        **traits: Any,
+    ) -> None:
+        super().__init__(label=label, completes=complete is not None, **traits)
+        self._acts = {"enter": enter, "complete": complete}
+        self.on_msg(self._hear)
+
+    def _hear(self, _widget: object, content: Any, _buffers: object) -> None:
+        kind = content.get("kind") if isinstance(content, dict) else None
+        if (act := self._acts.get(str(kind))) is not None:
+            act(str(content.get("text", "")))
 
 
 class Grid(Part):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 LEASE = 30.0
@@ -14,14 +15,17 @@ LEASE = 30.0
 
 
 class Presence:
-    """The views of one widget: told of by their messages, waited for by the threads that feed it.
+    """The views of one widget: told of by their messages, waited for by what feeds it.
 
     A page that is closed says nothing more, so what a view says holds for a while only.
     """
 
     def __init__(self) -> None:
+        self._feed: Callable[[], None] | None = None
+        self._name = ""
+        self._feeds = False
         self._views: dict[str, tuple[float, bool]] = {}  # until when, and whether in sight
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # reentrant
         self._closed = False
 
     def hear(self, _widget: object, content: Any, _buffers: object) -> None:
@@ -35,12 +39,30 @@ class Presence:
             else:
                 self._views[view] = time.monotonic() + LEASE, bool(content.get("seen"))
             self._changed.notify_all()
+            self._begin()
 
-    def wait_seen(self) -> bool:
-        """Wait until somebody can see a view; False once the widget is closed."""
+    def feed(self, feed: Callable[[], None], name: str) -> None:
+        """Call `feed` in a thread whenever somebody comes to see a view; it returns when none is.
+
+        A widget that is only kept, as by a cell that was run again, has no thread.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._left(seen=True) > 0)
-            return not self._closed
+            self._feed, self._name = feed, name
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._feed is None or self._feeds or not self.seen:
+            return
+        self._feeds = True
+        threading.Thread(target=self._run, args=(self._feed,), daemon=True, name=self._name).start()
+
+    def _run(self, feed: Callable[[], None]) -> None:
+        while True:
+            feed()
+            with self._changed:
+                if not self.seen:
+                    self._feeds = False
+                    return
 
     @property
     def seen(self) -> bool:

@@ -9,7 +9,7 @@ from ipywidgets import HBox, Layout, Text
 from ..failures import Failure, one_line
 from .desk import Desk, begin
 from .panel import NARROW, Panel, preferences, push_button
-from .parts import Bars, bad, good
+from .parts import Bars, Field, bad, good
 
 
 class Pull(Panel):
@@ -19,7 +19,9 @@ class Pull(Panel):
     """
 
     def __init__(self, image: str = "", platform: str = "") -> None:
-        self._image = Text(value=image, description="Image", placeholder="python:3.12-slim")
+        self._image = Field(
+            "Image", value=image, placeholder="python:3.12-slim", enter=self._entered
+        )
         self._platform = Text(
             value=platform, description="Platform", placeholder="this machine's", layout=NARROW
         )
@@ -29,7 +31,6 @@ class Pull(Panel):
         self._bars = Bars()
         self._desk: Desk | None = None
         self.image_name: str | None = None
-        self._image.on_submit(lambda _text: self.pull())
         fields = HBox(
             [self._image, self._platform, self._go, self._stop], layout=Layout(flex_flow="wrap")
         )
@@ -48,6 +49,10 @@ class Pull(Panel):
         self._busy(True)
         flags = ["--platform", platform] if platform else []
         begin(["pull", *flags, "--", name], self._desk, self._ended, preferences)
+
+    def _entered(self, name: str) -> None:
+        self._image.value = name
+        self.pull()
 
     def cancel(self) -> None:
         """End the pull; what has come already is kept."""

@@ -12,9 +12,11 @@ from ipywidgets import Accordion, Checkbox, Combobox, HBox, Layout, Text, Textar
 
 from ..failures import Failure, Usage
 from .desk import PROGRAM, Desk, begin, engine_client, failed
+from .flags import check_flags, offered
 from .panel import WIDE, Panel, code, code_html, preferences, push_button
-from .parts import Bars, Output, bad, good
+from .parts import Bars, Field, Output, bad, good
 
+_MOST_OFFERED = 40
 _WRAP = Layout(flex_flow="wrap", align_items="center", width="100%")
 
 
@@ -33,8 +35,16 @@ class Run(Panel):
         self._desk: Desk | None = None
         self._ran = ""
         more = Accordion(
-            [VBox([HBox([self._memory, self._cpus, self._pids], layout=_WRAP), self._network])],
-            titles=("Limits and network",),
+            [
+                VBox(
+                    [
+                        HBox([self._memory, self._cpus, self._pids], layout=_WRAP),
+                        self._network,
+                        self._flags,
+                    ]
+                )
+            ],
+            titles=("Limits, network and more flags",),
         )
         super().__init__(
             HBox([self._image, self._go, self._stop, self._keep_it], layout=_WRAP),
@@ -65,28 +75,35 @@ class Run(Panel):
         self._cpus = Text(description="CPUs", placeholder="0.5", layout=small)
         self._pids = Text(description="Processes", placeholder="100", layout=small)
         self._network = Text(description="Network", placeholder="default", layout=small)
+        self._flags = Field(
+            "More flags", placeholder="--user 1000 -v /data:/data:ro", complete=self._complete
+        )
         self._keep_it = Checkbox(value=False, description="Keep it when it ends", indent=False)
         self._fields = (
             *(self._image, self._command, self._environment, self._memory, self._cpus),
-            *(self._pids, self._network, self._keep_it),
+            *(self._pids, self._network, self._flags, self._keep_it),
         )
 
     def _make_buttons(self) -> None:
         self._go = push_button("Run", self.run, style="primary")
         self._stop = push_button("Stop", self.stop)
         self._stop.disabled = True
-        self._input = Text(description="Input", placeholder="a line, then Enter", layout=WIDE)
-        self._input.on_submit(lambda _text: self._send_line())
+        self._input = Field(
+            "Input",
+            placeholder="a line, then Enter",
+            clears=True,
+            enter=self._send_line,
+            layout=Layout(flex="1 1 auto"),
+        )
         self._end = push_button("End of input", self._end_input)
         self._input_row = HBox([self._input, self._end])
         self._input_row.layout.display = "none"
 
     def arguments(self) -> list[str]:
-        """Return the line of `run` that the form means; raises `Usage` for an open quote."""
-        try:
-            command = shlex.split(self._command.value)
-        except ValueError as error:
-            raise Usage(f"the command: {error}; close the quote") from error
+        """Return the line of `run` that the form means; raises `Usage` for what `run` refuses."""
+        command = _words("the command", self._command.value)
+        more = _words("more flags", self._flags.value)
+        check_flags(more)
         variables = [line.strip() for line in self._environment.value.splitlines() if line.strip()]
         flags = {
             "-m": self._memory.value.strip(),
@@ -100,6 +117,7 @@ class Run(Panel):
             *(() if self._keep_it.value else ("--rm",)),
             *(word for flag, value in flags.items() if value for word in (flag, value)),
             *(word for variable in variables for word in ("-e", variable)),
+            *more,
             *((image,) if image else ()),
             *command,
         ]
@@ -136,10 +154,19 @@ class Run(Panel):
         self._go.disabled, self._stop.disabled = busy, not busy
         self._input_row.layout.display = "flex" if busy else "none"
 
-    def _send_line(self) -> None:
+    def _send_line(self, line: str) -> None:
         if self._desk is not None:
-            self._desk.type_line(self._input.value)
-            self._input.value = ""
+            self._desk.type_line(line)
+
+    def _complete(self, typed: str) -> None:
+        Thread(target=self._offer, args=(typed,), daemon=True, name="completion").start()
+
+    def _offer(self, typed: str) -> None:
+        """Offer what could stand at the end of the flags, as Tab does in a cell."""
+        head, _, last = typed.rpartition(" ")
+        found = offered(["run", *head.split()], last)
+        if self._flags.value == typed:
+            self._flags.options = [f"{head} {one}".strip() for one in found][:_MOST_OFFERED]
 
     def _end_input(self) -> None:
         if self._desk is not None:
@@ -188,6 +215,13 @@ class Run(Panel):
         end = self._output.summary.get("text", "")
         parts = (self._ran, self._output.text.rstrip("\n"), end)
         return "\n".join(part for part in parts if part) or "Nothing was run yet."
+
+
+def _words(what: str, typed: str) -> list[str]:
+    try:
+        return shlex.split(typed)
+    except ValueError as error:
+        raise Usage(f"{what}: {error}; close the quote") from error
 
 
 def _config(image: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0
 _MINUTE = 60
+_AT_ONCE = 8  # docker-py keeps ten connections
 
 
 class Usage:
@@ -43,20 +44,22 @@ class Usage:
 
 
 class Watch:
-    """The looks at some containers, or at all that run; one docker-py client, one thread."""
+    """Looks at containers, each of which knows the last one; one docker-py client, one thread."""
 
-    def __init__(self, containers: Sequence[str] = ()) -> None:
-        self._named = list(containers)
+    def __init__(self) -> None:
         self._client: DockerClient | None = None
         self.usages: dict[str, Usage] = {}
 
-    def look(self) -> list[dict[str, Any]]:
-        """Return a sample of each container that is there; those that have gone are forgotten."""
+    @property
+    def api(self) -> Any:
+        """The engine's low-level client, connected when it is first needed."""
         self._client = self._client or engine_client()
-        api = self._client.api
-        named = self._named or [entry["Id"] for entry in api.containers()]
-        with ThreadPoolExecutor(8) as pool:
-            sampled = pool.map(partial(_sample, api), named)
+        return self._client.api
+
+    def look(self, containers: Sequence[str]) -> list[dict[str, Any]]:
+        """Return a sample of each that is there; those that have gone are forgotten."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            sampled = pool.map(partial(_sample, self.api), containers)
             found = [sample for sample in sampled if sample is not None]
         kept = {sample["id"] for sample in found}
         self.usages = {key: usage for key, usage in self.usages.items() if key in kept}
@@ -88,18 +91,18 @@ class Stats(Panel):
         self._rows: list[dict[str, str]] = []
         self._samples: list[dict[str, Any]] = []
         super().__init__(self._charts)
-        Thread(target=self._feed, daemon=True, name="stats").start()
+        self._charts.presence.feed(self._feed, "stats")
 
     def _feed(self) -> None:
-        watch = Watch(self._containers)
-        while self._charts.presence.wait_seen():
-            try:
-                self._show(watch.look(), watch)
-            except Exception as error:
-                self._charts.summary = failed(error)
-            self._charts.presence.pause(_EVERY)
-            if not self._charts.presence.seen:
-                watch.close()
+        with closing(Watch()) as watch:
+            while self._charts.presence.seen:
+                try:
+                    named = self._containers or [one["Id"] for one in watch.api.containers()]
+                    self._show(watch.look(named), watch)
+                except Exception as error:
+                    self._charts.summary = failed(error)
+                self._charts.presence.pause(_EVERY)
+        self.keep()
 
     def _show(self, samples: list[dict[str, Any]], watch: Watch) -> None:
         self._samples, self._rows = samples, [stats_row(sample) for sample in samples]
