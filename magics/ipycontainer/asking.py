@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from .listening import Question
@@ -85,6 +86,16 @@ class FrontEnd:
             if reply is not None and reply["msg_type"] == "input_reply":
                 return dict(reply)
         return None
+
+
+def front_end() -> FrontEnd | None:
+    """Return the box of the cell that runs, None where no cell does or nobody can be asked."""
+    if "IPython" not in sys.modules or threading.current_thread() is not threading.main_thread():
+        return None
+    from IPython.core.getipython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    return FrontEnd(kernel) if getattr(kernel, "_allow_stdin", False) else None
 
 
 class Asking:

@@ -1,10 +1,11 @@
-"""Where a verb's words and a container's bytes go: a cell, or a terminal.
+"""Where a verb's words and a container's bytes go: a cell, a terminal, or a widget.
 
-A verb is written once against `Surface`. `cell.Cell` writes into the notebook's cell and reads the
-cell's body; `terminal.Terminal` is the process's own descriptors. Life of one: the magic or the
-command line makes it, the verb writes to it, and the streams of a container are relayed through it:
-`source()` is asked for once, `guard` is entered, then `write` and `tick` are called in turns until
-the stream ends.
+A verb is written once against `Surface`, which is three things: `Voice` says and shows, `Inputs`
+has what a program reads, and `Sink` takes what a container prints. `cell.Cell` writes into the
+notebook's cell and reads the cell's body; `terminal.Terminal` is the process's own descriptors.
+Life of one: the magic or the command line makes it, the verb writes to it, and the streams of a
+container are relayed through it: `source()` is asked for once, `guard` is entered, then `write` and
+`tick` are called in turns until the stream ends.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ class Sink(Protocol):
         """Hand the signals that came to the `controls` of the guard."""
 
 
-class Surface(Sink, Protocol):
-    """One verb's way to the person."""
+class Voice(Protocol):
+    """What a verb tells and shows a person, and asks him."""
 
     program: str
     """How a person calls a verb here, for help and cures: `%container` or `ipycontainer`."""
@@ -148,34 +149,6 @@ class Surface(Sink, Protocol):
         """Ask for a line, `hidden` for a secret; raises `Usage` where nobody can answer."""
         ...
 
-    def redirect(self, out: str | None, err: str | None) -> None:
-        """Send the streams to the notebook's variables of these names instead."""
-
-    def script(self, lines: Sequence[str]) -> None:
-        """Take the values of `--input`, which stand in for every other input."""
-
-    @property
-    def input(self) -> Kind:
-        """Where input would come from."""
-        ...
-
-    def code(self) -> str:
-        """Return the program that a verb is to run: a cell's body, or standard input."""
-        ...
-
-    @property
-    def shows_terminals(self) -> bool:
-        """Whether a container's terminal is shown as one that lives on when the verb has ended."""
-        ...
-
-    def source(self, *, tty: bool, listening: Listening | None) -> Source:
-        """Return what a container with `-i` reads; `listening` tells when it wants to."""
-        ...
-
-    def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> AbstractContextManager[None]:
-        """Give the terminal, and with `proxy` the signals, to a container until the block ends."""
-        ...
-
     def progress(self, title: str, *, aside: bool = False) -> Progress:
         """Return the view of one transfer; `aside` when it is not what was asked for."""
         ...
@@ -189,3 +162,39 @@ class Surface(Sink, Protocol):
 
     def show_aside(self, listing: Listing[Any]) -> None:
         """Show a listing beside what the verb returns or prints."""
+
+
+class Inputs(Protocol):
+    """What a program in a container reads."""
+
+    def script(self, lines: Sequence[str]) -> None:
+        """Take the values of `--input`, which stand in for every other input."""
+
+    @property
+    def input(self) -> Kind:
+        """Where input would come from."""
+        ...
+
+    def code(self) -> str:
+        """Return the program that a verb is to run: a cell's body, or standard input."""
+        ...
+
+    def source(self, *, tty: bool, listening: Listening | None) -> Source:
+        """Return what a container with `-i` reads; `listening` tells when it wants to."""
+        ...
+
+
+class Surface(Voice, Inputs, Sink, Protocol):
+    """One verb's way to the person."""
+
+    @property
+    def shows_terminals(self) -> bool:
+        """Whether a container's terminal is shown as one that lives on when the verb has ended."""
+        ...
+
+    def redirect(self, out: str | None, err: str | None) -> None:
+        """Send the streams to the notebook's variables of these names instead."""
+
+    def guard(self, controls: Controls, *, tty: bool, proxy: bool) -> AbstractContextManager[None]:
+        """Give the terminal, and with `proxy` the signals, to a container until the block ends."""
+        ...

@@ -135,7 +135,7 @@ def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells
 def test_a_form_takes_more_flags_and_completes_them(notebook: Open) -> None:
     page = show(notebook, f"Run({IMAGE!r}, 'id -u')")
     output = page.view(1)
-    output.get_by_text("more flags").click()
+    output.get_by_text("Limits, network and more flags").click()
     flags = output.get_by_label("More flags")
     flags.fill("--usr")
     output.get_by_text("No such option '--usr'").wait_for()

@@ -157,3 +157,42 @@ def test_the_command_line_runs_a_script(
     done = command("python", debian_python, stdin=b"print(1 + 1)\n")
     assert (done.returncode, done.stdout) == (0, b"2\n")
     assert box.client.api.containers(all=True) == []
+
+
+def questions(messages: list[Message]) -> list[tuple[str, bool]]:
+    kind = "input_request"
+    return [(m.content["prompt"], m.content["password"]) for m in messages if m.kind == kind]
+
+
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
+def test_code_that_asks_has_the_cell_ask(box: Box, kernel: Kernel, debian_python: str) -> None:
+    left = ["Ann", "secret", "one", "^D"]
+
+    def on(message: Message) -> None:
+        if message.kind == "input_request":
+            kernel.answer(left.pop(0))
+
+    code = (
+        "import getpass, sys\n"
+        "print('before', end=' ')\n"
+        "name, word = input('Name? '), getpass.getpass()\n"
+        "name, len(word), sys.stdin.read()"
+    )
+    asked = kernel.run(f"%%container python {debian_python} --timeout 60\n{code}", on, asked=True)
+    assert errors(asked) == []
+    assert questions(asked) == [("Name? ", False), ("Password: ", True), ("", False), ("", False)]
+    assert streamed(asked, "stdout") == "before "
+    assert value(asked) == "('Ann', 6, 'one\\n')"
+
+
+@pytest.mark.parametrize("served", ["engine"], indirect=True)
+def test_code_that_asks_is_interrupted_and_its_variables_are_kept(
+    box: Box, kernel: Kernel, debian_python: str
+) -> None:
+    def on(message: Message) -> None:
+        if message.kind == "input_request":
+            kernel.interrupt()
+
+    stopped = kernel.run(f"%%container python {debian_python}\nx = 5\ninput('Q')", on, asked=True)
+    assert "its variables are kept" in errors(stopped)[0]["evalue"]
+    assert value(kernel.run(f"%%container python {debian_python}\nx", asked=True)) == "5"

@@ -115,9 +115,10 @@ def test_code_is_indented_as_its_call_is_and_a_semicolon_drops_its_value(warm: S
     assert warm.python("y;") is None
 
 
-def test_input_is_at_its_end(warm: Sandbox) -> None:
-    with pytest.raises(PythonError, match="EOFError"):
-        warm.python("input()")
+@pytest.mark.parametrize("code", ["input('Name? ')", "import sys; sys.stdin.read()"])
+def test_where_nobody_can_be_asked_input_says_so_at_once(warm: Sandbox, code: str) -> None:
+    with pytest.raises(PythonError, match="EOFError: nobody can be asked for input here"):
+        warm.python(code)
 
 
 def test_an_error_has_the_lines_of_the_code(warm: Sandbox) -> None:

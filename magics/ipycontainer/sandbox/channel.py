@@ -16,11 +16,14 @@ from .inside import frames
 if TYPE_CHECKING:
     from ..streams import Connection
 
+Wakes = Sequence[int]
+"""Descriptors beside the stream that end a wait for it."""
 _MOST_NOTES = 4096
 _LONGEST_OUTPUT = 1 << 20
 _MOST_DATA = frames.LARGEST + (4 << 20)
 _BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
-_KINDS = (frames.HELLO, frames.OUT, frames.ERR, frames.SHOW, frames.RESULT)
+_KINDS = (frames.HELLO, frames.OUT, frames.ERR, frames.SHOW, frames.ASK, frames.RESULT)
+_SHORT = (frames.HELLO, frames.OUT, frames.ERR, frames.ASK)
 
 
 class Broken(Exception):  # noqa: N818 - it is caught next door, and says what the stream is
@@ -47,10 +50,10 @@ class Channel:
         self._sending = threading.Lock()
 
     def send(
-        self, kind: bytes, pieces: Sequence[bytes], wake: int | None, deadline: float | None
+        self, kind: bytes, pieces: Sequence[bytes], wakes: Wakes, deadline: float | None
     ) -> None:
-        """Send a message; `wake` and `deadline` are as in `receive`, but end the stream."""
-        self.send_raw(_message(kind, pieces), wake, deadline)
+        """Send a message; `wakes` and `deadline` are as in `receive`, but end the stream."""
+        self.send_raw(_message(kind, pieces), wakes, deadline)
 
     def send_now(self, kind: bytes, pieces: Sequence[bytes]) -> None:
         """Send a short message while another thread waits in `receive`; raises Broken."""
@@ -60,22 +63,22 @@ class Channel:
             except OSError as error:
                 raise Broken("it has ended") from error
 
-    def send_raw(self, data: bytes, wake: int | None, deadline: float | None) -> None:
+    def send_raw(self, data: bytes, wakes: Wakes, deadline: float | None) -> None:
         """Send bytes, and read while there is no room: the other side may wait for that."""
         left = memoryview(data)
         try:
             with self._sending:
                 left = left[self._connection.send(left) :]
                 if left:
-                    with self._waiting(_BOTH, wake):
-                        self._send_rest(left, wake, deadline)
+                    with self._waiting(_BOTH, wakes):
+                        self._send_rest(left, wakes, deadline)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Broken("it has ended") from error
 
-    def _send_rest(self, left: memoryview, wake: int | None, deadline: float | None) -> None:
+    def _send_rest(self, left: memoryview, wakes: Wakes, deadline: float | None) -> None:
         while left:
             ready = self._ready(deadline)
-            if not ready or wake in ready:
+            if not ready or ready.keys() & set(wakes):
                 raise Broken("it does not take what it is sent")
             mask = ready.get(self._connection.socket.fileno(), 0)
             if mask & selectors.EVENT_READ:
@@ -83,37 +86,37 @@ class Channel:
             if mask & selectors.EVENT_WRITE:
                 left = left[self._connection.send(left) :]
 
-    def receive(self, wake: int | None, deadline: float | None) -> Message | None:
-        """Return the next message; None when `wake` is readable or the deadline has passed.
+    def receive(self, wakes: Wakes, deadline: float | None) -> Message | None:
+        """Return the next message; None when one of `wakes` is readable or the deadline has passed.
 
         Raises Broken.
         """
-        with self._waiting(selectors.EVENT_READ, wake):
+        with self._waiting(selectors.EVENT_READ, wakes):
             while (message := self._take()) is None:
                 ready = self._ready(deadline)
                 if self._connection.socket.fileno() in ready:
                     self._fill()
-                elif not ready or wake in ready:
+                elif not ready or ready.keys() & set(wakes):
                     return None
             return message
 
     def drain(self, deadline: float) -> None:
         """Read what else comes until the stream ends, and drop it."""
-        with self._waiting(selectors.EVENT_READ, None), suppress(Broken):
+        with self._waiting(selectors.EVENT_READ, ()), suppress(Broken):
             while time.monotonic() < deadline and self._ready(deadline):
                 self._data.clear()
                 self._fill()
 
     @contextmanager
-    def _waiting(self, events: int, wake: int | None) -> Iterator[None]:
+    def _waiting(self, events: int, wakes: Wakes) -> Iterator[None]:
         self._selector.register(self._connection.socket, events)
-        if wake is not None:
+        for wake in wakes:
             self._selector.register(wake, selectors.EVENT_READ)
         try:
             yield
         finally:
             self._selector.unregister(self._connection.socket)
-            if wake is not None:
+            for wake in wakes:
                 self._selector.unregister(wake)
 
     def _ready(self, deadline: float | None) -> dict[int, int]:
@@ -147,9 +150,7 @@ class Channel:
         if len(self._data) < frames.HEAD.size:
             return None
         kind, size = frames.HEAD.unpack_from(self._data)
-        limit = (
-            _LONGEST_OUTPUT if kind in (frames.OUT, frames.ERR, frames.HELLO) else frames.LARGEST
-        )
+        limit = _LONGEST_OUTPUT if kind in _SHORT else frames.LARGEST
         if kind not in _KINDS or size > limit:
             raise Broken("what it sent is no message of ours")
         end = frames.HEAD.size + size

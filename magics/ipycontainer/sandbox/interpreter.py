@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..session import Session
-    from ..surface import Surface
+    from ..surface import Sink
+    from .channel import Wakes
 
 _STARTS_WITHIN = 60.0
 _ENDS_WITHIN = 1.0
@@ -90,8 +91,8 @@ class Interpreter:
         deadline = time.monotonic() + _STARTS_WITHIN
         try:
             with suppress(Broken):  # the reason is in what it said before it ended
-                channel.send_raw(start.modules(), None, deadline)
-            message = channel.receive(None, deadline)
+                channel.send_raw(start.modules(), (), deadline)
+            message = channel.receive((), deadline)
             if message is None:
                 raise Broken(f"it was not there after {_STARTS_WITHIN:g} s")
             self._greeted(message)
@@ -126,7 +127,7 @@ class Interpreter:
         said = f": {lines[-1]}" if lines else ""
         raise Failure(f"sandbox {self._name}: its {python} did not start, {broken}{said}")
 
-    def run(self, code: Code, surface: Surface) -> Outcome:
+    def run(self, code: Code, surface: Sink) -> Outcome:
         """Run code, show what it prints, and return what it leaves.
 
         Raises PythonError, TimedOut, KeyboardInterrupt when this was interrupted, Failure for
@@ -175,19 +176,24 @@ class Interpreter:
             )
         return packet
 
-    def send(
-        self, kind: bytes, packet: list[Any], wake: int | None, deadline: float | None
-    ) -> None:
+    def send(self, kind: bytes, packet: list[Any], wakes: Wakes, deadline: float | None) -> None:
         """Send a message; raises Broken."""
         if self._channel is None:
             raise Broken("it has ended")
-        self._channel.send(kind, packet, wake, deadline)
+        self._channel.send(kind, packet, wakes, deadline)
 
-    def receive(self, wake: int | None, deadline: float | None) -> Message | None:
+    def receive(self, wakes: Wakes, deadline: float | None) -> Message | None:
         """Return the next message, as the channel does."""
         if self._channel is None:
             raise Broken("it has ended")
-        return self._channel.receive(wake, deadline)
+        return self._channel.receive(wakes, deadline)
+
+    def answer(self, question: int, line: str | None, why: str = "") -> None:
+        """Give the program the line that it waits for; None is the end, for a reason perhaps."""
+        if self._channel is None:
+            raise Broken("it has ended")
+        packet = codec.pack({"question": question, "line": line, "why": why}, [])
+        self._channel.send_now(frames.ANSWER, packet)
 
     @property
     def number(self) -> int:

@@ -26,7 +26,7 @@ from .base import (
 from .filters import EVENTS
 
 if TYPE_CHECKING:
-    from ..surface import Surface
+    from ..surface import Sink
 
 _CHUNK = 1 << 16
 
@@ -68,7 +68,7 @@ def logs(session: Session, /, container: str, **flags: Any) -> None:
         surface.flush()
 
 
-def _chunks(response: Any, surface: Surface) -> Iterator[memoryview]:
+def _chunks(response: Any, surface: Sink) -> Iterator[memoryview]:
     """Yield a reply a chunk at a time, whatever its size; show what is due while none comes."""
     connection = response.raw._fp.fp.raw._sock
     for chunk in response.raw.stream(_CHUNK):

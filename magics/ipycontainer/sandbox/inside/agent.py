@@ -17,7 +17,7 @@ import traceback
 import types
 from typing import Any, BinaryIO
 
-from . import codec, frames, showing
+from . import asking, codec, frames, showing
 
 _CHUNK = 1 << 16
 _MOST_FRAMES, _MOST_CAUSES = 40, 8
@@ -162,6 +162,7 @@ class Agent:
         os.close(nothing)
         self._output = Output(self._outgoing)
         self._interrupts = Interrupts()
+        self._questions = asking.Questions(self._tell, self._output.flush)
         self._requests = queue.Queue()  # type: queue.Queue[bytes]
         self._pickles = False
         self._program = types.ModuleType("__main__")
@@ -200,6 +201,12 @@ class Agent:
                 self._requests.put(body)
             elif kind == frames.INTERRUPT:
                 self._interrupts.ask(codec.unpack(body)[0]["number"])
+            elif kind == frames.ANSWER:
+                self._questions.answer(body)
+
+    def _tell(self, kind: bytes, *pieces: Any) -> None:
+        with self._interrupts:
+            self._outgoing.send(kind, *pieces)
 
     def _answer(self, request: "dict[str, Any]", blobs: "list[memoryview]") -> None:
         self._pickles = request["pickles"]
