@@ -13,6 +13,7 @@ from pathlib import Path
 
 from checks import confined
 from subjects import (
+    archives,
     cell,
     commit,
     execs,
@@ -35,6 +36,8 @@ SUBJECTS: dict[str, Subject] = {
     "exec": execs.rows,
     "pull": pull.rows,
     "commit": commit.rows,
+    "archives": archives.rows,
+    "peaks": archives.peaks,
     "output": output.rows,
     "twenty": twenty.rows,
     "rate": rate.rows,

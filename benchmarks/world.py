@@ -115,7 +115,9 @@ def _remove_containers(world: World) -> None:
 
 def many_files() -> Path:
     """Return the layout of an image of 77 MB in 10,000 files, as compressible as source code."""
-    return images.layout("bench-files", {"Cmd": ["sh"]}, _write_files)
+    return images.layout(
+        "bench-files", {"Cmd": ["sh"]}, lambda out: write_contents(out, PULL_FILES, PULL_BYTES)
+    )
 
 
 def lines_image() -> Path:
@@ -140,9 +142,10 @@ def contents(files: int, size: int) -> Iterator[tuple[str, bytes]]:
         yield f"data/{number % 100:02}/{number}.py", content
 
 
-def _write_files(out: BinaryIO) -> None:
+def write_contents(out: BinaryIO, files: int, size: int) -> None:
+    """Write those files as a tar."""
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in contents(PULL_FILES, PULL_BYTES):
+        for name, content in contents(files, size):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode, entry.mtime = len(content), 0o644, 1_704_164_645
             tar.addfile(entry, io.BytesIO(content))

@@ -9,6 +9,7 @@ REGISTRIES = "engine_images/test_registries.py::"
 TOKENS = "registry/test_authentication.py::"
 COPY = "attacks/test_copy_attacks.py::"
 PULL = "engine_images/test_pull.py::"
+LOAD = "attacks/test_archive_attacks.py::"
 
 DEFENCES = (
     # -- 13 to 16: layers and archives
@@ -241,6 +242,63 @@ DEFENCES = (
         "if diff_id is not None and plain.digest != diff_id:",
         "if False:",
         (PULL + "test_a_diff_id_that_lies_is_refused_and_nothing_stays",),
+    ),
+    # -- 13 to 16: archives of images
+    Defence(
+        "13",
+        "a layer of an archive is a link to a file of the machine",
+        "layers/shelf.py",
+        'elif part == ".." or link.startswith(b"/"):',
+        "elif False:",
+        (LOAD + "test_a_layer_that_is_a_link_to_a_file_here_is_refused",),
+    ),
+    Defence(
+        "15",
+        "a layer of an archive inflates to gigabytes while it is stored",
+        "layers/shelf.py",
+        'for chunk in inflated(chunks, LIMITS, "layer"):',
+        'for chunk in inflated(chunks, Limits(free=1 << 40), "layer"):',
+        (LOAD + "test_a_layer_that_grows_a_thousandfold_is_stopped_on_the_way",),
+    ),
+    Defence(
+        "15",
+        "an archive has an index in an index in an index",
+        "engine/archived.py",
+        "for _ in range(DEPTH_LIMIT):",
+        "for _ in range(1000):",
+        (LOAD + "test_an_index_nested_deeply_is_refused",),
+    ),
+    Defence(
+        "15",
+        "an archive has an index of megabytes",
+        "layers/shelf.py",
+        "if entry.size > MAX_DOCUMENT:",
+        "if False:",
+        (LOAD + "test_a_document_of_megabytes_is_refused",),
+    ),
+    Defence(
+        "16",
+        "an archive has other content under a digest",
+        "layers/shelf.py",
+        "with self._blobs.writer(digest, size) as writer:",
+        "with self._blobs.writer() as writer:",
+        (LOAD + "test_a_blob_whose_name_lies_is_refused",),
+    ),
+    Defence(
+        "16",
+        "an archive's manifest lies about a size",
+        "engine/archived.py",
+        "if member.size != part.size:",
+        "if False:",
+        (LOAD + "test_a_size_that_lies_is_refused",),
+    ),
+    Defence(
+        "16",
+        "an archive shows one image to some readers and another to others",
+        "engine/archived.py",
+        "if named.setdefault(tag, image.id) != image.id:",
+        "if False:",
+        (LOAD + "test_an_archive_whose_documents_disagree_is_refused",),
     ),
     Defence(
         "16",
