@@ -112,6 +112,7 @@ CAPABILITIES = {
     "crun": _command("crun", "crun"),
     "debian keys": Capability(_debian_keys),
     "docker": _command("docker", "docker.io"),
+    "docker-compose": _command("docker-compose", "docker-compose"),
     "docker-registry": _command("docker-registry", "docker-registry"),
     "dockerd": Capability(_dockerd, root_only=True),
     "dpkg-deb": _command("dpkg-deb", "dpkg"),
