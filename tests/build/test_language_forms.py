@@ -219,7 +219,7 @@ def test_mounts_are_known_before_expansion_where_no_variable_is_in_them() -> Non
         ("ARG =a", "ARG names can not be blank"),
         ("COPY a", "COPY requires at least two arguments, but only one was provided"),
         ("ADD", "ADD requires at least two arguments"),
-        ("COPY --chwon=a b c", r"unknown flag: --chwon \(did you mean chown\?\)"),
+        ("COPY --chwn=a b c", r"unknown flag: --chwn \(did you mean chown\?\)"),
         ("COPY --from=a --from=b c d", "duplicate flag specified: from"),
         ("COPY --link=yes a b", "expecting boolean value for flag link, not: yes"),
         ("COPY --link= a b", "missing a value on flag: link"),

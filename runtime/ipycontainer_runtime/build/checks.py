@@ -34,6 +34,8 @@ RULES = frozenset(
 )
 _EXPERIMENTAL = frozenset({"InvalidDefinitionDescription", "CopyIgnoredFile"})
 _TARGET = re.compile(r"\$TARGETPLATFORM|\$\{TARGETPLATFORM[^}]*\}")
+_LONGEST_IMAGE = 4096
+"""Characters of a registry, path, tag and digest together are far fewer."""
 _RESERVED = ("scratch", "context")
 
 
@@ -205,6 +207,8 @@ def _platform(base: known.From) -> Iterator[Finding]:
 
 
 def _is_reference(image: str) -> bool:
+    if len(image) > _LONGEST_IMAGE:
+        return False
     try:
         Reference.parse(image)
     except InvalidParameter:

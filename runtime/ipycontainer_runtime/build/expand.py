@@ -12,7 +12,7 @@ from ipycontainer_runtime.build import mounts
 from ipycontainer_runtime.build.instructions import Document, Instruction, Pair
 from ipycontainer_runtime.build.ports import ports
 from ipycontainer_runtime.build.source import DockerfileError, quoted
-from ipycontainer_runtime.build.words import Lexer, WordError
+from ipycontainer_runtime.build.words import Lexer, WordError, is_plain, split
 
 AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
 _Read = TypeVar("_Read", str, list[str])
@@ -49,6 +49,10 @@ def words(texts: Iterable[str], variables: Mapping[str, str], escape: str) -> li
     return [each for text in texts for each in reader.words(text)]
 
 
+_MOST_PORTS = 3 * 65536
+"""All ports of all protocols."""
+
+
 class _Reader:
     def __init__(self, variables: Mapping[str, str], escape: str, missing: set[str]) -> None:
         self._variables = variables
@@ -56,9 +60,13 @@ class _Reader:
         self._missing = missing
 
     def word(self, text: str) -> str:
+        if is_plain(text, self._escape):
+            return text
         return self._lexed(Lexer(self._variables, self._escape), text, Lexer.word)
 
     def words(self, text: str) -> list[str]:
+        if is_plain(text, self._escape):
+            return split(text)
         return self._lexed(Lexer(self._variables, self._escape), text, Lexer.words)
 
     def document(self, document: Document) -> Document:
@@ -73,7 +81,7 @@ class _Reader:
 
     def pairs(self, pairs: Iterable[Pair]) -> tuple[Pair, ...]:
         return tuple(
-            replace(pair, name=self.word(pair.name), value=self.word(pair.value)) for pair in pairs
+            Pair(self.word(pair.name), self.word(pair.value), pair.legacy) for pair in pairs
         )
 
     def _lexed(self, lexer: Lexer, text: str, read: Callable[[Lexer, str], _Read]) -> _Read:
@@ -105,8 +113,16 @@ def _run(instruction: known.Run, read: _Reader) -> dict[str, Any]:
 
 
 def _expose(instruction: known.Expose, read: _Reader) -> dict[str, Any]:
-    written = [each for text in instruction.ports for each in read.words(text)]
-    return {"ports": tuple(dict.fromkeys(port for each in written for port in ports(each)))}
+    written = {each: None for text in instruction.ports for each in read.words(text)}
+    found: dict[str, None] = {}
+    steps = 0
+    for each in written:
+        range_ = ports(each)
+        steps += len(range_)
+        if steps > _MOST_PORTS:
+            raise ValueError(f"its ranges have more than {_MOST_PORTS} ports together")
+        found.update(dict.fromkeys(range_))
+    return {"ports": tuple(found)}
 
 
 _CHANGES: Mapping[type[Instruction], Callable[[Any, _Reader], dict[str, Any]]] = {

@@ -4,6 +4,7 @@ Names are found without regard to case, among the stages before; a later stage o
 hides an earlier one. What names no stage is an image.
 """
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.oci.platform import Platform
 
 SCRATCH = "scratch"
+_Named = dict[str, list[int]]
+"""The numbers of the stages by name, and each by its number, in ascending order."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,20 @@ class Plan:
         """
         stage = self.stages[number]
         parsed = [parse_trigger(trigger, stage.stage.base.span) for trigger in triggers]
-        changed = _with(stage, parsed, self.stages)
+        changed = _with(stage, parsed, _named(self.dockerfile))
         return replace(self, stages=(*self.stages[:number], changed, *self.stages[number + 1 :]))
 
 
 def plan(dockerfile: Dockerfile, outside: Globals, target: str = "") -> Plan:
     """Resolve every FROM, --from and mount; `target` is a stage's name or number, "" the last."""
     # Origins are looked up among stages that may come later, to say so.
-    all_ = [_based(stage, dockerfile.stages, outside) for stage in dockerfile.stages]
+    earlier: dict[str, int] = {}
+    all_ = []
+    for each in dockerfile.stages:
+        all_.append(_based(each, earlier, outside))
+        if each.name:
+            earlier[each.name] = each.number
+    named = _named(dockerfile)
     stages = []
     for stage in all_:
         beneath = () if stage.base.stage is None else all_[stage.base.stage].instructions
@@ -111,16 +120,25 @@ def plan(dockerfile: Dockerfile, outside: Globals, target: str = "") -> Plan:
             for instruction in beneath
             if isinstance(instruction, OnBuild)
         ]
-        stages.append(_with(stage, triggers, all_))
-    return Plan(dockerfile, outside, tuple(stages), _target(stages, target))
+        stages.append(_with(stage, triggers, named))
+    return Plan(dockerfile, outside, tuple(stages), _target(named, target))
 
 
-def _based(stage: Stage, stages: Sequence[Stage], outside: Globals) -> PlannedStage:
+def _named(dockerfile: Dockerfile) -> _Named:
+    named: _Named = {}
+    for stage in dockerfile.stages:
+        # A name that looks like a number cannot be given, so these do not meet.
+        named.setdefault(str(stage.number), []).append(stage.number)
+        if stage.name:
+            named.setdefault(stage.name, []).append(stage.number)
+    return named
+
+
+def _based(stage: Stage, earlier: Mapping[str, int], outside: Globals) -> PlannedStage:
     """Return a stage with its FROM resolved, and no origins yet."""
     image = _word(stage, stage.base.image, outside)
     if not image:
         raise _wrong(stage, f"base name ({stage.base.image}) should not be blank")
-    earlier = {before.name: before.number for before in stages[: stage.number] if before.name}
     number = earlier.get(image.lower())
     base = Origin(image=image) if number is None else Origin(number)
     return PlannedStage(stage, base, _platform(stage, outside), stage.instructions, {})
@@ -150,13 +168,11 @@ def _wrong(stage: Stage, reason: str) -> DockerfileError:
     return DockerfileError(reason, stage.base.span)
 
 
-def _with(
-    stage: PlannedStage, triggers: Sequence[Instruction], stages: Sequence[PlannedStage]
-) -> PlannedStage:
+def _with(stage: PlannedStage, triggers: Sequence[Instruction], named: _Named) -> PlannedStage:
     """Return a stage with triggers before its instructions, and all that it takes files from."""
     instructions = (*triggers, *stage.instructions)
     origins = {
-        name: _origin(name, instruction, stage, stages)
+        name: _origin(name, instruction, stage, named)
         for instruction in instructions
         for name in _names(instruction)
     }
@@ -183,10 +199,8 @@ def _names(instruction: Instruction) -> tuple[str, ...]:
     return (written,)
 
 
-def _origin(
-    name: str, instruction: Instruction, stage: PlannedStage, stages: Sequence[PlannedStage]
-) -> Origin:
-    number = _found(name, stage.number, stages)
+def _origin(name: str, instruction: Instruction, stage: PlannedStage, named: _Named) -> Origin:
+    number = _found(name, stage.number, named)
     if number is None:
         if isinstance(instruction, Copy) and _is_number(name):
             raise DockerfileError(f"invalid stage index {name}", instruction.span)
@@ -200,25 +214,24 @@ def _origin(
     return Origin(number)
 
 
-def _found(name: str, current: int, stages: Sequence[PlannedStage]) -> int | None:
+def _found(name: str, current: int, named: _Named) -> int | None:
     """Return the number of the last stage before `current` with this name, or one after it."""
-    numbers = [stage.number for stage in stages if stage.stage.name == name.lower()]
-    if _is_number(name) and int(name) < len(stages):
-        numbers = [int(name)]
-    before = [number for number in numbers if number < current]
-    return before[-1] if before else next(iter(numbers), None)
+    # Zeros before a number mean nothing.
+    numbers = named.get(str(int(name)) if _is_number(name) else name.lower(), [])
+    place = bisect.bisect_left(numbers, current)
+    return numbers[place - 1] if place else next(iter(numbers), None)
 
 
 def _is_number(name: str) -> bool:
     return name.isascii() and name.isdecimal() and len(name) < 10
 
 
-def _target(stages: Sequence[PlannedStage], target: str) -> int:
+def _target(named: _Named, target: str) -> int:
     if not target:
-        return len(stages) - 1
-    number = _found(target, len(stages), stages)
+        return max(numbers[-1] for numbers in named.values())
+    number = _found(target, len(named), named)
     if number is None:
-        names = [stage.stage.name for stage in stages if stage.stage.name]
+        names = [name for name in named if not _is_number(name)]
         raise InvalidParameter(
             f'target stage "{target}" could not be found{closest(target, names)}'
         )

@@ -58,9 +58,9 @@ class Lexer:
         self._variables = variables
         self._escape = escape
         self._quotes = quotes
-        self._keep_quotes = bool(keep & Keep.QUOTES)
-        self._keep_escapes = bool(keep & Keep.ESCAPES)
-        self._keep_unset = bool(keep & Keep.UNSET)
+        self._keep_quotes = Keep.QUOTES in keep
+        self._keep_escapes = Keep.ESCAPES in keep
+        self._keep_unset = Keep.UNSET in keep
         self.missing: set[str] = set()
         self._text = ""
         self._at = 0
@@ -82,7 +82,7 @@ class Lexer:
         """Read up to `stop` and over it; a piece that is True is never split."""
         if depth > _DEEPEST:
             raise WordError(f"${{…}} nests deeper than {_DEEPEST}")
-        plain = _plain(self._escape, self._quotes)
+        plain = _plain(self._escape, self._quotes, stop)
         pieces: list[tuple[str, bool]] = []
         while self._at < len(self._text):
             run = plain.match(self._text, self._at)
@@ -266,9 +266,19 @@ class Lexer:
             raise WordError(f"${{{name}/…}} is longer than {MAX_EXPANDED} characters") from error
 
 
-@lru_cache(maxsize=8)
-def _plain(escape: str, quotes: bool) -> re.Pattern[str]:
-    special = "$<}/" + ("'\"" if quotes else "")
+def split(text: str) -> list[str]:
+    """Return the words of a text in which blanks alone mean something."""
+    return list(filter(None, _SPACES.split(text)))
+
+
+def is_plain(text: str, escape: str) -> bool:
+    """Tell whether a text has nothing that a lexer would change or look at."""
+    return not text or _plain(escape, True, "").fullmatch(text) is not None
+
+
+@lru_cache(maxsize=16)
+def _plain(escape: str, quotes: bool, stop: str) -> re.Pattern[str]:
+    special = f"$<{stop}" + ("'\"" if quotes else "")
     return re.compile(f"[^{special}{re.escape(escape)}]+")
 
 
