@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -32,6 +33,8 @@ _KINDS = {
 }
 
 
+# How contents are told in the history; what is digested is each builder's own affair.
+_DIGEST = re.compile(r"(file|dir|multi):[0-9a-f]{64}")
 # Ids that the classic builder notes: of the image before, and of the container that it committed.
 _OF_BUILDER = ("Image", "Hostname", "ArgsEscaped")
 
@@ -94,9 +97,12 @@ def _view(
         "config": {
             key: value
             for key, value in image.get("config", {}).items()
-            if value and key not in _OF_BUILDER
+            if value and key not in _OF_BUILDER and (key, value) != ("WorkingDir", "/")
         },
-        "history": [[one.get("created_by", ""), bool(one.get("empty_layer"))] for one in history],
+        "history": [
+            [_DIGEST.sub(r"\1:…", one.get("created_by", "")), bool(one.get("empty_layer"))]
+            for one in history
+        ],
         "layers": [
             "base" if diff_id in base else layer_view(io.BytesIO(_plain(blob(name))))
             for diff_id, name in zip(diff_ids, layers, strict=True)
@@ -115,6 +121,8 @@ def layer_view(archive: IO[bytes]) -> Layer:
     with tarfile.open(fileobj=archive, errors="surrogateescape") as tar:
         for info in tar:
             path = _path(info.name)
+            if path == "/.":
+                continue  # the root itself, which no image owns
             if info.islnk():
                 first = _path(info.linkname)
                 groups.setdefault(first, {first}).add(path)
@@ -126,6 +134,33 @@ def layer_view(archive: IO[bytes]) -> Layer:
         for name in names:
             entries[name] = entries.get(first, {"type": f"hard link to {first}"})
     return dict(sorted(entries.items()))
+
+
+def apart(ours: View, theirs: View) -> list[str]:
+    """Return what differs, a line each."""
+    found = [
+        f"{key}: {ours[key]} and not {theirs[key]}"
+        for key in ("platform", "author", "history")
+        if ours[key] != theirs[key]
+    ]
+    found += _by_name("config", ours["config"], theirs["config"])
+    if len(ours["layers"]) != len(theirs["layers"]):
+        names = [[list(layer) for layer in view["layers"]] for view in (ours, theirs)]
+        return [*found, f"layers: {names[0]} and not {names[1]}"]
+    for number, (layer, other) in enumerate(zip(ours["layers"], theirs["layers"], strict=True)):
+        if layer == "base" or other == "base":
+            found += [] if layer == other else [f"layer {number} is not the base's in both"]
+        else:
+            found += _by_name(f"layer {number}:", layer, other)
+    return found
+
+
+def _by_name(what: str, ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    return [
+        f"{what} {name}: {ours.get(name)} and not {theirs.get(name)}"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
+    ]
 
 
 def _path(name: str) -> str:

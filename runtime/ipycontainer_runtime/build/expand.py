@@ -122,7 +122,7 @@ def _expose(instruction: known.Expose, read: _Reader) -> dict[str, Any]:
         if steps > _MOST_PORTS:
             raise ValueError(f"its ranges have more than {_MOST_PORTS} ports together")
         found.update(dict.fromkeys(range_))
-    return {"ports": tuple(found)}
+    return {"ports": tuple(found), "written": tuple(written)}
 
 
 _CHANGES: Mapping[type[Instruction], Callable[[Any, _Reader], dict[str, Any]]] = {

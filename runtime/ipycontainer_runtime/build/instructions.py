@@ -252,6 +252,8 @@ class Expose(Instruction):
     keyword = "EXPOSE"
 
     ports: tuple[str, ...]
+    written: tuple[str, ...] = ()
+    """Expanded, the words as they stand there: 80, or a whole range."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,6 +180,8 @@ class Scope:
         for written in instruction.arguments:
             given, inherited = self._outside.given, self._outside.values
             value = _value(written, instruction, given, inherited, self.variables, missing)
+            if value is None:  # the stage that this one is built on may have set it
+                value = self._arguments.get(written.name)
             self._arguments[written.name] = value
             counts = written.name not in given and written.default is not None
             arguments.append(Argument(written.name, value) if counts else written)

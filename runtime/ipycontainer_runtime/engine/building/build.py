@@ -15,6 +15,7 @@ from ipycontainer_runtime.build.scope import Scope, global_scope
 from ipycontainer_runtime.build.source import Finding
 from ipycontainer_runtime.credentials.login import domain
 from ipycontainer_runtime.engine.building.cachefrom import Proven
+from ipycontainer_runtime.engine.building.config import Described, with_path
 from ipycontainer_runtime.engine.building.context import (
     Context,
     dockerfile,
@@ -157,7 +158,7 @@ class Build:
         for stage in found.needed:
             instructions = [stage.stage.base, *stage.stage.instructions]
             if stage.number == found.target and self._request.labels:
-                instructions.append(self._labels(stage))
+                instructions += self._labels(stage)
             self._steps[stage.number] = [
                 (instruction, Step(stage.title, 0, 0, instruction.source, instruction.span))
                 for instruction in instructions
@@ -165,15 +166,20 @@ class Build:
         steps = [step for number in sorted(self._steps) for _, step in self._steps[number]]
         for number, step in enumerate(steps, 1):
             step.number, step.total = number, len(steps)
-        if self._request.labels:
-            self._steps[found.target][-1][1].given = True
+        for _, step in self._steps[found.target][-len(self._request.labels) or len(steps) :]:
+            step.given = True
         self._output.planned(steps)
 
-    def _labels(self, stage: PlannedStage) -> Label:
-        """Return the labels of the request as the classic builder has them: as the last step."""
-        pairs = tuple(Pair(name, value) for name, value in sorted(self._request.labels.items()))
-        told = "LABEL " + " ".join(f"{pair.name}={pair.value}" for pair in pairs)
-        return Label(span=stage.stage.base.span, source=told, pairs=pairs)
+    def _labels(self, stage: PlannedStage) -> list[Label]:
+        """Return the labels of the request as the classic builder has them: as the last steps."""
+        return [
+            Label(
+                span=stage.stage.base.span,
+                source=f"LABEL {name}={value}",
+                pairs=(Pair(name, value),),
+            )
+            for name, value in sorted(self._request.labels.items())
+        ]
 
     def _fill(self, found: Plan) -> None:
         """Put the triggers of base images behind their FROM, and number what they need."""
@@ -334,7 +340,7 @@ class Build:
         if stage.base.image == SCRATCH:
             wanted = stage.platform
             asked = platforms.parse(self._request.platform) if self._request.platform else None
-            return State(wanted or asked or platforms.host()), None
+            return State(wanted or asked or platforms.host(), with_path(Described())), None
         record = await self._image(stage.base.image, stage.platform)
         return of_image(record, self._stack(site.layering, record)), None
 

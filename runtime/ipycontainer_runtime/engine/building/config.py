@@ -61,6 +61,14 @@ class Described:
         return Described(config, self.author, self.command_set)
 
 
+def with_path(before: Described) -> Described:
+    """Return a base's config with the PATH that every image has, unless it has one."""
+    env = before.config.env or []
+    if any(variable.startswith("PATH=") for variable in env):
+        return before
+    return before.changed(env=[*env, DEFAULT_PATH])
+
+
 def words(command: Command, shell: Sequence[str]) -> list[str]:
     """Return what is executed."""
     return [*shell, *command.words] if command.shell else list(command.words)
@@ -106,7 +114,7 @@ def _others(before: Described, instruction: Instruction) -> tuple[Described, str
     if isinstance(instruction, Expose):
         ports = {port: dict[str, object]() for port in instruction.ports}
         after = before.changed(exposed_ports={**(config.exposed_ports or {}), **ports})
-        return after, "EXPOSE " + " ".join(sorted(ports))
+        return after, "EXPOSE " + " ".join(sorted(instruction.written))
     if isinstance(instruction, Healthcheck):
         check = _healthcheck(instruction)
         return before.changed(healthcheck=check), f"HEALTHCHECK {_told_check(check)}"
@@ -127,8 +135,9 @@ def _others(before: Described, instruction: Instruction) -> tuple[Described, str
         after = before.changed(volumes={**(config.volumes or {}), **volumes})
         return after, f"VOLUME [{' '.join(instruction.paths)}]"
     assert isinstance(instruction, Workdir), f"{instruction.keyword} changes no config"
-    folder = posixpath.normpath(posixpath.join("/", before.folder, instruction.path))
-    folder = "/" + folder.lstrip("/")
+    folder = instruction.path
+    if not folder.startswith("/"):
+        folder = "/" + posixpath.normpath(posixpath.join("/", before.folder, folder)).lstrip("/")
     return before.changed(working_dir=folder), f"WORKDIR {folder}"
 
 
@@ -177,5 +186,9 @@ def _quoted(items: Sequence[str]) -> str:
 
 
 def no_file_changed(shell: Sequence[str], told: str) -> str:
-    """Return an instruction that ran nothing in the words of the history."""
-    return " ".join((*shell, "#(nop) ", told))
+    """Return an instruction that ran nothing in the words of the history.
+
+    `shell` is that after the instruction. Before WORKDIR the classic builder has one blank only.
+    """
+    blank = "" if told.startswith("WORKDIR ") else " "
+    return " ".join((*shell, "#(nop)", blank + told))

@@ -108,9 +108,9 @@ class Layering:
         await asyncio.to_thread(copy.prepare)
         return copy
 
-    def begin(self, delta: "Delta") -> Layer:
-        """Have what a step wrote packed, and return it as a layer at once."""
-        below = delta.stack[-1] if delta.stack else None
+    def begin(self, delta: "Delta", stack: Stack) -> Layer:
+        """Have what a step wrote packed, and return it as a layer over `stack` at once."""
+        below = stack[-1] if stack else None
         layer = Layer(delta.staging.diff, asyncio.get_running_loop().create_future())
         task = asyncio.create_task(self._finish(delta, layer, below))
         layer.finished = task
@@ -213,7 +213,9 @@ class Delta:
         return folder
 
     def has_changes(self) -> bool:
-        """Tell whether anything differs from the stack."""
+        """Tell whether anything was written; a file that was there already was, all the same."""
+        if any(not node.is_folder for node, _ in self.walk()):
+            return True
         lowers = [layer.folder for layer in reversed(self.stack)]
         found = changes(self.walk(), lowers, self.layering.ownership)
         return next(found, None) is not None

@@ -7,9 +7,10 @@ and what is copied goes through the one way in that archives have (`layers/untar
 import asyncio
 import os
 import posixpath
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,13 +19,21 @@ from ipycontainer_runtime.engine.building.modes import Mode
 from ipycontainer_runtime.engine.building.sources import Selection, parent_entries
 from ipycontainer_runtime.errors import ContainerError, Corrupt, InvalidParameter, Unavailable
 from ipycontainer_runtime.launch.root import LaunchError
+from ipycontainer_runtime.launch.syscalls import openat2
 from ipycontainer_runtime.launch.user import find_user
 from ipycontainer_runtime.layers.compression import inflate
 from ipycontainer_runtime.layers.copying import CopyIn, LiveFiles
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pack import Packing
 from ipycontainer_runtime.layers.pipe import Feed, Work
-from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, FOLDER, SYMLINK, Entry
+from ipycontainer_runtime.layers.tarread import (
+    DEFAULT_LIMITS,
+    FOLDER,
+    REGULAR,
+    SYMLINK,
+    Entry,
+    TarReader,
+)
 from ipycontainer_runtime.layers.tarwrite import TarWriter
 from ipycontainer_runtime.layers.untar import unpack
 from ipycontainer_runtime.layers.view import Source, View
@@ -40,10 +49,12 @@ class Destination:
     path: str
     """Absolute, with a final `/` where a folder is meant."""
     owner: str = ""
-    """USER[:GROUP] of the image; empty for root, or with an archive for what it says."""
+    """USER[:GROUP] of the image; empty for root, or for what `keeps` says."""
     mode: Mode | None = None
     epoch: int | None = None
     """SOURCE_DATE_EPOCH: the time of what is made here."""
+    keeps: bool = False
+    """Whether files that come from another stage or image stay whose they were."""
 
     @property
     def now(self) -> int:
@@ -138,13 +149,17 @@ def copied(
 
     `several` says that there is more than this, so that the destination is a folder.
     """
-    ids = owner_ids(view, destination.owner) or (0, 0)
+    given = owner_ids(view, destination.owner)
+    ids = given or (0, 0)
     target = Target(view, destination, several=several)
     into = target.is_folder or any(one.kept for one in selection.chosen)
     epoch = destination.epoch
 
     def adjust(entry: Entry) -> None:
-        entry.uid, entry.gid = ids
+        if given is not None or not destination.keeps:
+            entry.uid, entry.gid = ids
+        if not destination.keeps:
+            _given_away(entry)
         if destination.mode is not None and entry.type != SYMLINK:
             entry.mode = destination.mode.of(entry.mode, folder=entry.type == FOLDER)
         if epoch is not None:
@@ -156,7 +171,8 @@ def copied(
             tar.entry(entry)
         for entry in parent_entries(selection, ownership):
             entry.name = os.fsencode(posixpath.join(target.base, os.fsdecode(entry.name)))
-            entry.uid, entry.gid = ids
+            if given is not None or not destination.keeps:
+                entry.uid, entry.gid = ids
             tar.entry(entry)
         packing = Packing(tar, ownership, adjust)
         for one in selection.chosen:
@@ -174,13 +190,11 @@ def copied(
 
 def extracted(view: View, destination: Destination, chunks: Iterable[bytes]) -> Placed:
     """Return what ADD writes of an archive: it is unpacked into the destination, a folder."""
-    from ipycontainer_runtime.layers.tarread import REGULAR, TarReader
-
     ids = owner_ids(view, destination.owner)
     target = Target(view, destination, several=True)
 
     def write(tar: TarWriter) -> None:
-        for entry in target.missing(destination, ids or (0, 0), itself=True):
+        for entry in target.missing(replace(destination, mode=None), ids or (0, 0), itself=True):
             tar.entry(entry)
         reader = TarReader(inflate(chunks), DEFAULT_LIMITS)
         for entry in reader.entries():
@@ -196,8 +210,6 @@ def extracted(view: View, destination: Destination, chunks: Iterable[bytes]) -> 
                 entry.link = os.fsencode(posixpath.join(target.base, link))
             if ids is not None:
                 entry.uid, entry.gid = ids
-            if destination.mode is not None and entry.type != SYMLINK:
-                entry.mode = destination.mode.of(entry.mode, folder=entry.type == FOLDER)
             if destination.epoch is not None:
                 entry.mtime = min(entry.mtime, destination.epoch * 1_000_000_000)
             sparse = entry.holes if entry.type == REGULAR else None
@@ -210,6 +222,19 @@ def extracted(view: View, destination: Destination, chunks: Iterable[bytes]) -> 
                 tar.end_content(entry.stored)
 
     return write
+
+
+def _given_away(entry: Entry) -> None:
+    """Take from a file of the context what the kernel takes from one whose owner is set.
+
+    So do Docker's builders; chown(2) tells of the modes, capabilities(7) of the attribute.
+    """
+    if entry.type == REGULAR:
+        entry.mode &= ~stat.S_ISUID
+        if entry.mode & stat.S_IXGRP:
+            entry.mode &= ~stat.S_ISGID
+        if entry.xattrs:
+            entry.xattrs.pop(b"security.capability", None)
 
 
 def owner_ids(view: View, owner: str) -> tuple[int, int] | None:
@@ -233,7 +258,7 @@ class Target:
     def __init__(self, view: View, destination: Destination, *, several: bool) -> None:
         path = destination.path
         wants_folder = path.endswith("/")
-        clean = posixpath.normpath(path)
+        clean = _followed(view, posixpath.normpath(path))
         self._missing: list[str] = []
         self.is_folder = wants_folder or several or _is_folder(view, clean)
         folder = clean if self.is_folder else posixpath.dirname(clean)
@@ -260,6 +285,11 @@ class Target:
             made = f"{made}/{name}" if made else name
             self._missing.append(made)
 
+    @property
+    def makes(self) -> bool:
+        """Whether a folder has to be made for it."""
+        return bool(self._missing)
+
     def missing(
         self, destination: Destination, ids: tuple[int, int], *, itself: bool
     ) -> Iterator[Entry]:
@@ -267,9 +297,22 @@ class Target:
         paths = list(self._missing)
         if itself and not self.is_folder:
             paths.append(self.base)
+        mode = 0o755 if destination.mode is None else destination.mode.of(0o755, folder=True)
         for path in paths:
             name = os.fsencode(path) + b"/"
-            yield Entry(name, FOLDER, 0o755, *ids, destination.now, b"", 0, 0)
+            yield Entry(name, FOLDER, mode, *ids, destination.now, b"", 0, 0)
+
+
+def _followed(view: View, path: str) -> str:
+    """Return where a file's path leads when it is a symlink that leads to something."""
+    try:
+        descriptor = openat2(view.fd, path, os.O_PATH)
+    except OSError:
+        return path
+    try:
+        return "/" + view.name(descriptor).strip("/")
+    finally:
+        os.close(descriptor)
 
 
 def _is_folder(view: View, path: str) -> bool:
@@ -293,7 +336,7 @@ async def make_folder(delta: Delta, destination: Destination) -> None:
 
     def content(view: View) -> Placed:
         target = Target(view, destination, several=True)
-        ids = owner_ids(view, destination.owner) or (0, 0)
+        ids = (target.makes and owner_ids(view, destination.owner)) or (0, 0)
 
         def write(tar: TarWriter) -> None:
             for entry in target.missing(destination, ids, itself=True):
@@ -306,8 +349,6 @@ async def make_folder(delta: Delta, destination: Destination) -> None:
 
 def is_archive(file: Path) -> bool:
     """Tell whether ADD unpacks a file: a tar, plain or compressed in a way that can be read."""
-    from ipycontainer_runtime.layers.tarread import TarReader
-
     try:
         with file.open("rb") as opened:
             chunks = inflate(iter(lambda: opened.read(1 << 16), b""))

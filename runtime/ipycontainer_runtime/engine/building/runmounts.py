@@ -198,6 +198,7 @@ class Mounts:
                 raise InvalidParameter(
                     f"secret {mount.identity}: not found: give it with --secret id={mount.identity}"
                 )
+            environment += [f"{mount.env}="] if mount.env is not None else []
             return []
         if mount.env is not None:
             environment.append(f"{mount.env}={content.decode('utf-8', 'surrogateescape')}")

@@ -26,8 +26,8 @@ async def run(stage: StageBuild, instruction: Run, step: Step) -> bool:
     arguments = [f"{name}={value}" for name, value in sorted(stage.scope.arguments.items())]
     proxies = [f"{name}={value}" for name, value in sorted(stage.scope.proxies.items())]
     told = " ".join(words)
-    if arguments:
-        told = f"|{len(arguments)} {' '.join(arguments)} {told}"
+    if arguments or proxies:
+        told = " ".join((f"|{len(arguments)}", *arguments, told))
     async with Mounts(stage, instruction.mounts, invoked) as mounts:
         network = "" if instruction.network == "default" else instruction.network
         host = site.request.host

@@ -143,7 +143,7 @@ class StageBuild:
 
             return await transfer(self, known, step)
         described, told = configs.apply(self.state.described, known)
-        words = configs.no_file_changed(self.state.described.shell, told)
+        words = configs.no_file_changed(described.shell, told)
         if isinstance(known, Workdir):
             return await self._workdir(step, described, words)
 
@@ -153,13 +153,16 @@ class StageBuild:
         return await self.done(step, key, words, None, described=described)
 
     async def _workdir(self, step: Step, described: configs.Described, told: str) -> bool:
-        destination = Destination(described.folder, epoch=self.site.epoch)
+        user = described.config.user or ""
+        destination = Destination(described.folder, user, epoch=self.site.epoch)
 
         async def make(delta: Delta) -> None:
             await make_folder(delta, destination)
 
         async def key(before: State) -> str:
-            return caching.key("workdir", chain=await before.chain(), folder=described.folder)
+            return caching.key(
+                "workdir", chain=await before.chain(), folder=described.folder, user=user
+            )
 
         return await self.done(step, key, told, make, described=described)
 
@@ -171,10 +174,12 @@ class StageBuild:
         make: "Make | None",
         *,
         described: configs.Described | None = None,
+        alone: bool = False,
     ) -> bool:
         """Take a step from the cache, or have `make` do it; True when it was there.
 
-        `told` is the step in the words of the history. A step without `make` changes no file.
+        `told` is the step in the words of the history. A step without `make` changes no file, one
+        that is `alone` sees none of those before it.
         """
         before, described = self.state, described or self.state.described
         known = await key(before) if self._cached else ""
@@ -184,7 +189,7 @@ class StageBuild:
             return True
         layer = None
         if make is not None:
-            layer = await self._made(make)
+            layer = await self._made(make, () if alone else before.stack)
             self._cached = False
         created = self.site.now()
         remembering = self._remember(before, known, key, layer, told, created)
@@ -219,10 +224,10 @@ class StageBuild:
         after = self.state.after(described, told, created, layer)
         self.state = replace(after, keys=(*self.state.keys, key))
 
-    async def _made(self, make: Callable[[Delta], Awaitable[None]]) -> Layer | None:
-        """Do a step over the layers so far; None where it changed no file."""
+    async def _made(self, make: Callable[[Delta], Awaitable[None]], over: Stack) -> Layer | None:
+        """Do a step over some layers; None where it changed no file."""
         layering = self.site.layering
-        delta = await layering.open(self.state.stack)
+        delta = await layering.open(over)
         try:
             await make(delta)
             async with layering.still():
@@ -232,7 +237,7 @@ class StageBuild:
         except BaseException:
             delta.discard()
             raise
-        return layering.begin(delta)
+        return layering.begin(delta, self.state.stack)
 
     async def _remember(
         self,

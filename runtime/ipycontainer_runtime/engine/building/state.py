@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ipycontainer_runtime.engine.building.config import Described
+from ipycontainer_runtime.engine.building.config import Described, with_path
 from ipycontainer_runtime.engine.building.layering import Layer, Stack
 from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.oci import model
@@ -79,7 +79,7 @@ class State:
 def of_image(record: ImageRecord, stack: Stack) -> State:
     """Return the state that FROM an image begins with; its triggers are not its heirs'."""
     config = record.config
-    described = Described(config.defaults, config.author).changed(on_build=None)
+    described = with_path(Described(config.defaults, config.author).changed(on_build=None))
     return State(
         platform=config.platform,
         described=described,

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 import posixpath
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -50,12 +51,14 @@ async def transfer(stage: StageBuild, instruction: Copy | Add, step: Step) -> bo
         instruction.chown,
         Mode(instruction.chmod) if instruction.chmod else None,
         site.epoch,
+        keeps=isinstance(instruction, Copy) and bool(instruction.origin),
     )
     async with _pieces(stage, instruction) as pieces:
         _check(pieces, instruction, path)
-        digests = [await asyncio.to_thread(_digest, stage, piece) for piece in pieces]
+        digests = [await asyncio.to_thread(_digest, stage, destination, piece) for piece in pieces]
         several = sum(len(piece.selection.chosen) for piece in pieces) > 1
-        chown = f"--chown={instruction.chown} " if instruction.chown else ""
+        # Without a blank, as Docker's classic builder has it.
+        chown = f"--chown={instruction.chown}" if instruction.chown else ""
         told = _told(stage, instruction, f"{chown}{_named(pieces, digests)}")
 
         async def key(before: State) -> str:
@@ -63,11 +66,13 @@ async def transfer(stage: StageBuild, instruction: Copy | Add, step: Step) -> bo
                 instruction.keyword.lower(),
                 chain=await before.chain(),
                 contents=digests,
+                unpacked=[piece.archive is not None for piece in pieces],
                 names=[one.path for piece in pieces for one in piece.selection.chosen],
                 to=path,
                 chown=instruction.chown,
                 chmod=instruction.chmod,
                 epoch=site.epoch,
+                link=instruction.link,
             )
 
         async def make(delta: Delta) -> None:
@@ -75,7 +80,9 @@ async def transfer(stage: StageBuild, instruction: Copy | Add, step: Step) -> bo
                 content = functools.partial(_content, stage, destination, piece, several)
                 await place(delta, content)
 
-        return await stage.done(step, key, told, make)
+        # Whose name is to be found needs the files before it.
+        alone = instruction.link and not re.search("[^0-9:]", instruction.chown)
+        return await stage.done(step, key, told, make, alone=alone)
 
 
 def _content(
@@ -93,9 +100,8 @@ def _chunks(file: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _digest(stage: StageBuild, piece: Piece) -> str:
-    kind = "archive:" if piece.archive is not None else ""
-    return kind + piece.selection.digest(stage.site.layering.ownership, ids=False)
+def _digest(stage: StageBuild, destination: Destination, piece: Piece) -> str:
+    return piece.selection.digest(stage.site.layering.ownership, ids=destination.keeps)
 
 
 def _named(pieces: list[Piece], digests: list[str]) -> str:

@@ -1,2 +1,0 @@
-FROM base
-COPY . /all
