@@ -91,12 +91,18 @@ def test_env_and_label_have_names_with_values(
         ("MAINTAINER a b <c>", {"author": "a b <c>"}),
         ("VOLUME /a  $foo", {"paths": ("/a", "/bar")}),
         ('VOLUME ["/a b", "$foo"]', {"paths": ("/a b", "/bar")}),
-        ("EXPOSE 80 53/UDP", {"ports": ("53/udp", "80/tcp")}),
+        ("EXPOSE 80 53/UDP", {"ports": ("53/udp", "80/tcp"), "written": ("53/UDP", "80")}),
         (
             "EXPOSE $words 8000-8002/sctp",
-            {"ports": ("80/tcp", "81/tcp", "8000/sctp", "8001/sctp", "8002/sctp")},
+            {
+                "ports": ("80/tcp", "81/tcp", "8000/sctp", "8001/sctp", "8002/sctp"),
+                "written": ("80", "81", "8000-8002/sctp"),
+            },
         ),
-        ("EXPOSE 127.0.0.1:90:8080", {"ports": ("8080/tcp",)}),
+        (
+            "EXPOSE 127.0.0.1:90:8080",
+            {"ports": ("8080/tcp",), "written": ("127.0.0.1:90:8080",)},
+        ),
         ("HEALTHCHECK NONE", {"test": ("NONE",)}),
         ("HEALTHCHECK CMD a $b", {"test": ("CMD-SHELL", "a $b")}),
         (
