@@ -117,7 +117,7 @@ class Page:
         for step in running:
             tail = step.log.tail(_LIVE_LINES)
             text += [f"{step.label} {step.title}  {step.told()}", *(f"    {t}" for t in tail)]
-            html.append(_item(_line(step, "div") + _log(tail)))
+            html.append(_item(_line(step, "div", step.label) + _log(tail)))
         if running:
             html = [f"<div role='list' aria-label='Steps that run'>{''.join(html)}</div>"]
         rest = self._sending
@@ -135,13 +135,13 @@ def _bundle(text: str, html: str) -> dict[str, str]:
     return {"text/plain": text, "text/html": f"{_style()}<div class='ipyc'>{html}</div>"}
 
 
-def _line(step: Step, element: str) -> str:
+def _line(step: Step, element: str, label: str) -> str:
     """Return a step's line, which is the summary of its log where it has one."""
     mark = _MARKS[step.state]
     return (
         f"<{element} class='ipyc-line'>"
         f"<span class='ipyc-mark ipyc-{step.state}' aria-hidden='true'>{mark}</span>"
-        f"<span class='ipyc-label ipyc-dim'>{words(step.label)}</span> "
+        f"<span class='ipyc-label ipyc-dim'>{words(label)}</span> "
         f"<code class='ipyc-cut'>{words(step.title)}</code> "
         f"<span class='ipyc-told ipyc-{step.state}'>{words(step.told())}</span></{element}>"
     )
@@ -154,10 +154,9 @@ def _item(body: str) -> str:
 def _step_html(step: Step, lines: int, limit: int) -> str:
     shown = _within(step.log.tail(max(lines, _LIVE_LINES)), limit)
     if not shown:
-        return _item(_line(step, "div"))
-    opened = " open" if step.state == FAILED else ""
+        return _item(_line(step, "div", step.place))
     body = _log(shown, step.log.hidden(len(shown)), f"Output of {step.label}")
-    return _item(f"<details{opened}>{_line(step, 'summary')}{body}</details>")
+    return _item(f"<details>{_line(step, 'summary', step.place)}{body}</details>")
 
 
 def _within(lines: list[str], limit: int) -> list[str]:
@@ -184,7 +183,10 @@ def _more(hidden: int) -> str:
 
 def _step_text(step: Step) -> Iterator[str]:
     yield f"{_MARKS[step.state]} {step.label} {step.title}  {step.told()}"
-    shown = step.log.tail(_TEXT_LINES)
+    # What a failed step said stands with the reason.
+    shown = [] if step.state == FAILED else step.log.tail(_TEXT_LINES)
+    if not shown:
+        return
     if hidden := step.log.hidden(len(shown)):
         yield f"    [{_more(hidden)}]"
     yield from (f"    {line}" for line in shown)

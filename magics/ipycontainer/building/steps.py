@@ -89,7 +89,12 @@ class Step:
         """Where it stands: `[build 2/5]`."""
         # The first stage is most often the only one, and has seldom a name.
         name = "" if self.stage == NAMELESS.format(0) else self.stage
-        return f"[{one_line(f'{name} {self.number}/{self.total}'.strip())}]"
+        return f"[{one_line(f'{name} {self.place}'.strip())}]"
+
+    @property
+    def place(self) -> str:
+        """Where it stands among all: `2/5`."""
+        return f"{self.number}/{self.total}"
 
     @property
     def title(self) -> str:

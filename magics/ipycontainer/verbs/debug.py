@@ -16,6 +16,7 @@ from .base import main, pass_session
 from .run import run
 
 _SHELL = ("/bin/sh", "-c")
+_SHORT = 12
 
 
 def _failed_names(
@@ -65,7 +66,8 @@ def _arguments(session: Session, stopped: Stopped, command: str | None) -> list[
     shell = _shell(session, stopped)
     given = command is not None or session.surface.input is not Kind.PERSON
     flags = _streams(session, command)
-    arguments = ["--rm", *flags, *stopped.flags, "--entrypoint", shell[0], stopped.image]
+    image = stopped.image.removeprefix("sha256:")[:_SHORT]
+    arguments = ["--rm", *flags, *stopped.flags, "--entrypoint", shell[0], image]
     return [*arguments, *shell[1:], command] if given and command is not None else arguments
 
 
