@@ -14,6 +14,7 @@ from pathlib import Path
 from checks import confined
 from subjects import (
     archives,
+    build,
     cell,
     commit,
     execs,
@@ -38,6 +39,7 @@ SUBJECTS: dict[str, Subject] = {
     "commit": commit.rows,
     "archives": archives.rows,
     "peaks": archives.peaks,
+    "build": build.rows,
     "output": output.rows,
     "twenty": twenty.rows,
     "rate": rate.rows,

@@ -1,5 +1,6 @@
 """Run by tests inside a container: what an engine there can do, as JSON. Arguments: an image."""
 
+import io
 import json
 import sys
 
@@ -26,6 +27,18 @@ def attempt(command: str) -> dict[str, object]:
     return {"id": made["Id"], "code": code, "output": output, "warnings": made["Warnings"]}
 
 
+def built(base: str) -> str:
+    """Build an image of two stages, and return what its steps said."""
+    lines = (
+        f"FROM {base} AS one\nRUN echo one > /one\n"
+        f"FROM {base}\nCOPY --from=one /one /two\n"
+        "RUN --mount=from=one,target=/m cat /m/one /two > /both && rm /bin/vi\n"
+        "RUN cat /both; test ! -e /bin/vi && ls -d /m\n"
+    )
+    said = api.build(fileobj=io.BytesIO(lines.encode()), decode=True)
+    return "".join(line.get("stream", line.get("error", "")) for line in said)
+
+
 engine.images.pull(image)
 told["images"] = [i.tags for i in engine.images.list()]
 told["history"] = len(engine.images.get(image).history())
@@ -46,6 +59,7 @@ if "id" in ran:
     engine.containers.get(ran["id"]).commit("committed")
     image = "committed"
     told["again"] = attempt("cat /made; ls /etc/group")
+    told["built"] = built(sys.argv[1])
 told["doctor"] = api._result(api._get(api._url("/ipycontainer/doctor")), True)
 for container in api.containers(all=True):
     api.remove_container(container["Id"])

@@ -103,6 +103,8 @@ def test_without_the_filter_containers_run_on_copies_with_the_proc_around_them(
     assert "copy of its image" in check(told, "overlay")["Cost"]
     assert "systempaths=unconfined" in check(told, "proc")["Cure"]
     assert check(told, "grade")["State"] == ("ok" if user == "0" else "limited")
+    assert "one\none\n" in told["built"]
+    assert "cannot access '/m'" in told["built"] or "/m: No such file" in told["built"]
     again = told["again"]["output"].splitlines()
     assert again[:2] == ["x", "ls: /etc/group: No such file or directory"]
 
