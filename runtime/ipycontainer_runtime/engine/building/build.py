@@ -369,9 +369,17 @@ class Build:
 
     async def _name(self, state: State, made: Made) -> ImageRecord:
         """Write the image of a state and give it the names that were asked for."""
+        store = self._builds.image_store
+        known = store.find(await state.image())
+        if (
+            known is not None
+            and known.chain_ids
+            and set(self._request.tags) <= set(known.references)
+        ):
+            return known  # nothing is to be written
         descriptor = await self._write(state, made)
         parent = state.base.id if state.base is not None else ""
-        record = self._builds.image_store.add(descriptor, self._request.tags, parent=parent)
+        record = store.add(descriptor, self._request.tags, parent=parent)
         labels = record.config.defaults.labels or {}
         for tag in self._request.tags:
             attributes = {**labels, "name": tag.familiar}

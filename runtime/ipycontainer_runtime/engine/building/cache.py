@@ -10,6 +10,7 @@ with a prune. Those of a build that failed are there for the next attempt, until
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -66,7 +67,9 @@ class Cache:
     def _read(self) -> Iterator[tuple[str, Record]]:
         for file in self._folder.glob("[0-9a-f]*"):
             try:
-                yield f"sha256:{file.name}", msgspec.json.decode(file.read_bytes(), type=Record)
+                record = msgspec.json.decode(file.read_bytes(), type=Record)
+                record.used = file.stat().st_mtime
+                yield f"sha256:{file.name}", record
             except msgspec.MsgspecError:
                 file.unlink(missing_ok=True)  # cut short by a crash of the machine
 
@@ -94,11 +97,14 @@ class Cache:
             record = self._records.get(key)
             if record is None:
                 continue
-            if image and image not in record.images:
-                record.images.append(image)
             record.used = now
             record.uses += 1
-            self._write(key)
+            if image and image not in record.images:
+                record.images.append(image)
+                self._write(key)
+            else:  # a build from the cache alone waits for no writing
+                with contextlib.suppress(FileNotFoundError):
+                    os.utime(self._folder / digests.hex_of(key))
 
     def _write(self, key: str) -> None:
         if not self._folder.exists():
