@@ -3,9 +3,9 @@
 Sentences are of Docker's reference; what has none was compared with BuildKit 0.26.3.
 """
 
-from dataclasses import fields
 from typing import Any
 
+import msgspec
 import pytest
 
 from ipycontainer_runtime.build import amounts
@@ -28,7 +28,7 @@ def told(instruction: Instruction) -> dict[str, Any]:
     """Return what an instruction says, less what is at its default."""
     return {
         each.name: getattr(instruction, each.name)
-        for each in fields(instruction)
+        for each in msgspec.structs.fields(instruction)
         if each.name not in COMMON and getattr(instruction, each.name) != each.default
     }
 

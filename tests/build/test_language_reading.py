@@ -212,7 +212,9 @@ def test_a_heredoc_goes_on_to_a_line_of_its_name_alone_comments_and_all() -> Non
 
 
 def test_a_heredoc_without_its_end_is_refused_with_its_lines() -> None:
-    with pytest.raises(DockerfileError, match="lines 2-4: unterminated heredoc: no line is EOF"):
+    with pytest.raises(
+        DockerfileError, match="lines 2-4: RUN: unterminated heredoc: no line is EOF"
+    ):
         read("FROM x\nRUN <<EOF\na\n EOF\n")
 
 

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from ipycontainer_runtime.engine.instructions import apply
+from ipycontainer_runtime.engine.instructions import changed
 from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.oci.model import ContainerConfig
 from support.calls import Make, Reply, call, create, ended, logged, remove, start, state
 from support.engines import Engine
 
@@ -111,7 +112,7 @@ def test_a_commit_that_meets_a_removal_is_whole_or_refused(
     ("query", "status"),
     [
         ({"changes": "FROM x"}, 400),
-        ({"changes": "CMD"}, 400),
+        ({"changes": "ENV"}, 400),
         ({"changes": "EXPOSE no"}, 400),
         ({"repo": "Not Valid"}, 400),
         ({"repo": f"x@sha256:{64 * 'a'}"}, 400),
@@ -132,7 +133,7 @@ def test_an_unknown_container_cannot_be_committed(shared_engine: Engine) -> None
 
 
 def applied(*changes: str) -> Any:
-    return apply(changes, None, "/work")
+    return changed(ContainerConfig(working_dir="/work", env=["A=0", "PATH=/bin"]), changes)
 
 
 def test_instructions_have_a_shell_form_and_a_json_form() -> None:
@@ -142,10 +143,12 @@ def test_instructions_have_a_shell_form_and_a_json_form() -> None:
 
 
 def test_instructions_are_read_as_dockers() -> None:
-    assert applied("ENV A=1", "ENV B two words", "ENV A=3").env == ["A=3", "B=two words"]
+    assert applied("ENV B two words", "ENV A=3").env == ["A=3", "PATH=/bin", "B=two words"]
+    assert applied("ENV PATH=/x:$PATH C=\\$A").env == ["A=0", "PATH=/x:/bin", "C=$A"]
     assert applied('LABEL a="x y" b=c').labels == {"a": "x y", "b": "c"}
     assert applied("WORKDIR sub").working_dir == "/work/sub"
-    assert applied("EXPOSE 80 53/UDP").exposed_ports == {"80/tcp": {}, "53/udp": {}}
+    ports = applied("EXPOSE 80-81 53/UDP").exposed_ports
+    assert ports == {"80/tcp": {}, "81/tcp": {}, "53/udp": {}}
     assert applied('VOLUME ["/a", "/b"]').volumes == {"/a": {}, "/b": {}}
     assert applied("user app:app", "stopsignal SIGINT").user == "app:app"
     assert applied("ONBUILD RUN x").on_build == ["RUN x"]

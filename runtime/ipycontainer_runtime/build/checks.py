@@ -7,7 +7,8 @@ instructions with their variables' values in, so they need the environments of t
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ipycontainer_runtime.build import expand
 from ipycontainer_runtime.build import instructions as known
@@ -39,8 +40,7 @@ _LONGEST_IMAGE = 4096
 _RESERVED = ("scratch", "context")
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """What `# check=` says: rules to skip, whether a finding fails the build."""
 
     skip: frozenset[str] = frozenset()

@@ -4,8 +4,9 @@ Which instructions take variables: https://docs.docker.com/reference/dockerfile/
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from ipycontainer_runtime.build import instructions as known
 from ipycontainer_runtime.build import mounts
@@ -35,7 +36,7 @@ def expanded(
     try:
         return replace(instruction, **change(instruction, reader))
     except ValueError as error:
-        raise DockerfileError(str(error), instruction.span) from error
+        raise DockerfileError(str(error), instruction.span, instruction.keyword) from error
 
 
 def word(text: str, variables: Mapping[str, str], escape: str, missing: set[str]) -> str:
@@ -80,9 +81,12 @@ class _Reader:
         return tuple(map(self.word, texts))
 
     def pairs(self, pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-        return tuple(
+        found = tuple(
             Pair(self.word(pair.name), self.word(pair.value), pair.legacy) for pair in pairs
         )
+        if not all(pair.name for pair in found):
+            raise ValueError("names can not be blank")
+        return found
 
     def _lexed(self, lexer: Lexer, text: str, read: Callable[[Lexer, str], _Read]) -> _Read:
         try:

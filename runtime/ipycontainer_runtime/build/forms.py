@@ -14,7 +14,7 @@ from ipycontainer_runtime.build.flags import Flags
 from ipycontainer_runtime.build.instructions import Argument, Command, Document, Instruction, Pair
 from ipycontainer_runtime.build.jsonform import json_words
 from ipycontainer_runtime.build.rawwords import raw_words
-from ipycontainer_runtime.build.source import quoted
+from ipycontainer_runtime.build.source import DockerfileError, quoted
 from ipycontainer_runtime.build.statements import Statement, heredoc, split
 from ipycontainer_runtime.build.suggest import closest
 
@@ -37,7 +37,9 @@ def instruction(statement: Statement) -> Instruction:
     form = _FORMS.get(statement.keyword)
     if form is None:
         shown = statement.word[:80]
-        raise statement.wrong(f"unknown instruction: {shown}{closest(shown, _FORMS)}")
+        raise DockerfileError(
+            f"unknown instruction: {shown}{closest(shown, _FORMS)}", statement.span
+        )
     try:
         return form(statement)
     except ValueError as error:

@@ -7,7 +7,8 @@ than its length times that of the path.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from ipycontainer_runtime.errors import InvalidParameter
 
@@ -16,8 +17,7 @@ _MOST_STARS = 2
 _LONGEST = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(msgspec.Struct, frozen=True):
     """One part of a pattern: what `source` matches, once or, if it is a star, any number of it."""
 
     source: str

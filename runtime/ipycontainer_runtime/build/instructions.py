@@ -6,27 +6,26 @@ values in: quotes and `$` are still there. Paths are never resolved here.
 Source: https://docs.docker.com/reference/dockerfile/
 """
 
-from dataclasses import dataclass, field
 from typing import ClassVar
+
+import msgspec
 
 from ipycontainer_runtime.build.source import Span
 
 
-@dataclass(frozen=True, kw_only=True)
-class Instruction:
+class Instruction(msgspec.Struct, frozen=True, kw_only=True):
     """What all instructions have."""
 
     keyword: ClassVar[str]
 
     span: Span
     source: str
-    escape: str = field(default="\\", repr=False)
-    comments: tuple[str, ...] = field(default=(), repr=False)
+    escape: str = "\\"
+    comments: tuple[str, ...] = ()
     """The comment lines right above, without `#`."""
 
 
-@dataclass(frozen=True)
-class Heredoc:
+class Heredoc(msgspec.Struct, frozen=True):
     """A here-document: its lines as they stand in the file, `<<-`'s tabs included."""
 
     name: str
@@ -45,8 +44,7 @@ class Heredoc:
         return "".join(line.lstrip("\t") for line in self.content.splitlines(keepends=True))
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True):
     """NAME=value of ENV and LABEL; `legacy` when written `NAME value`."""
 
     name: str
@@ -54,16 +52,14 @@ class Pair:
     legacy: bool = False
 
 
-@dataclass(frozen=True)
-class Argument:
+class Argument(msgspec.Struct, frozen=True):
     """A variable that ARG declares, with its default or None."""
 
     name: str
     default: str | None
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A file that COPY or ADD makes of a heredoc: named `name` in a destination folder."""
 
     name: str
@@ -71,16 +67,14 @@ class Document:
     expand: bool
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """The words of RUN, CMD and ENTRYPOINT; in shell form one text that the SHELL gets."""
 
     words: tuple[str, ...]
     shell: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class From(Instruction):
+class From(Instruction, frozen=True, kw_only=True):
     """FROM: begins a stage. `stage` is its name in lower case, or ""."""
 
     keyword = "FROM"
@@ -90,8 +84,7 @@ class From(Instruction):
     platform: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arg(Instruction):
+class Arg(Instruction, frozen=True, kw_only=True):
     """ARG NAME[=default] …"""
 
     keyword = "ARG"
@@ -99,8 +92,7 @@ class Arg(Instruction):
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Env(Instruction):
+class Env(Instruction, frozen=True, kw_only=True):
     """ENV NAME=value …"""
 
     keyword = "ENV"
@@ -108,8 +100,7 @@ class Env(Instruction):
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Label(Instruction):
+class Label(Instruction, frozen=True, kw_only=True):
     """LABEL NAME=value …"""
 
     keyword = "LABEL"
@@ -117,8 +108,7 @@ class Label(Instruction):
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Maintainer(Instruction):
+class Maintainer(Instruction, frozen=True, kw_only=True):
     """MAINTAINER text: the image's author."""
 
     keyword = "MAINTAINER"
@@ -126,8 +116,7 @@ class Maintainer(Instruction):
     author: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Transfer(Instruction):
+class _Transfer(Instruction, frozen=True, kw_only=True):
     """What COPY and ADD share. `sources` has no heredocs; those are `documents`."""
 
     sources: tuple[str, ...]
@@ -139,8 +128,7 @@ class _Transfer(Instruction):
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Add(_Transfer):
+class Add(_Transfer, frozen=True, kw_only=True):
     """ADD; `keep_git_dir` and `unpack` are None where the flag is not given."""
 
     keyword = "ADD"
@@ -150,8 +138,7 @@ class Add(_Transfer):
     unpack: bool | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Copy(_Transfer):
+class Copy(_Transfer, frozen=True, kw_only=True):
     """COPY; `origin` is --from: a stage's name or number, an image, or "" for the context."""
 
     keyword = "COPY"
@@ -160,8 +147,7 @@ class Copy(_Transfer):
     parents: bool = False
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(msgspec.Struct, frozen=True):
     """One RUN --mount, every variable expanded.
 
     `kind` is bind, cache, tmpfs, secret or ssh. `origin` is its `from`. Numbers that were not
@@ -184,8 +170,7 @@ class Mount:
     env: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run(Instruction):
+class Run(Instruction, frozen=True, kw_only=True):
     """RUN. `network` is default, none or host; `security` sandbox or insecure.
 
     `mount_flags` are the --mount values as written and `mounts` what they mean, which is complete
@@ -204,8 +189,7 @@ class Run(Instruction):
     security: str = "sandbox"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cmd(Instruction):
+class Cmd(Instruction, frozen=True, kw_only=True):
     """CMD."""
 
     keyword = "CMD"
@@ -213,8 +197,7 @@ class Cmd(Instruction):
     command: Command
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entrypoint(Instruction):
+class Entrypoint(Instruction, frozen=True, kw_only=True):
     """ENTRYPOINT."""
 
     keyword = "ENTRYPOINT"
@@ -222,8 +205,7 @@ class Entrypoint(Instruction):
     command: Command
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shell(Instruction):
+class Shell(Instruction, frozen=True, kw_only=True):
     """SHELL ["program", "argument"]."""
 
     keyword = "SHELL"
@@ -231,8 +213,7 @@ class Shell(Instruction):
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Healthcheck(Instruction):
+class Healthcheck(Instruction, frozen=True, kw_only=True):
     """HEALTHCHECK: `test` as the image's config has it, times in nanoseconds."""
 
     keyword = "HEALTHCHECK"
@@ -245,8 +226,7 @@ class Healthcheck(Instruction):
     retries: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Expose(Instruction):
+class Expose(Instruction, frozen=True, kw_only=True):
     """EXPOSE: expanded, `ports` are like 80/tcp, one for each port of a range."""
 
     keyword = "EXPOSE"
@@ -256,8 +236,7 @@ class Expose(Instruction):
     """Expanded, the words as they stand there: 80, or a whole range."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class User(Instruction):
+class User(Instruction, frozen=True, kw_only=True):
     """USER name[:group]."""
 
     keyword = "USER"
@@ -265,8 +244,7 @@ class User(Instruction):
     user: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Workdir(Instruction):
+class Workdir(Instruction, frozen=True, kw_only=True):
     """WORKDIR path, absolute or not."""
 
     keyword = "WORKDIR"
@@ -274,8 +252,7 @@ class Workdir(Instruction):
     path: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Volume(Instruction):
+class Volume(Instruction, frozen=True, kw_only=True):
     """VOLUME path …"""
 
     keyword = "VOLUME"
@@ -283,8 +260,7 @@ class Volume(Instruction):
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StopSignal(Instruction):
+class StopSignal(Instruction, frozen=True, kw_only=True):
     """STOPSIGNAL name or number."""
 
     keyword = "STOPSIGNAL"
@@ -292,8 +268,7 @@ class StopSignal(Instruction):
     signal: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnBuild(Instruction):
+class OnBuild(Instruction, frozen=True, kw_only=True):
     """ONBUILD: `trigger` is the instruction's text, heredocs included, as the image keeps it."""
 
     keyword = "ONBUILD"

@@ -7,8 +7,10 @@ import csv
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from ipycontainer_runtime.build.amounts import size, truth
 from ipycontainer_runtime.build.instructions import Mount
@@ -72,9 +74,8 @@ def _fields(flag: str) -> list[tuple[str, str | None]]:
     ]
 
 
-@dataclass(frozen=True)
-class _Read:
-    mount: Mount = field(default_factory=Mount)
+class _Read(msgspec.Struct, frozen=True):
+    mount: Mount = msgspec.field(default_factory=Mount)
     read_only: bool | None = None
     by_id: bool = False
 

@@ -1,6 +1,9 @@
 """A Dockerfile's text as instructions in stages."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
 
 from ipycontainer_runtime.build.forms import instruction
 from ipycontainer_runtime.build.instructions import Arg, From, Instruction
@@ -13,8 +16,7 @@ MAX_SIZE = 16 << 20
 MAX_INSTRUCTIONS = 10_000
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """A FROM and what follows it. `number` counts from 0; a stage is found by it or by `name`."""
 
     number: int
@@ -27,8 +29,7 @@ class Stage:
         return self.base.stage
 
 
-@dataclass(frozen=True)
-class Dockerfile:
+class Dockerfile(msgspec.Struct, frozen=True):
     """What a Dockerfile says: global ARGs (before the first FROM), then its stages in order."""
 
     text: str
@@ -91,6 +92,11 @@ def _stages(instructions: list[Instruction]) -> tuple[tuple[Arg, ...], tuple[Sta
     return tuple(arguments), tuple(
         Stage(number, base, tuple(inside)) for number, (base, inside) in numbered
     )
+
+
+def parse_changes(lines: Sequence[str]) -> list[Instruction]:
+    """Read instructions that stand alone, as `commit --change` takes them; DockerfileError."""
+    return _instructions(Reader("\n".join(lines)))
 
 
 def parse_trigger(trigger: str, span: Span) -> Instruction:

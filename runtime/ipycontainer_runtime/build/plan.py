@@ -6,7 +6,9 @@ hides an earlier one. What names no stage is an image.
 
 import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from ipycontainer_runtime.build import expand
 from ipycontainer_runtime.build.instructions import Copy, Instruction, OnBuild, Run
@@ -23,16 +25,14 @@ _Named = dict[str, list[int]]
 """The numbers of the stages by name, and each by its number, in ascending order."""
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Where files come from: a stage by its number, or else an image; `scratch` has none."""
 
     stage: int | None = None
     image: str = ""
 
 
-@dataclass(frozen=True)
-class PlannedStage:
+class PlannedStage(msgspec.Struct, frozen=True):
     """A stage with its FROM resolved. ONBUILD triggers stand before its own instructions."""
 
     stage: Stage
@@ -69,8 +69,7 @@ class PlannedStage:
         return tuple(dict.fromkeys(found))
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """The stages of a Dockerfile, and the number of the one that is wanted."""
 
     dockerfile: Dockerfile
@@ -165,7 +164,7 @@ def _word(stage: Stage, text: str, outside: Globals) -> str:
 
 
 def _wrong(stage: Stage, reason: str) -> DockerfileError:
-    return DockerfileError(reason, stage.base.span)
+    return DockerfileError(reason, stage.base.span, stage.base.keyword)
 
 
 def _with(stage: PlannedStage, triggers: Sequence[Instruction], named: _Named) -> PlannedStage:
@@ -195,6 +194,7 @@ def _names(instruction: Instruction) -> tuple[str, ...]:
             "variable expansion is not supported for --from, define a new stage with FROM using "
             f"ARG from global scope as a workaround: FROM {written} AS name",
             instruction.span,
+            instruction.keyword,
         )
     return (written,)
 
@@ -203,13 +203,16 @@ def _origin(name: str, instruction: Instruction, stage: PlannedStage, named: _Na
     number = _found(name, stage.number, named)
     if number is None:
         if isinstance(instruction, Copy) and _is_number(name):
-            raise DockerfileError(f"invalid stage index {name}", instruction.span)
+            raise DockerfileError(
+                f"invalid stage index {name}", instruction.span, instruction.keyword
+            )
         return Origin(image=name)
     if number >= stage.number:
         raise DockerfileError(
             f'cannot copy from stage "{name}", '
             f'it needs to be defined before current stage "{stage.title}"',
             instruction.span,
+            instruction.keyword,
         )
     return Origin(number)
 

@@ -4,7 +4,8 @@ Source: https://docs.docker.com/reference/dockerfile/#here-documents
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ipycontainer_runtime.build.instructions import Run
 from ipycontainer_runtime.build.source import DockerfileError
@@ -14,8 +15,7 @@ SCRIPTS = "/dev/pipes"
 """Where a heredoc with an interpreter line is while it runs; nothing of it is in the image."""
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True):
     """The words to execute, and with a script the file `path` that must be there, mode 0755."""
 
     words: tuple[str, ...]

@@ -11,8 +11,10 @@ The rules are those of Docker's reference (ARG, ENV):
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from ipycontainer_runtime.build import expand
 from ipycontainer_runtime.build.instructions import Arg, Argument, Env, Instruction
@@ -32,15 +34,14 @@ _MOST = 4 << 20
 AnyInstruction = TypeVar("AnyInstruction", bound=Instruction)
 
 
-@dataclass(frozen=True)
-class Globals:
+class Globals(msgspec.Struct, frozen=True):
     """The variables outside of stages. `values` is what FROM sees, `given` what the build got."""
 
     given: Mapping[str, str]
     values: Mapping[str, str]
     declared: frozenset[str] = frozenset()
     """The names that an ARG before the first FROM declares, or that are predefined."""
-    predefined: Mapping[str, str] = field(default_factory=dict)
+    predefined: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def by_default(self, arguments: Sequence[Arg]) -> dict[str, str]:
         """Return what FROM would see had the build been given nothing."""
@@ -105,7 +106,7 @@ def _value(
     try:
         return expand.word(argument.default, variables, instruction.escape, missing)
     except ValueError as error:
-        raise DockerfileError(str(error), instruction.span) from error
+        raise DockerfileError(str(error), instruction.span, instruction.keyword) from error
 
 
 def _refuse_explosion(variables: Mapping[str, str], span: Span) -> None:

@@ -1,13 +1,13 @@
 """Where in a Dockerfile something stands, and the errors and warnings that show it."""
 
 import json
-from dataclasses import dataclass
+
+import msgspec
 
 from ipycontainer_runtime.errors import InvalidParameter
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(msgspec.Struct, frozen=True, order=True):
     """The lines of an instruction, counted from 1, heredocs included."""
 
     first: int
@@ -22,17 +22,19 @@ class Span:
 class DockerfileError(InvalidParameter):
     """A Dockerfile that cannot be built as it is written.
 
-    `span` is where it goes wrong, `reason` the message without the place.
+    `span` is where it goes wrong, `reason` the message without the place; it names the
+    instruction, `keyword`.
     """
 
-    def __init__(self, reason: str, span: Span) -> None:
+    def __init__(self, reason: str, span: Span, keyword: str = "") -> None:
+        if keyword not in reason:
+            reason = f"{keyword}: {reason}"
         super().__init__(f"dockerfile parse error on {span}: {reason}")
         self.reason = reason
         self.span = span
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What BuildKit's check `rule` says of `span`."""
 
     rule: str

@@ -3,7 +3,8 @@
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ipycontainer_runtime.build import expand
 from ipycontainer_runtime.build import instructions as known
@@ -20,8 +21,7 @@ _SECRET = re.compile(
 _PUBLIC = re.compile(r"(?:_|^)public(?:_|$)", re.IGNORECASE)
 
 
-@dataclass
-class _State:
+class _State(msgspec.Struct):
     """What a stage has come to, which one that is based on it begins with."""
 
     scope: Scope

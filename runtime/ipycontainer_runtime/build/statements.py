@@ -11,7 +11,8 @@ directive or a continued line is decided as BuildKit does (its parser, 2024-2025
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from ipycontainer_runtime.build.instructions import Heredoc
 from ipycontainer_runtime.build.jsonform import is_json
@@ -26,8 +27,7 @@ _WITH_HEREDOCS = frozenset({"RUN", "COPY", "ADD"})
 _LEADING = re.compile(f"[{SPACE}]*")
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """One instruction before its form is known: `word` as written, `rest` after the flags.
 
     `line` is all of it without heredocs, as it stands.
@@ -54,7 +54,7 @@ class Statement:
 
     def wrong(self, reason: object) -> DockerfileError:
         """Return the error that this statement cannot be read for a reason."""
-        return DockerfileError(str(reason), self.span)
+        return DockerfileError(str(reason), self.span, self.keyword)
 
 
 class Reader:
@@ -114,7 +114,7 @@ class Reader:
             try:
                 documents = tuple(self._heredoc(found) for found in heredocs(text))
             except EOFError as error:
-                raise DockerfileError(str(error), Span(first, self._at)) from error
+                raise DockerfileError(str(error), Span(first, self._at), word.upper()) from error
             span = Span(first, self._at)
         return Statement(span, text, word, flags, rest, documents, comments, self._escape)
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ipycontainer_runtime.engine import instructions
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
@@ -100,10 +99,12 @@ class Commits:
         return self._image_store.add(manifest, references, parent=base.id)
 
     def _config(self, container: Container, request: CommitRequest) -> model.ContainerConfig:
+        # The Dockerfile's language is half an engine's start to import.
+        from ipycontainer_runtime.engine import instructions
+
         own = instructions.image_config(container.record.config)
-        asked = instructions.apply(request.changes, own.shell, own.working_dir)
         given = merged(request.config or CreateBody(), own)
-        return instructions.image_config(merged(asked, instructions.image_config(given)))
+        return instructions.changed(instructions.image_config(given), request.changes)
 
     @contextlib.asynccontextmanager
     async def _still(self, container: Container, pause: bool) -> AsyncIterator[None]:

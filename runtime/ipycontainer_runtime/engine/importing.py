@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import NamedTuple
 
-from ipycontainer_runtime.engine import instructions, progress
+from ipycontainer_runtime.engine import progress
 from ipycontainer_runtime.engine.archived import Loaded
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage, Made
@@ -183,4 +183,6 @@ class Imports:
 
 
 def _config(request: ImportRequest) -> model.ContainerConfig:
-    return instructions.image_config(instructions.apply(request.changes, None, ""))
+    from ipycontainer_runtime.engine import instructions  # half an engine's start to import
+
+    return instructions.changed(model.ContainerConfig(), request.changes)
