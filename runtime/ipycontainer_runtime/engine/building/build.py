@@ -30,7 +30,7 @@ from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.stage import Site, StageBuild
 from ipycontainer_runtime.engine.building.state import State, of_image
 from ipycontainer_runtime.engine.garbage import Made
-from ipycontainer_runtime.errors import ContainerError, InvalidParameter, NotFound
+from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci import model
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.oci.platform import Platform
@@ -238,14 +238,9 @@ class Build:
             return found
         reference = Reference.parse(name).canonical
         pull = self._builds.pulls.pull(name, platform or None, self._credentials(reference))
-        try:
-            async for message in pull:
-                if step is not None:
-                    self._output.pulled(step, message)
-        except ContainerError as error:
-            if found is not None and fits and not isinstance(error, NotFound):
-                return found
-            raise
+        async for message in pull:
+            if step is not None:
+                self._output.pulled(step, message)
         return store.resolve(reference.full)
 
     def _credentials(self, reference: Reference) -> str | None:

@@ -87,7 +87,9 @@ class Layering:
         return self._snapshotter.name != OverlaySnapshotter.name
 
     def known(self, diff_id: str, chain_id: str, blob: model.Descriptor) -> Layer:
-        """Return a layer of an image, or of the cache."""
+        """Return a layer of an image, or of the cache; neither a removal nor a prune takes it."""
+        self._made.layers.add(chain_id)
+        self._made.blobs.add(blob.digest)
         finished: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
         finished.set_result(Finished(diff_id, chain_id, blob))
         return Layer(self.layers.diff(chain_id), finished)
