@@ -11,6 +11,7 @@ import pytest
 
 from ipycontainer_runtime.credentials.login import Entry
 from ipycontainer_runtime.engine import lookup
+from ipycontainer_runtime.engine.doctor import registries
 from ipycontainer_runtime.engine.logins import Logins
 from ipycontainer_runtime.engine.registries import described
 from ipycontainer_runtime.errors import ContainerError, Corrupt, InvalidParameter, Unauthorized
@@ -222,6 +223,7 @@ def test_a_list_of_tags_without_end_is_refused(
     server.on("/v2/many/tags/list", listing)
     with Registry(server.address) as registry, pytest.raises(Corrupt, match="more than 20 tags"):
         tags.tags(registry, "many")
+    assert len(server.requests) < 30
 
 
 def test_a_list_of_tags_that_goes_in_a_circle_ends(server: Scripted) -> None:
@@ -254,6 +256,19 @@ def test_another_platform_takes_the_name_and_gives_it_back(room: Room, server: S
     assert room.store.resolve(by_digest).descriptor.digest == there.digest
     with pytest.raises(ContainerError, match="does not match the specified platform"):
         room.do(room.pull(by_digest, f"linux/{ARCHITECTURE}"))
+
+
+def test_the_doctor_asks_mirrors_and_tells_of_a_broken_configuration(
+    server: Scripted, configured: Path
+) -> None:
+    server.on("/v2/", Answer(b"{}"))
+    configured.write_text(json.dumps({"registry-mirrors": [server.url]}))
+    [found] = [check for check in registries() if server.address in check.name]
+    assert found.state == "ok"
+    configured.write_text("{")
+    [found] = registries()
+    assert (found.name, found.state) == ("configuration", "limited")
+    assert str(configured) in found.detail + found.cure
 
 
 @pytest.fixture
