@@ -1,4 +1,4 @@
-"""What is going on when something goes wrong: pulls, runs, commits, restarts and removals.
+"""What is going on when something goes wrong: pulls, runs, commits, archives and removals.
 
 A deed may fail at any step, by a refusal or with its connection. What it was *told* must hold
 afterwards whatever happened, so that is all it writes down.
@@ -118,7 +118,24 @@ def restart(session: Session, told: Told, rng: random.Random) -> None:
     _remove(session, told, found)
 
 
+def move(session: Session, told: Told, rng: random.Random) -> None:
+    """Save an image under a name of its own, remove that, and load it again."""
+    repository, tag = session.images[-1], f"{rng.getrandbits(32):x}"
+    session.ask("POST", f"/images/create?fromImage={repository}")
+    session.ask("POST", f"/images/{repository}/tag?repo=moved&tag={tag}")
+    archive = session.ask("GET", f"/images/moved:{tag}/get")
+    for name in (f"moved:{tag}", repository):
+        told.gone_images.add(name)
+        session.ask("DELETE", f"/images/{name}?force=1", allowed=(404, 409))
+    last = json.loads(session.ask("POST", "/images/load", archive).splitlines()[-1])
+    if "error" in last:
+        raise Refusal(200, last["error"])
+    told.gone_images.remove(f"moved:{tag}")
+    told.images.add(f"moved:{tag}")
+
+
 DEEDS: dict[str, Deed] = {
+    "move": move,
     "pull": pull,
     "run": run,
     "commit": commit,

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -179,3 +180,22 @@ def test_an_import_that_asks_for_what_cannot_be_leaves_nothing(
     assert done.returncode != 0
     assert words in done.stderr
     assert "never" not in shared_engine.succeed("images")
+
+
+def test_an_archive_that_cannot_be_finished_is_cut_and_not_ended(shared_engine: Engine) -> None:
+    made = image(*(tar({"random": os.urandom(3 << 20)}) for _ in range(2)))
+    shared_engine.succeed(
+        "load", stdin=archived.pack(archived.layout([archived.entry(made, "cut:1")], made))
+    )
+    # The last that is written, so that the answer has begun.
+    last = max([made.digest, made.config_digest, *made.layer_digests])
+    blob = shared_engine.paths.root / "images/blobs" / last.replace(":", "/")
+    content = blob.read_bytes()
+    blob.write_bytes(content[:-1])
+    try:
+        done = shared_engine.docker("save", "cut:1")
+    finally:
+        blob.write_bytes(content)
+        shared_engine.succeed("rmi", "cut:1")
+    assert done.returncode != 0
+    assert b"unexpected EOF" in done.stderr

@@ -154,6 +154,10 @@ class EngineHandler(RequestHandler):
         """
         return Stream(self, content_type)
 
+    def cut(self) -> None:
+        """Close the connection, so that nobody takes what was sent for the whole."""
+        self._connection().stream.close()
+
     async def hijack(self, content_type: str = hijack.RAW) -> hijack.Hijacked:
         """Send the head of the raw stream and take the connection out of HTTP.
 
@@ -224,7 +228,7 @@ class Stream:
     def __init__(self, handler: EngineHandler, content_type: str) -> None:
         self._handler = handler
         self._content_type = content_type
-        self._begun = False
+        self.begun = False
 
     async def __aenter__(self) -> "Stream":
         self._handler._streaming = asyncio.current_task()
@@ -232,7 +236,7 @@ class Stream:
 
     async def begin(self) -> None:
         """Send the headers now; the first chunk does it otherwise."""
-        self._begun = True
+        self.begun = True
         self._handler.set_header("Content-Type", self._content_type)
         await self._handler.flush()
 
@@ -242,8 +246,8 @@ class Stream:
 
     async def raw(self, data: bytes) -> None:
         """Send one chunk; waits while the client is slow to read."""
-        if not self._begun:
-            self._begun = True
+        if not self.begun:
+            self.begun = True
             self._handler.set_header("Content-Type", self._content_type)
         self._handler.write(data)
         await self._handler.flush()
@@ -261,10 +265,10 @@ class Stream:
             return True
         if isinstance(error, StreamClosedError):
             return True
-        if isinstance(error, ContainerError) and self._begun:
+        if isinstance(error, ContainerError) and self.begun:
             await self._fail(str(error))
             return True
-        if isinstance(error, Exception) and self._begun and self._content_type == _JSON:
+        if isinstance(error, Exception) and self.begun and self._content_type == _JSON:
             # The reply ends as any other: without this a client would take it for a success.
             await self._fail(_unexpected(error))
         return False

@@ -74,7 +74,12 @@ class StreamedBody(EngineHandler, Generic[Body]):
 
 
 async def send(handler: EngineHandler, out: Outgoing[Any], content_type: str) -> None:
-    """Answer with an archive."""
+    """Answer with an archive; one that cannot be finished ends with the connection."""
     async with handler.stream(content_type) as stream:
-        async for chunk in out.chunks():
-            await stream.raw(chunk)
+        try:
+            async for chunk in out.chunks():
+                await stream.raw(chunk)
+        except ContainerError:
+            if not stream.begun:
+                raise
+            handler.cut()

@@ -5,19 +5,19 @@ its layers stay compressed: every reader of `manifest.json` tells by their first
 """
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from concurrent.futures import Future
 
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.piped import Outgoing, Put, outgoing
-from ipycontainer_runtime.errors import InvalidParameter, NotFound
+from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.tarread import REGULAR, Entry
 from ipycontainer_runtime.layers.tarwrite import TarWriter
 from ipycontainer_runtime.oci import archive
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.oci.archive import Archived
+from ipycontainer_runtime.oci.model import Descriptor
 from ipycontainer_runtime.oci.platform import Platform
 from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.store.blobs import BlobStore
@@ -51,8 +51,7 @@ class Saves:
         for record, _ in chosen:
             _check_platform(record, platform)
         images = [_archived(record, tags, ids) for record, tags in chosen]
-        parts = {digest for record, _ in chosen for digest in record.blobs}
-        blobs = {digest: self._blobs.size(digest) for digest in parts}
+        blobs = {part.digest: part.size for record, _ in chosen for part in _parts(record)}
 
         def pack(put: Put, said: "Future[None]") -> None:
             said.set_result(None)
@@ -96,16 +95,25 @@ class Saves:
         tar = TarWriter(put)
         for digest in sorted(blobs):
             tar.entry(_entry(archive.member(digest), blobs[digest]))
-            with self._blobs.open(digest) as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                while piece := file.read(_READ):
-                    tar.content(piece)
-            tar.end_content(blobs[digest])
+            self._content(digest, blobs[digest], tar)
         for name, content in archive.documents(images).items():
             tar.entry(_entry(name, len(content)))
             tar.content(content)
             tar.end_content(len(content))
         tar.close()
+
+    def _content(self, digest: str, size: int, tar: TarWriter) -> None:
+        done = 0
+        try:
+            with self._blobs.open(digest) as file:
+                while piece := file.read(_READ):
+                    tar.content(piece)
+                    done += len(piece)
+        except OSError as error:
+            raise Unavailable(f"cannot read the blob {digest}: {error.strerror}") from error
+        if done != size:
+            raise Corrupt(f"the blob {digest} has {done} bytes in place of {size}")
+        tar.end_content(size)
 
 
 def _archived(record: ImageRecord, tags: Sequence[Reference], ids: Set[str]) -> Archived:
@@ -117,6 +125,10 @@ def _archived(record: ImageRecord, tags: Sequence[Reference], ids: Set[str]) -> 
 def _entry(name: str, size: int) -> Entry:
     """Return a file of the archive, without a time: the same images give the same bytes."""
     return Entry(name.encode(), REGULAR, 0o644, 0, 0, 0, b"", size, size)
+
+
+def _parts(record: ImageRecord) -> Sequence[Descriptor]:
+    return (record.descriptor, record.manifest.config, *record.manifest.layers)
 
 
 def _parsed(name: str) -> Reference | None:
