@@ -62,9 +62,10 @@ class Session:
         connection.sock.settimeout(PATIENCE)
         connection.sock.connect(self._path)
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        data = json.dumps(body).encode() if body is not None else None
         if isinstance(body, bytes):
             headers, data = {"Content-Type": "application/x-tar"}, body
+        else:
+            data = json.dumps(body).encode() if body is not None else None
         connection.request(method, path, data, headers)
         return Waiting(connection, connection.getresponse())
 

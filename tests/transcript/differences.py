@@ -47,10 +47,13 @@ DIFFERENCES = (
         ours=r"(?m)^/dev/(full|null|random|tty|urandom|zero)\n",
     ),
     Difference(
-        lines=r"image inspect absent|status=no-such|--change 'FROM",
+        lines=r"image inspect absent|=no-such|no-such=1|=maybe|=nonsense|--change 'FROM|-c 'RUN"
+        r"|\| docker load$|load <",
         reason="a message says its thing once, and what would have been right",
-        docker=r"no such image: absent: |Invalid filter|from is",
-        ours=r"invalid filter|FROM is|: use one of .*",
+        docker=r"no such image: absent: |Invalid filter|from is|run is|failed to parse value.*"
+        r"|open .*/repositories: .*|Error processing tar file.*",
+        ours=r"invalid filter|FROM is|RUN is|: use (one of )?[a-z].*|: true or false is wanted"
+        r"|invalid until.*|Error response from daemon: the archive .*",
     ),
     Difference(
         lines=r"docker run --rm bb sh",

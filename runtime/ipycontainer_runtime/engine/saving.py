@@ -80,7 +80,9 @@ class Saves:
         meant = _parsed(name)
         if meant is not None and not meant.suffix and (found := self._tagged(meant)):
             return found
-        record = self._image_store.resolve(name)
+        record = self._image_store.find(name)
+        if record is None:
+            raise NotFound(f"No such image: {name}")
         tagged = meant is not None and not meant.digest
         return [(record, [r for r in record.references if tagged and r == meant])]
 
