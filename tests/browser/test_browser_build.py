@@ -51,6 +51,7 @@ def pictures(page: Notebook, cell: int, name: str, folder: Path) -> None:
     for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROW, "dark-narrow")):
         page.look(theme, size)
         page.screenshot(cell, folder / f"{name}-{suffix}.png")
+    page.look("Light", WIDE)
 
 
 def test_stages_are_shown_with_their_logs_folded_and_saved(notebook: Open, tmp_path: Path) -> None:
@@ -116,6 +117,7 @@ def test_a_failed_step_is_marked_and_entered(notebook: Open, tmp_path: Path) -> 
     pictures(page, 1, "build-failed", tmp_path)
     page.run(2)
     terminal = page.output(2)
+    page.cell(2).scroll_into_view_if_needed()
     terminal.locator(".xterm-rows").get_by_text("#").wait_for()
     terminal.locator(".xterm-helper-textarea").focus()
     page.page.keyboard.type("cat file; exit\n")

@@ -12,7 +12,7 @@ from ..building.failed import Stopped, names_of, recalled
 from ..failures import Failure, one_line
 from ..session import Session
 from ..surface import Kind
-from .base import main, pass_session
+from .base import main, pass_session, variables
 from .run import run
 
 _SHELL = ("/bin/sh", "-c")
@@ -29,11 +29,19 @@ def _failed_names(
 
 @main.command()
 @click.option("-c", "--command", metavar="COMMAND", help="Run this there instead of a shell.")
+@variables
 @click.argument("name", required=False, shell_complete=_failed_names)
 @pass_session
 @click.pass_context
 def debug(
-    context: click.Context, session: Session, /, name: str | None, *, command: str | None
+    context: click.Context,
+    session: Session,
+    /,
+    name: str | None,
+    *,
+    command: str | None,
+    out_name: str | None,
+    err_name: str | None,
 ) -> None:
     """Open a shell in the state before the step that failed, of the last build or of NAME's.
 
@@ -49,6 +57,9 @@ def debug(
     for missing in stopped.missing:
         surface.note(f"its mount is not there: {missing}")
     surface.note(f"by hand: {session.program} run {shlex.join(arguments)}")
+    for option, filled in (("--out", out_name), ("--err", err_name)):
+        if filled:
+            arguments = [option, filled, *arguments]
     with run.make_context("run", arguments, parent=context) as made:
         run.invoke(made)
 
