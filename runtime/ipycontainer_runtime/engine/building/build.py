@@ -131,12 +131,15 @@ class Build:
         self._number(found)
         await self._bases(found)
         environments: dict[int, Sequence[str]] = {}
-        for stage in found.needed:
-            if stage.base.image and stage.base.image != SCRATCH:
-                record = await self._image(stage.base.image, stage.platform)
-                environments[stage.number] = record.config.defaults.env or ()
-                if triggers := record.config.defaults.on_build:
-                    found = found.with_triggers(stage.number, triggers)
+        # A trigger may need a stage that nothing needed, whose base may have triggers too.
+        while fresh := [stage for stage in found.needed if stage.number not in environments]:
+            for stage in fresh:
+                environments[stage.number] = ()
+                if stage.base.image and stage.base.image != SCRATCH:
+                    record = await self._image(stage.base.image, stage.platform)
+                    environments[stage.number] = record.config.defaults.env or ()
+                    if triggers := record.config.defaults.on_build:
+                        found = found.with_triggers(stage.number, triggers)
         findings = check(found, environments)
         for finding in findings:
             self._warn(finding)
