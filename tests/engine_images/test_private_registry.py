@@ -74,7 +74,7 @@ def test_what_is_pushed_comes_back_until_it_is_deleted(
         name = registry.name("team/small", "v1")
         image = engine.client.images.get(small)
         image.tag(name)
-        done = verb("push", name)
+        done = verb("push", "-a", f"{registry.address}/team/small")
         assert done.returncode == 0, done.stderr
         engine.client.images.remove(name)
         assert verb("pull", "-q", name).stdout.decode().strip() == name

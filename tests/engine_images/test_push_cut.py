@@ -225,6 +225,24 @@ def test_a_registry_that_mounts_nothing_is_sent_the_blob(room: Room, server: Scr
     assert "DELETE" not in [seen.method for seen in server.requests]  # the upload is used
 
 
+def test_a_mount_asks_for_both_repositories(room: Room, server: Scripted) -> None:
+    identity = ready(room, server, SMALL)
+    uploads = Uploads(server)
+
+    def guarded(seen: Seen) -> Answer:
+        if "Authorization" in seen.headers:
+            return uploads._answer(seen)
+        challenge = f'Bearer realm="{server.url}/token",service="s"'
+        return Answer(b"", 401, {"WWW-Authenticate": challenge})
+
+    server.on("/v2/target/", guarded)
+    server.on("/token", Answer(b'{"token": "t0ken"}'))
+    pushed(room, identity, f"{server.address}/target:v1")
+    scopes = [seen.path.count("scope=") for seen in server.asked("/token")]
+    assert scopes == [1, 2]
+    assert "scope=repository%3Afrom%3Apull&" in server.asked("/token")[1].path
+
+
 # security: fails without `reference.domain == target.domain` in push.Sources.
 def test_a_registry_does_not_hear_of_another_ones_repositories(
     room: Room, server: Scripted
