@@ -29,9 +29,9 @@ class Flags:
             raise ValueError(f"expecting boolean value for flag {name}, not: {value[:80]}")
         self._given.setdefault(name, []).append(value)
 
-    def text(self, name: str) -> str:
-        """Return a string's value, "" where it is not given."""
-        return self._given.get(name, [""])[0]
+    def text(self, name: str, otherwise: str = "") -> str:
+        """Return a string's value, or `otherwise` where it is not given."""
+        return self._given.get(name, [otherwise])[0]
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return every value of a flag that may be repeated."""

@@ -201,8 +201,8 @@ def _command(text: str) -> Command:
 
 def _run(statement: Statement) -> Instruction:
     flags = Flags(statement.flags, {"mount": "strings", "network": "string", "security": "string"})
-    network = _chosen("network", flags.text("network") or "default", _NETWORKS)
-    security = _chosen("security", flags.text("security") or "sandbox", _SECURITIES)
+    network = _chosen("network", flags, _NETWORKS)
+    security = _chosen("security", flags, _SECURITIES)
     mount_flags = flags.texts("mount")
     origins = tuple(filter(None, map(mounts.origin, mount_flags)))
     whole = not any("$" in flag for flag in mount_flags)
@@ -218,7 +218,9 @@ def _run(statement: Statement) -> Instruction:
     )
 
 
-def _chosen(flag: str, value: str, choices: tuple[str, ...]) -> str:
+def _chosen(flag: str, flags: Flags, choices: tuple[str, ...]) -> str:
+    """Return what was chosen, the first where the flag is not given."""
+    value = flags.text(flag, choices[0])
     if value not in choices:
         raise FormError(f"{flag} {quoted(value)} is not valid: use one of {', '.join(choices)}")
     return value

@@ -62,6 +62,8 @@ def mount(flag: str, expand: Callable[[str], str]) -> Mount:
 
 
 def _fields(flag: str) -> list[tuple[str, str | None]]:
+    if not flag:
+        raise ValueError("failed to parse csv mounts: nothing is in it, write target=/path")
     try:
         # The csv module reads a quoted field's lines from an iterator: here there is one.
         (fields,) = csv.reader([flag], strict=True)
