@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from support import archived, builds, leftovers
 from support.calls import call, create, ended, start
 from support.engines import Engine, running_engine
+from support.made import image, tar
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 
@@ -105,3 +107,60 @@ def test_of_what_there_is_none_nothing_is_pruned(measured: Engine, kind: str) ->
     assert call(measured, "POST", f"/{kind}/prune").status == 200
     filters = "%7B%22nosuch%22%3A%5B%22x%22%5D%7D"
     assert call(measured, "POST", f"/{kind}/prune?filters={filters}").status == 400
+
+
+def on_disk_of_all(engine: Engine) -> int:
+    root = engine.paths.root
+    layers = [path for path in (root / "layers").glob("*/diff") if len(path.parent.name) == 64]
+    return on_disk(*layers, root / "images/blobs", root / "ingest", root / "trash")
+
+
+def differs(engine: Engine, told: int) -> list[str]:
+    """Complain of another size than was told; the trash is emptied a little after a reply."""
+    found = on_disk_of_all(engine)
+    return [] if found == told else [f"du says {found}, not {told}"]
+
+
+def test_images_and_the_build_cache_together_take_what_du_says(
+    measured: Engine, busybox: str
+) -> None:
+    file = {"Dockerfile": f"FROM {busybox}\nRUN echo 1 > /a\nRUN echo 2 > /b\n"}
+    builds.image_of(builds.build(measured, file, "t=built:1"))
+    again = {"Dockerfile": file["Dockerfile"].replace("echo 2", "echo 3")}
+    builds.image_of(builds.build(measured, again, "t=built:1"))
+    report = usage(measured)
+    kept = sum(cache["Size"] for cache in report["BuildCache"] if not cache["Shared"])
+    told = report["LayersSize"] + kept
+    assert leftovers.eventually(lambda: differs(measured, told)) == []
+
+
+def test_an_image_with_two_manifests_takes_what_both_take(measured: Engine) -> None:
+    layer = tar({"file": b"1" * 100_000})
+    for compression in ("gzip", "zstd"):
+        made = image(layer, compression=compression)
+        members = archived.layout([archived.entry(made, f"{compression}:1")], made)
+        measured.succeed("load", stdin=archived.pack(members))
+    assert len(measured.succeed("images", "-q", "gzip", "--no-trunc").splitlines()) == 1
+    told = usage(measured)["LayersSize"]
+    assert leftovers.eventually(lambda: differs(measured, told)) == []
+
+
+def test_when_everything_is_removed_the_disk_is_given_back(measured: Engine, busybox: str) -> None:
+    file = {"Dockerfile": f"FROM {busybox}\nRUN echo 1 > /a\nRUN echo 2 > /b\n"}
+    builds.image_of(builds.build(measured, file, "t=built:1"))
+    measured.succeed("save", "-o", f"{measured.home}/saved.tar", "built:1", busybox)
+    committed(measured, busybox)
+    measured.succeed("load", "-i", f"{measured.home}/saved.tar")
+    measured.succeed("import", f"{measured.home}/saved.tar", "imported:1")
+    measured.succeed("system", "prune", "-af")
+    measured.succeed("builder", "prune", "-af")
+    measured.succeed("image", "prune", "-af")
+    assert usage(measured)["LayersSize"] == 0
+    assert usage(measured)["BuildCache"] == []
+
+    def left() -> list[str]:
+        places = ("images/blobs/sha256", "ingest", "trash", "layers")
+        found = [path for place in places for path in (measured.paths.root / place).iterdir()]
+        return [str(path) for path in found if not path.name.startswith("init")]
+
+    assert leftovers.eventually(left) == []

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,7 @@ from ipycontainer_runtime.oci.model import chain_ids
 from support import leftovers
 from support.engines import Engine
 
-PATIENCE = 10.0
-LOOK_AGAIN = 0.02
 PARKED = 2  # shims that an engine keeps ahead
-
-
-def eventually(complaints: Callable[[], list[str]]) -> list[str]:
-    """Return what is complained of once nothing is, or what still is when patience has run out.
-
-    Shims and deletions end a little after the reply, and announce it to nobody.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while (found := complaints()) and time.monotonic() < deadline:
-        time.sleep(LOOK_AGAIN)
-    return found
 
 
 def store(root: Path, containers: set[str]) -> list[str]:

@@ -144,7 +144,7 @@ class World:
             self.ask("GET", f"/images/{name}/json")
         self._run_another()
         self._complain(crashchecks.half_blobs(self.disk.root))
-        self._complain(crashchecks.eventually(self._left))
+        self._complain(leftovers.eventually(self._left))
         assert "Traceback" not in self.engine.log, "the engine met what it did not expect"
 
     def _run_another(self) -> None:
@@ -188,7 +188,7 @@ class World:
             state = self.ask("GET", path)["State"]
             return [] if fits(state) else [f"{container} is {state}"]
 
-        self._complain(crashchecks.eventually(complaints))
+        self._complain(leftovers.eventually(complaints))
         found: dict[str, Any] = self.ask("GET", path)["State"]
         return found
 

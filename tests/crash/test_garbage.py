@@ -1,13 +1,18 @@
 """What belongs to no image and no container is deleted, and nothing else."""
 
 import json
+import os
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ipycontainer_runtime import client
+from support import archived, leftovers
 from support.engines import Engine
+from support.made import tar
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 
@@ -65,3 +70,56 @@ def test_a_commit_that_is_refused_leaves_no_blob(engine: Engine, busybox: str) -
         if committed.result().returncode == 0:
             engine.succeed("rmi", "met")
         assert (blobs(engine), layers(engine)) == before
+
+
+def content(engine: Engine) -> set[str]:
+    """Return all that is in the folders of images."""
+    places = ("images/blobs/sha256", "ingest", "layers", "trash")
+    return {f"{p}/{x.name}" for p in places for x in (engine.paths.root / p).iterdir()}
+
+
+def test_an_engine_that_is_killed_in_the_middle_of_a_load_leaves_nothing_of_it(
+    engine: Engine,
+) -> None:
+    layers = [tar({f"random-{n}": os.urandom(3 << 20)}) for n in range(3)]
+    archive = archived.pack(archived.of_old(*layers, tags=["killed:1"]))
+    before = content(engine)
+    # While the layers come, when all have come, and while they are unpacked.
+    for length in (4 << 20, len(archive) - 4096, len(archive)):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(engine.socket))
+            head = (
+                f"POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: {len(archive)}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + archive[:length])
+            # What it has written tells that it has read so far.
+            while len(content(engine) - before) < 2:
+                time.sleep(0.01)
+            engine.kill()
+        engine.start()
+        if length == len(archive) and engine.succeed("images", "-q"):  # it was named just before
+            engine.succeed("create", "--name", "whole", "--network", "none", "killed:1", "true")
+            engine.succeed("rm", "whole")
+            engine.succeed("rmi", "killed:1")
+        assert leftovers.eventually(lambda: sorted(content(engine) ^ before)) == []
+        assert engine.succeed("images", "-aq") == ""
+
+
+def test_an_engine_that_is_killed_in_the_middle_of_a_save_keeps_the_image(
+    engine: Engine, busybox: str
+) -> None:
+    engine.succeed("pull", "-q", busybox)
+    archive = archived.pack(archived.of_old(tar({"r": os.urandom(30 << 20)}), tags=["large:1"]))
+    engine.succeed("load", stdin=archive)
+    before = content(engine)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(engine.socket))
+        connection.sendall(b"GET /images/large:1/get HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(1 << 16)
+        engine.kill()
+        received = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+    assert not received.endswith(b"0\r\n\r\n")  # so a client knows that it was cut
+    engine.start()
+    assert "large" in engine.succeed("images")
+    assert content(engine) == before
+    assert engine.docker("save", "large:1").returncode == 0

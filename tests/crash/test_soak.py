@@ -70,7 +70,7 @@ class Soak:
 
     def at_rest(self) -> list[Figures]:
         """Return the figures of engine and spawner once nothing else is there."""
-        assert not crashchecks.eventually(lambda: crashchecks.running(self.engine, 0))
+        assert not leftovers.eventually(lambda: crashchecks.running(self.engine, 0))
         there = Processes(self.engine)
         assert not leftovers.mounts(self.engine.home)
         assert not list((self.engine.paths.root / "containers").iterdir())
@@ -85,7 +85,7 @@ class Soak:
             now = [figure.descriptors for figure in self.at_rest()]
             return [] if all(map(int.__le__, now, most)) else [f"descriptors {now}, were {most}"]
 
-        assert not crashchecks.eventually(complaints)
+        assert not leftovers.eventually(complaints)
         after = self.at_rest()
         print(f"before {before}, after {after}")
         for old, new in zip(before, after, strict=True):

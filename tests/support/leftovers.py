@@ -5,10 +5,11 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PATIENCE = 10
+LOOK_AGAIN = 0.02
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -115,3 +116,14 @@ def cgroups(run: Path) -> list[Path]:
     return [
         Path(top, name) for top, names, _ in walked for name in names if name.startswith(prefix)
     ]
+
+
+def eventually(complaints: Callable[[], list[str]]) -> list[str]:
+    """Return what is complained of once nothing is, or what still is when patience has run out.
+
+    Shims and deletions end a little after the reply, and announce it to nobody.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while (found := complaints()) and time.monotonic() < deadline:
+        time.sleep(LOOK_AGAIN)
+    return found

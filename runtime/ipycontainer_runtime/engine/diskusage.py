@@ -42,7 +42,7 @@ class DiskUsage:
 
     def images(self) -> int:
         """Return the bytes that all images take together."""
-        return self._taken(_parts(self._images.list()))
+        return self._taken(self._parts(self._images.list()))
 
     async def report(self, types: Sequence[str], version: imageviews.Version) -> dict[str, Any]:
         """Return GET /system/df; what was not asked for is null, and no types are all."""
@@ -70,13 +70,24 @@ class DiskUsage:
         return [
             imageviews.summary(
                 record,
-                size=self._taken(_parts([record])),
+                size=self._taken(self._parts([record])),
                 containers=len(list(self._in_use(record.id))),
-                shared=self._taken(_common(_parts([record]), _others(record, records))),
+                shared=self._taken(self._shared(record, records)),
                 version=version,
             )
             for record in records
         ]
+
+    def _parts(self, records: Sequence[ImageRecord]) -> "_Parts":
+        return _Parts(
+            frozenset(digest for record in records for digest in self._images.blobs_of(record)),
+            frozenset(chain for record in records for chain in record.chain_ids),
+        )
+
+    def _shared(self, record: ImageRecord, records: Sequence[ImageRecord]) -> "_Parts":
+        one = self._parts([record])
+        other = self._parts([other for other in records if other.id != record.id])
+        return _Parts(one.blobs & other.blobs, one.chain_ids & other.chain_ids)
 
     def _taken(self, parts: "_Parts") -> int:
         blobs = (self._blobs.size(digest) for digest in parts.blobs if self._blobs.has(digest))
@@ -88,18 +99,3 @@ class _Parts(NamedTuple):
 
     blobs: frozenset[str]
     chain_ids: frozenset[str]
-
-
-def _parts(records: Sequence[ImageRecord]) -> _Parts:
-    return _Parts(
-        frozenset(digest for record in records for digest in record.blobs),
-        frozenset(chain for record in records for chain in record.chain_ids),
-    )
-
-
-def _others(record: ImageRecord, records: Sequence[ImageRecord]) -> _Parts:
-    return _parts([other for other in records if other.id != record.id])
-
-
-def _common(one: _Parts, other: _Parts) -> _Parts:
-    return _Parts(one.blobs & other.blobs, one.chain_ids & other.chain_ids)
