@@ -146,6 +146,13 @@ def test_the_escape_directive_changes_continued_lines_and_escapes() -> None:
         directives("# escape=x")
 
 
+def test_flags_lose_their_quotes_and_escapes() -> None:
+    written = "COPY --chown='a b' --chmod=\"7\"\\55 --exclude=x`y a b"
+    assert cast(Copy, read(f"FROM x\n{written}")[0]).exclude == ("x`y",)
+    copy = cast(Copy, read(f"# escape=`\nFROM x\n{written}")[0])
+    assert (copy.chown, copy.chmod, copy.exclude) == ("a b", "7\\55", ("xy",))
+
+
 def run(text: str) -> Invocation:
     (found,) = read("FROM x\n" + text)
     return invocation(cast(Run, found), SHELL)

@@ -315,7 +315,7 @@ def _stop_signal(statement: Statement) -> Instruction:
 
 
 def _on_build(statement: Statement) -> Instruction:
-    word = split(_some(statement))[0].upper()
+    word = split(_some(statement), statement.escape)[0].upper()
     if word == "ONBUILD":
         raise FormError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if word in ("MAINTAINER", "FROM"):

@@ -108,9 +108,9 @@ class Reader:
         first = self._at
         text = self._continued(line, first)
         span = Span(first, self._at)
-        word, flags, rest = split(text)
+        word, flags, rest = split(text, self._escape)
         documents: tuple[Heredoc, ...] = ()
-        if "<<" in text and _takes_heredocs(word.upper(), rest):
+        if "<<" in text and _takes_heredocs(word.upper(), rest, self._escape):
             try:
                 documents = tuple(self._heredoc(found) for found in heredocs(text))
             except EOFError as error:
@@ -161,16 +161,16 @@ def _escape(value: str, span: Span) -> str:
     return value
 
 
-def split(text: str) -> tuple[str, tuple[str, ...], str]:
+def split(text: str, escape: str) -> tuple[str, tuple[str, ...], str]:
     """Return the instruction's word, its flags and the rest of a statement on one line."""
     word, *others = _BLANKS.split(text.strip(SPACE), maxsplit=1)
     if not others:
         return word, (), ""
-    flags, rest = _flags(others[0])
+    flags, rest = _flags(others[0], escape)
     return word, tuple(flags), rest.strip(SPACE)
 
 
-def _flags(text: str) -> tuple[list[str], str]:
+def _flags(text: str, escape: str) -> tuple[list[str], str]:
     """Take the words that begin with `--`, unquoted; `--` alone is the last."""
     flags: list[str] = []
     at = 0
@@ -179,19 +179,18 @@ def _flags(text: str) -> tuple[list[str], str]:
         at = blanks.end() if blanks else at
         if not text.startswith("--", at):
             return flags, text[at:]
-        flag, at = _flag(text, at)
+        flag, at = _flag(text, at, escape)
         if flag == "--":
             return flags, text[at:]
         flags.append(flag)
 
 
-def _flag(text: str, at: int) -> tuple[str, int]:
+def _flag(text: str, at: int, escape: str) -> tuple[str, int]:
     taken: list[str] = []
     quote = ""
     while at < len(text):
         character = text[at]
-        if character == "\\":
-            # Here it is always the backslash that escapes, whatever the directive says.
+        if character == escape:
             taken.append(text[at + 1 : at + 2])
             at += 1
         elif character == quote:
@@ -208,9 +207,9 @@ def _flag(text: str, at: int) -> tuple[str, int]:
     return "".join(taken), at
 
 
-def _takes_heredocs(keyword: str, rest: str) -> bool:
+def _takes_heredocs(keyword: str, rest: str, escape: str) -> bool:
     if keyword == "ONBUILD":
-        word, _, rest = split(rest)
+        word, _, rest = split(rest, escape)
         keyword = word.upper()
     return keyword in _WITH_HEREDOCS and not is_json(rest)
 
