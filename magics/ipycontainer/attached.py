@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .session import Session
 
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
+FAREWELL = b"\x03\x04"
+"""Ctrl-C and Ctrl-D, which end what is left alone in a terminal: the API can end no exec."""
 # An interrupted cell should not hang for the ten seconds that `stop` gives a service.
 INTERRUPT_GRACE = 3
 # What waits for input does nothing else that it would have to finish.
@@ -31,6 +33,7 @@ class ExecControls:
         self._api = session.api
         self._exec = exec_id
         self._container = container
+        self.refused = False
         self.left = (
             f"the command goes on in container {container}; "
             f"`{session.program} stop {container}` ends both"
@@ -49,6 +52,7 @@ class ExecControls:
 
     def refuse(self, question: Question) -> None:
         """End its input, by leaving, and say so."""
+        self.refused = True
         raise nobody_to_ask(question, f"container {self._container}")
 
 

@@ -43,6 +43,11 @@ PYTHON = {
     ),
     "poll of a copy": "import os, select; p = select.poll(); p.register(os.dup(0), 1); p.poll()",
     "epoll": "import select; p = select.epoll(); p.register(0, 1); p.poll()",
+    "epoll in epoll": (
+        "import select\n"
+        "p, q = select.epoll(), select.epoll()\n"
+        "p.register(0, 1); q.register(p.fileno(), 1); q.poll()"
+    ),
     "epoll whose descriptor is gone": (
         "import os, select\n"
         "p = select.epoll(); c = os.dup(0); p.register(c, 1); os.close(c); p.poll()"
@@ -77,6 +82,10 @@ NEVER_PYTHON = {
     "select of another": "select.select([c], [], [0], PAUSE)",
     "epoll not for reading": (
         "p = select.epoll(); p.register(0, 0); p.register(c, 1); p.poll(PAUSE)"
+    ),
+    "epoll in epoll not for reading": (
+        "p, q = select.epoll(), select.epoll(); p.register(0, 1)\n"
+        "q.register(p.fileno(), 0); q.register(c, 1); q.poll(PAUSE)"
     ),
     "epoll that has fired": (
         "p = select.epoll(); p.register(0, 1 << 30); p.register(c, 1); p.poll(PAUSE)"

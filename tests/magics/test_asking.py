@@ -204,10 +204,14 @@ def test_attach_and_exec_leave_the_container_where_nobody_can_be_asked(
     box: Box, kernel: Kernel
 ) -> None:
     kernel.run("%container run --net none -id --name web busybox cat")
-    for verb in ("attach web", "exec -i web cat"):
+    for verb in ("attach web", "exec -i web cat", "exec -it web cat"):
         messages = kernel.run(f"%container {verb}")
         assert "cat in container web waits for input" in errors(messages)[0]["evalue"]
     assert box.state("web")["Running"] is True
+    # What was refused its input has ended: the container's own process is left.
+    kernel.run("import time")
+    while len(box.client.api.top("web")["Processes"]) > 1:
+        kernel.run("time.sleep(0.05)")
 
 
 def test_the_lines_of_input_are_given_when_they_are_asked_for(

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ..attached import ExecControls, start_exec
+from ..attached import FAREWELL, ExecControls, start_exec
 from ..endings import exec_failure
 from ..inputs import opened_input
 from ..session import Session
-from ..streams import Relay
+from ..streams import Connection, Relay
 from .base import (
     PASSTHROUGH,
     container_argument,
@@ -29,7 +29,7 @@ from .settings import environment
 @main.command("exec", context_settings=PASSTHROUGH)
 @flag("-d", "--detach", help="Leave it running.")
 @flag("-i", "--interactive", help="Send standard input: a cell's body, or what is piped in.")
-@flag("-t", "--tty", help="Give it a terminal.")
+@flag("-t", "--tty", help="Give it a terminal; with -i the cell shows one.")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
 @click.option("--env-file", multiple=True, metavar="FILE", help="Set the variables in a file.")
 @click.option("-w", "--workdir", metavar="PATH", help="Work in this folder.")
@@ -105,5 +105,12 @@ def _relayed(session: Session, container: str, exec_id: str, flags: Flags) -> bo
         relay = Relay(connection, surface, source, tty=tty)
         undo.callback(relay.close)
         undo.callback(surface.flush)
+        undo.callback(lambda: _farewell(controls, connection, tty=tty))
         relay.run()
     return source is None or not source.detached
+
+
+def _farewell(controls: ExecControls, connection: Connection, *, tty: bool) -> None:
+    """End what nobody can answer: without a terminal it reads an end when the connection closes."""
+    if controls.refused and tty:
+        connection.send(memoryview(FAREWELL))

@@ -48,7 +48,7 @@ _RESTART = _text("--restart", help="no, on-failure[:N], always, unless-stopped."
 # In the order that --help shows them.
 _OPTIONS = (
     flag("-i", "--interactive", help="Send standard input: a cell's body, or what is piped in."),
-    flag("-t", "--tty", help="Give the container a terminal."),
+    flag("-t", "--tty", help="Give the container a terminal; with -i the cell shows one."),
     flag("--rm", "auto_remove", help="Remove the container when it ends."),
     _text("--name", help="Name the container.", metavar="NAME"),
     _many("-e", "--env", metavar="NAME=VALUE", help="Set an environment variable."),

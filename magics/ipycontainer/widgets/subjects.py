@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ..attached import ExecControls
+from ..attached import FAREWELL, ExecControls
 from ..endings import check_ending
 from ..failures import ContainerExit, Failure
 
@@ -58,7 +58,7 @@ class ContainerSubject:
 class ExecSubject:
     """A command in a container that runs: it can be neither stopped nor attached to again."""
 
-    farewell = b"\x03\x04"  # Ctrl-C, Ctrl-D: a shell that waits goes
+    farewell = FAREWELL
 
     def __init__(self, session: Session, exec_id: str, container: str) -> None:
         self._session, self._exec = session, exec_id

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_POLLED = 1024  # descriptors of one poll or select that are looked at
 MOST_RESTARTED = 64
+MOST_SETS = 8  # of epoll descriptors that watch one another
 MOST_WATCHED = 1 << 16  # bytes of what an epoll descriptor tells of itself
 READABLE = 0x1 | 0x40  # POLLIN, POLLRDNORM; epoll's are the same
 TIOCGPTPEER = 0x5441
@@ -255,9 +256,35 @@ def _by_old_select(pid: int, sought: Sought, arguments: list[int]) -> bool:
 
 def _by_epoll(pid: int, sought: Sought, arguments: list[int]) -> bool:
     """epoll_wait(epfd, …), epoll_pwait, epoll_pwait2."""
-    fd = arguments[0] & 0xFFFFFFFF
+    return _set_has(pid, sought, arguments[0] & 0xFFFFFFFF, [MOST_SETS])
+
+
+def _set_has(pid: int, sought: Sought, fd: int, left: list[int]) -> bool:
+    """Tell whether an epoll descriptor's set has it, or a set in it; so many are looked at."""
+    left[0] -= 1
     text = _read(f"/proc/{pid}/fdinfo/{fd}", MOST_WATCHED).decode()
-    return any(sought.is_listed(line, pid) for line in text.splitlines() if line.startswith("tfd:"))
+    lines = [line for line in text.splitlines() if line.startswith("tfd:")]
+    if any(sought.is_listed(line, pid) for line in lines):
+        return True
+    return any(
+        left[0] > 0 and _is_set(pid, inner) and _set_has(pid, sought, inner, left)
+        for inner in _watched(lines)
+    )
+
+
+def _watched(lines: "Iterable[str]") -> "Iterator[int]":
+    """Yield the descriptors that are watched for reading."""
+    for line in lines:
+        words = line.split()  # tfd: 4 events: 19 …
+        if len(words) > 3 and int(words[3], 16) & READABLE:
+            yield int(words[1])
+
+
+def _is_set(pid: int, fd: int) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:[eventpoll]"
+    except OSError:
+        return False  # it is watched still, under no number
 
 
 def _table(
