@@ -58,6 +58,8 @@ def test_widgets_can_be_looked_at(notebook: Open, folder: Path) -> None:
     page.view(1).get_by_role("button", name="Stop talks").wait_for()
     page.view(4).get_by_text("/srv/data/one").wait_for()
     page.view(5).get_by_role("log").get_by_text("line 1", exact=False).wait_for()
+    page.view(2).get_by_role("button", name="Run").click()
+    page.view(2).get_by_role("log").get_by_text("hello").wait_for()
     for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROW, "dark-narrow")):
         page.look(theme, size)
         for index, name in enumerate(CELLS, start=1):
