@@ -22,6 +22,7 @@ from subjects import (
     memory,
     move,
     output,
+    page,
     pull,
     rate,
     run,
@@ -50,6 +51,7 @@ SUBJECTS: dict[str, Subject] = {
     "memory": memory.rows,
     "start": start.rows,
     "cell": cell.rows,
+    "page": page.rows,
 }
 # What lies between is written by a run; the reasons around it by people.
 BEGIN, END = "<!-- measured by benchmarks/run -->", "<!-- end of what was measured -->"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,14 +28,15 @@ def test_in_no_widget_anything_is_markup(notebook: Open, lab_engine: Engine) -> 
     lab_engine.client.containers.run(
         IMAGE, ["sh", "-c", f"{SAID}; touch '{FILE}'"], name="web", network_mode="none"
     )
-    script = f"{SAID}; sleep 0.1; exit 3"
+    command = f"sh -c {shlex.quote(f'{SAID}; sleep 0.1; exit 3')}"
+    five = f"for i in 1 2 3 4 5; do {SAID}; done"
     page = notebook(
-        f"%load_ext ipycontainer\n%config IPyContainer.output_lines = 3\n{SETUP}",
+        f"%load_ext ipycontainer\n%config IPyContainer.output_lines = 3\n{SETUP}\nfive = {five!r}",
         "Containers()",
-        f'Run({IMAGE!r}, """sh -c \\"{script}\\"""")',
+        f"Run({IMAGE!r}, {command!r})",
         "Commit('web')",
         "Logs('web')",
-        f'%container run --rm {IMAGE} sh -c "for i in 1 2 3 4 5; do {SAID}; done"',
+        f"%container run --rm {IMAGE} sh -c {{five}}",
         f"Pull({MARKUP!r})",
     )
     page.page.evaluate("() => navigator.clipboard.writeText('mine')")
@@ -68,8 +70,9 @@ def test_in_no_widget_anything_is_markup(notebook: Open, lab_engine: Engine) -> 
 
 
 def test_a_line_without_end_does_not_hold_up_the_page(notebook: Open) -> None:
-    flood = f"head -c {LONG} /dev/zero | tr '\\\\0' x; echo; echo after"
-    page = notebook(SETUP, f'Run({IMAGE!r}, "sh -c \\"{flood}\\"")')
+    flood = f"head -c {LONG} /dev/zero | tr '\\0' x; echo; echo after"
+    command = f"sh -c {shlex.quote(flood)}"
+    page = notebook(SETUP, f"Run({IMAGE!r}, {command!r})")
     page.run(0)
     page.run(1)
     page.view(1).get_by_role("button", name="Run").click()

@@ -1,6 +1,7 @@
 """What a container prints, as a cell shows it: plain, bounded, and all of it to be had."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -196,3 +197,19 @@ def test_only_so_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     output.append("x")
     assert output.text() == "12345678\n" * 11
     assert output.lost == 271 - output.size
+
+
+def test_one_huge_piece_of_output_leaves_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ipycontainer.widgets.parts import Output
+
+    part = Output()
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(part, "send", sent.append)
+    part.add("before\n")
+    part.add("x" * 3_000_000 + "\nafter\n")
+    assert part.cut
+    assert part.text.endswith("x\nafter\n")
+    assert len(part.text) == 400_000
+    assert sent[-1]["end"] - sent[-1]["at"] == len(sent[-1]["text"]) == 400_000
+    assert sent[-2]["at"] == sent[-1]["at"]
+    part.close()

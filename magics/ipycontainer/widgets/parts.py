@@ -158,11 +158,20 @@ class Output(Part):
         with self._lock:
             if not (text := uncoloured(self._plain.feed(text))):
                 return
+            if (over := len(text) - _KEPT) > 0:
+                text = self._skip(text, over)
             at, self._end = self._end, self._end + len(text)
             self._pieces.append(text)
             while self._end - self._start > _KEPT and len(self._pieces) > 1:
                 self._start += len(self._pieces.popleft())
             self.send({"kind": "text", "at": at, "end": self._end, "text": text})
+
+    def _skip(self, text: str, over: int) -> str:
+        """Keep nothing of what came before the end of this text."""
+        self._pieces.clear()
+        self._start = self._end = self._end + over
+        self._tell("whole")
+        return text[over:]
 
     def _hear(self, _widget: object, content: Any, _buffers: object) -> None:
         if isinstance(content, dict) and content.get("kind") == "want":

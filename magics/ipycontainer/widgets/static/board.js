@@ -9,13 +9,30 @@ const ACTIONS = [
   ["rm", "Remove", () => true],
 ];
 
+// A thousand rows with their buttons would hold up the page for seconds.
+const AT_ONCE = 100;
+const WORTH_SEARCHING = 10;
+
 export default part((model, el) => {
   const { table, caption, head, body } = tableOf(COLUMNS);
   for (const index of WHERE_WIDE) head.cells[index].classList.add("ipycontainer-wide");
   const line = status();
-  el.append(make("div", { class: "ipycontainer-scroll" }, table), line);
-  return follow(model, ["rows", "busy", "summary", "caption"], () => {
-    const rows = model.get("rows");
+  const find = make("input", { type: "search", "aria-label": "Find", placeholder: "Find" });
+  let most = AT_ONCE;
+  const more = button("Show more", "Show more containers", () => {
+    most += AT_ONCE;
+    draw();
+  });
+  const draw = () => {
+    const all = model.get("rows");
+    const wanted = find.value.toLowerCase();
+    const texts = (row) => [row.name, row.image, row.status, row.id];
+    const found = all.filter((row) => texts(row).some((text) => text.toLowerCase().includes(wanted)));
+    const rows = found.slice(0, most);
+    const left = found.length - rows.length;
+    find.hidden = all.length < WORTH_SEARCHING;
+    more.hidden = left === 0;
+    more.textContent = `Show more (${left.toLocaleString()})`;
     caption.textContent = model.get("caption");
     const known = new Map([...body.rows].map((row) => [row.dataset.id, row]));
     rows.forEach((row, index) => {
@@ -27,7 +44,10 @@ export default part((model, el) => {
     });
     for (const gone of known.values()) gone.remove();
     tell(line, model.get("summary"));
-  });
+  };
+  find.addEventListener("input", draw);
+  el.append(find, make("div", { class: "ipycontainer-scroll" }, table), more, line);
+  return follow(model, ["rows", "busy", "summary", "caption"], draw);
 });
 
 function containerRow(model, id) {

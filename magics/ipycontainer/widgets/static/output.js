@@ -1,5 +1,6 @@
 // What a program prints, as it comes. The kernel keeps the end of it; a view asks for what it lacks.
 const MOST_CHARACTERS = 400_000;
+const SLACK = 40_000; // is cut more at a time, so that it is not cut at each message
 const LONGEST_OPEN = 4_096; // of a line that can still be overwritten
 
 export default part((model, el) => {
@@ -30,12 +31,19 @@ export default part((model, el) => {
     }
     if (finished) output.insertBefore(document.createTextNode(finished), open);
     held += finished.length;
-    while (held > MOST_CHARACTERS && output.firstChild !== open) {
-      held -= output.firstChild.data.length;
-      output.firstChild.remove();
-      cut.hidden = false;
-    }
+    if (held > MOST_CHARACTERS) trim(held - MOST_CHARACTERS + SLACK);
     if (near) output.scrollTop = output.scrollHeight;
+  };
+  // Takes so many characters from the beginning, which may be all of one message.
+  const trim = (over) => {
+    cut.hidden = false;
+    for (let first; over > 0 && (first = output.firstChild) !== open; ) {
+      const count = Math.min(over, first.data.length);
+      if (count === first.data.length) first.remove();
+      else first.deleteData(0, count);
+      over -= count;
+      held -= count;
+    }
   };
   // Places are counted by the kernel, in characters; a page counts otherwise.
   const hear = ({ kind, at, end, text }) => {
