@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ipywidgets import Widget
 
 WIDE = Layout(width="auto")
-NARROW = Layout(width="12em")
+NARROW = Layout(width="17em")
 
 
 class Panel(VBox):  # type: ignore[misc] # ipywidgets publishes no types
@@ -73,7 +73,8 @@ def preferences() -> Preferences:
 
 def push_button(text: str, press: Callable[[], None], *, style: str = "") -> Button:
     """Return a labelled button; `style` is ipywidgets' (primary, danger)."""
-    found = Button(description=text, button_style=style, layout=Layout(width="auto"))
+    layout = Layout(width="auto", flex="0 0 auto")
+    found = Button(description=text, button_style=style, layout=layout)
     found.on_click(lambda _button: press())
     return found
 
