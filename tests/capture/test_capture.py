@@ -3,20 +3,17 @@
 import json
 import subprocess
 import sys
-import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from captureroom import Environment, archives, capture, messages, run, wheel
 
 from ipycontainer_runtime.errors import ContainerError
-from ipycontainer_runtime.layers.compression import inflate
-from support.engines import Engine, running_engine
+from support.engines import Engine
 from support.hosts import Host
 
 pytestmark = pytest.mark.needs("root")
 
-SECRET = "planted-8f1c2d"
 # Imports every module of the standard library and of what is installed, and prints those that can
 # be. Those left out open a browser, print, or need a screen.
 IMPORT_ALL = """
@@ -34,58 +31,12 @@ print(json.dumps(imported))
 """
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """An engine of this module's own, with the image `host` in it."""
-    with running_engine() as running:
-        running.client.images.pull("host")
-        yield running
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> Path:
-    """A virtual environment with one module of its own, and secrets beside it."""
-    folder = tmp_path / "env"
-    venv.create(folder, symlinks=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "own_module.py").write_text("ANSWER = 42\n")
-    (folder / "pip.conf").write_text(f"index-url = https://user:{SECRET}@example.com\n")
-    (folder / ".env").write_text(SECRET)
-    (site / "linked").symlink_to(tmp_path / "home")
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home/id_rsa").write_text(SECRET)
-    return folder
-
-
-def capture(engine: Engine, name: str, python: Path | str) -> list[dict[str, object]]:
-    """Capture through the API and return its messages."""
-    api = engine.client.api
-    params = {"name": name, "python": str(python)}
-    reply = api.post(api.base_url + "/ipycontainer/capture", params=params, stream=True)
-    return [json.loads(line) for line in reply.iter_lines()]
-
-
-def run(engine: Engine, image: str, *command: str) -> str:
-    output = engine.client.containers.run(image, command, network_mode="none", remove=True)
-    return output.decode().strip()
-
-
-def test_the_image_host_is_pulled_with_no_registry_and_runs_this_python(engine: Engine) -> None:
-    said = run(engine, "host", "python3", "-c", "import sys; print(sys.version)")
-    assert said == sys.version
-
-
-def test_it_has_a_shell_the_core_utilities_and_no_accounts_but_its_own(engine: Engine) -> None:
-    script = "ls -d /var; id -un; ls /etc/shadow 2>&1 || true"
-    said = run(engine, "host", "sh", "-c", script)
-    assert said.splitlines()[:2] == ["/var", "root"]
-    assert "No such file" in said
-
-
+@pytest.mark.long
 @pytest.mark.needs("dockerd", "skopeo")
-def test_docker_s_engine_runs_it_and_imports_every_module_that_imports_here(
+def test_docker_s_engine_imports_every_module_of_host_that_imports_here(
     engine: Engine, dockerd: Host
 ) -> None:
+    engine.client.images.pull("host")
     source = f"oci:{engine.paths.root}/images:host:latest"
     target = ["--dest-daemon-host", dockerd.url, source, "docker-daemon:captured:latest"]
     subprocess.run(["skopeo", "copy", "--quiet", *target], check=True)
@@ -104,57 +55,99 @@ def test_docker_s_engine_runs_it_and_imports_every_module_that_imports_here(
         dockerd.succeed("rmi", "captured")
 
 
-def test_what_is_installed_later_is_not_in_it(engine: Engine, environment: Path) -> None:
-    python = environment / "bin/python"
-    capture(engine, "before", python)
-    (module,) = environment.glob("lib/python*/site-packages/own_module.py")
+def test_it_runs_this_python_with_a_shell_and_no_accounts_but_its_own(
+    engine: Engine, environment: Environment
+) -> None:
+    capture(engine, "plain", environment.python)
+    script = "python -c 'import sys; print(sys.version)'; id -un; ls -d /var; ls /etc/shadow 2>&1"
+    said = run(engine, "plain", "sh", "-c", f"{script} || true").splitlines()
+    assert said[:-1] == [*sys.version.splitlines(), "root", "/var"]
+    assert "No such file" in said[-1]
+
+
+def test_what_is_installed_later_is_not_in_it(engine: Engine, environment: Environment) -> None:
+    module = environment.site / "own_module.py"
+    module.write_text("ANSWER = 42\n")
+    capture(engine, "before", environment.python)
     module.write_text("ANSWER = 0\n")
     question = "import own_module; print(own_module.ANSWER)"
     assert run(engine, "before", "python", "-c", question) == "42"
-    capture(engine, "after", python)
+    capture(engine, "after", environment.python)
     assert run(engine, "after", "python", "-c", question) == "0"
 
 
-def test_no_secret_beside_the_environment_is_taken(
-    engine: Engine, environment: Path, monkeypatch: pytest.MonkeyPatch
+def test_scripts_and_data_of_what_is_installed_are_in_it(
+    engine: Engine, environment: Environment, tmp_path: Path
 ) -> None:
-    # Off when Tree.add_folder follows symlinks, or when all of the prefix is taken.
-    monkeypatch.setenv("PLANTED", SECRET)
-    capture(engine, "clean", environment / "bin/python")
-    layers = engine.paths.root / "images/blobs/sha256"
-    manifest = engine.client.images.get("clean").attrs
-    assert SECRET not in json.dumps(manifest)
-    for blob in layers.iterdir():
-        with blob.open("rb") as file:
-            head = file.read(2)
-            file.seek(0)
-            if head != b"\x1f\x8b":
-                assert SECRET.encode() not in file.read()
-                continue
-            tail = b""
-            for chunk in inflate(iter(lambda: file.read(1 << 20), b"")):
-                assert SECRET.encode() not in tail + chunk
-                tail = chunk[-len(SECRET) :]
+    environment.install(wheel(tmp_path, "tidy"))
+    capture(engine, "scripts", environment.python)
+    script = f"tidy-command; cat {environment.folder}/share/tidy/data.txt"
+    assert run(engine, "scripts", "sh", "-c", script) == "script of tidy\ndata of tidy"
 
 
-def test_files_are_root_s_and_nobody_else_writes_them(engine: Engine) -> None:
+def test_python_believes_the_bytecode_in_it(
+    engine: Engine, environment: Environment, tmp_path: Path
+) -> None:
+    # Off where the time in the bytecode is not that of its source in the image.
+    environment.install(wheel(tmp_path, "tidy"))
+    capture(engine, "bytecode", environment.python)
+    said = run(
+        engine, "bytecode", "python", "-v", "-c", "import tidy, json; print(tidy.__cached__)"
+    )
+    assert said.endswith(f"{environment.site}/__pycache__/tidy.{sys.implementation.cache_tag}.pyc")
+    verbose = engine.client.containers.run(
+        "bytecode",
+        ["python", "-vc", "import tidy, json"],
+        network_mode="none",
+        remove=True,
+        stderr=True,
+        stdout=False,
+    ).decode()
+    assert "# bytecode is stale" not in verbose
+    assert f"matches {environment.site}/tidy.py" in verbose
+    assert f"matches {json.__file__}" in verbose
+
+
+def test_files_are_root_s_and_nobody_else_writes_them(
+    engine: Engine, environment: Environment
+) -> None:
+    # The environment lies in /tmp, whose sticky bit it must not take away.
+    capture(engine, "plain", environment.python)
     script = "find / -xdev ! -type l \\( ! -user 0 -o -perm /7022 \\) ! -path '/proc/*' | sort"
-    assert run(engine, "host", "sh", "-c", script).split() == ["/tmp", "/var/tmp"]
+    assert run(engine, "plain", "sh", "-c", script).split() == ["/tmp", "/var/tmp"]
+
+
+def test_all_files_have_one_time(engine: Engine, environment: Environment) -> None:
+    told = capture(engine, "plain", environment.python)
+    times = {member.mtime for archive in archives(engine, told) for member in archive}
+    assert times == {315_532_800}
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python", "python3", "/etc/passwd"])
 def test_what_is_no_python_is_refused_in_one_line(engine: Engine, python: str) -> None:
-    (message,) = [m for m in capture(engine, "nothing", python) if "error" in m]
+    (message,) = [m for m in messages(engine, "nothing", python) if "error" in m]
     assert python in str(message["error"])
     assert "\n" not in str(message["error"])
     assert not engine.client.images.list("nothing")
 
 
-def test_capturing_again_replaces_the_name(engine: Engine, environment: Path) -> None:
+def test_capturing_again_replaces_the_name(engine: Engine, environment: Environment) -> None:
     for _ in range(2):
-        messages = capture(engine, "twice", environment / "bin/python")
-        assert str(messages[-1]["status"]).startswith("Status: Captured")
+        said = messages(engine, "twice", environment.python)
+        assert str(said[-1]["status"]).startswith("Status: Captured")
     assert len(engine.client.images.list("twice")) == 1
+
+
+def test_a_dry_run_tells_the_layers_and_makes_nothing(
+    engine: Engine, environment: Environment, tmp_path: Path
+) -> None:
+    environment.install(wheel(tmp_path, "dry"))
+    told = capture(engine, "dry", environment.python, dryrun=1)
+    assert [layer["Name"] for layer in told["Layers"]][:2] == ["system", "interpreter"]
+    assert "ID" not in told
+    assert not engine.client.images.list("dry")
+    made = capture(engine, "dry", environment.python)
+    assert [layer["Size"] for layer in made["Layers"]] == [x["Size"] for x in told["Layers"]]
 
 
 def test_errors_are_container_errors() -> None:

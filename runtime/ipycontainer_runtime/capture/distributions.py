@@ -12,13 +12,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 # Below these folders of a prefix a RECORD may name files. Another name may be anything: where a
 # venv lies in a project's folder, `../../../.env` is below its prefix too.
 DATA = frozenset(("bin", "etc", "include", "lib", "lib64", "libexec", "man", "share", "sbin"))
 _NAME = re.compile(r"[-_.]+")
 _WANTED_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_USER = re.compile(r"(?<=://)(?!git@|\$\{[A-Za-z0-9_-]+\}(:\$\{[A-Za-z0-9_-]+\})?@)[^/\s\"'@]+@")
+_TOKEN = re.compile(r"(?<=[a-z0-9])/t/[A-Za-z0-9_-]+/")
 _MOST_METADATA = 16 << 20
 
 
@@ -181,7 +183,7 @@ def _one(said: Mapping[str, list[str]], name: str) -> str:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read(_MOST_METADATA)
     except OSError:
         return ""
@@ -197,15 +199,12 @@ def _origin(info: str) -> dict[str, Any]:
     return {**origin, "url": without_credentials(origin["url"])}
 
 
-def without_credentials(url: str) -> str:
-    """Return a URL without user and password; PEP 610 keeps `${NAME}`, which are none."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    if not at or re.fullmatch(r"\$\{[A-Za-z0-9-_]+\}(:\$\{[A-Za-z0-9-_]+\})?", user):
-        return url
-    # `git` is what one logs in as at such hosts with a key, not a name of somebody.
-    kept = "git@" if user == "git" and parts.scheme.endswith("ssh") else ""
-    return urlunsplit(parts._replace(netloc=kept + host))
+def without_credentials(text: str) -> str:
+    """Return text with no user or password in its URLs, nor the token of a conda channel.
+
+    PEP 610 keeps `${NAME}`, which is neither; `git@` is what one is called at such hosts.
+    """
+    return _TOKEN.sub("/", _USER.sub("", text))
 
 
 def with_conda(found: list[Distribution], prefix: str) -> list[Distribution]:
@@ -224,7 +223,7 @@ def _conda_package(path: str, prefix: str) -> Distribution:
     inside = (os.path.normpath(f"{prefix}/{name}") for name in said["files"])
     files = tuple(p for p in inside if p.startswith(f"{prefix}/"))
     origin = {key: str(said[key]) for key in ("channel", "url", "sha256", "build") if said.get(key)}
-    origin = {k: without_credentials(v) if "://" in v else v for k, v in origin.items()}
+    origin = {key: without_credentials(value) for key, value in origin.items()}
     return Distribution(
         f"conda:{said['name']}",
         str(said["version"]),

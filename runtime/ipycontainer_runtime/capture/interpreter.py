@@ -16,7 +16,10 @@ import json, platform, site, sys, sysconfig
 print(json.dumps({
     "executable": sys.executable, "prefix": sys.prefix, "base_prefix": sys.base_prefix,
     "base_executable": getattr(sys, "_base_executable", sys.executable),
-    "standard": [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")],
+    "standard": [
+        sysconfig.get_path("stdlib"),
+        sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix}),
+    ],
     "site": [p for p in site.getsitepackages() if p in sys.path],
     "user_base": site.getuserbase(), "user_site": site.getusersitepackages(),
     "version": "%d.%d" % sys.version_info[:2],
@@ -97,20 +100,25 @@ def _no_python(executable: str) -> InvalidParameter:
 
 
 def collect(python: Interpreter, tree: Tree) -> None:
-    """Add the program under its names, its standard library, and what makes a venv of it."""
-    for path in (python.executable, python.base_executable):
-        tree.add(path)
+    """Add the program under its names, and its standard library."""
+    tree.add(python.base_executable)
     folder = os.path.dirname(python.base_executable)
     for name in (f"python{python.version}", "python3", "python"):
         tree.add(os.path.join(folder, name))
     skip = without_bytecode(python, _skip_standard)
     for path in python.standard:
         tree.add_folder(path, skip)
+    if python.owns_prefix:
+        zones = os.path.join(python.base_prefix, "share/zoneinfo")
+        tree.add_folder(zones, lambda _path, _folder: False)
+
+
+def collect_environment(python: Interpreter, tree: Tree) -> None:
+    """Add what makes a virtual environment of it, and the name by which it was asked for."""
+    tree.add(python.executable)
     if python.is_venv:
         tree.add(os.path.join(python.prefix, "pyvenv.cfg"))
         tree.add_folder(os.path.join(python.prefix, "bin"), _skip_scripts)
-    if python.owns_prefix:
-        tree.add_folder(os.path.join(python.prefix, "share/zoneinfo"), lambda _path, _folder: False)
 
 
 def without_bytecode(python: Interpreter, skip: Skip) -> Skip:

@@ -19,7 +19,10 @@ from ipycontainer_runtime.capture.libraries import Libraries
 from ipycontainer_runtime.capture.tree import Tree
 from ipycontainer_runtime.errors import InvalidParameter
 
-SYSTEM, PYTHON, OTHER, LOCK, CODE = "system", "interpreter", "other", "lock", "code"
+SYSTEM, PYTHON, VENV, OTHER, LOCK, CODE = (
+    *("system", "interpreter", "environment"),
+    *("other", "lock", "code"),
+)
 FORMAT = "1"
 """Part of every fingerprint: another is needed when layers are written in another way."""
 
@@ -126,13 +129,16 @@ def plan(
 
 
 def _bases(python: Interpreter) -> list[Part]:
-    base, own = Tree(), Tree()
+    base, own, environment = Tree(), Tree(), Tree()
     system.collect(base)
     libraries.configure(base)
     interpreter.collect(python, own)
+    interpreter.collect_environment(python, environment)
     return [
         Part(SYSTEM, "a shell, the core utilities, certificates, time zones, libraries", base),
         Part(PYTHON, f"Python {python.release} and its standard library", own),
+        # A layer of its own, so that all environments of one Python share that below.
+        Part(VENV, f"the environment {python.prefix}", environment),
     ]
 
 

@@ -1,6 +1,5 @@
 """The files of what is installed: each to its distribution, the rest to nobody."""
 
-import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -81,17 +80,15 @@ def _add_data(tree: Tree, one: Distribution, elsewhere: tuple[str, ...]) -> None
 
 def _clean(tree: Tree, one: Distribution) -> None:
     """Take credentials out of the URL that it was installed from: not every installer does."""
-    path = f"{one.info}/{_DIRECT_URL}"
-    if path not in tree or not one.origin:
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            said = json.load(file)
-    except (OSError, ValueError):
-        tree.make_file(path, "{}")
-        return
-    if without_credentials(said["url"]) != said["url"]:
-        tree.make_file(path, json.dumps({**said, "url": without_credentials(said["url"])}))
+    for path in (f"{one.info}/{_DIRECT_URL}", one.info):
+        if path in tree and path.endswith(".json"):
+            try:
+                with open(path, encoding="utf-8") as file:
+                    said = file.read()
+            except (OSError, ValueError):
+                said = "{}"
+            if (cleaned := without_credentials(said)) != said:
+                tree.make_file(path, cleaned)
 
 
 class _Owners:
