@@ -116,6 +116,7 @@ CAPABILITIES = {
     "docker-registry": _command("docker-registry", "docker-registry"),
     "dockerd": Capability(_dockerd, root_only=True),
     "dpkg-deb": _command("dpkg-deb", "dpkg"),
+    "git": _command("git", "git"),
     "kernel headers": Capability(_headers),
     "libseccomp": Capability(_libseccomp),
     "limits": Capability(_limits, of_the_kernel=True),
