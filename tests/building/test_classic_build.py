@@ -1,6 +1,8 @@
 """`docker build` by the real command: classic output, the cache, what a failed step leaves."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +114,20 @@ def test_quiet_says_the_id_alone(shared_engine: Engine, context: Path) -> None:
     said = shared_engine.succeed("build", "-q", str(context))
     assert said.startswith("sha256:")
     assert len(said.splitlines()) == 1
+
+
+def test_a_contexts_owners_and_names_of_whiteouts_mean_nothing(
+    shared_engine: Engine, busybox: str
+) -> None:
+    lines = f"FROM {busybox}\nCOPY a ..data /x/\nRUN ls -lnA /x\n"
+    content = {"Dockerfile": lines, "a": "a", ".wh.a": "", "..data": "d"}
+    with tarfile.open(fileobj=(out := io.BytesIO()), mode="w:xz") as tar:
+        for name, text in content.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.uid, entry.gid = len(text), 2_000_000_000, 2_000_000_000
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    done = shared_engine.docker("build", "-", stdin=out.getvalue())
+    said = done.stdout.decode()
+    assert done.returncode == 0, said + done.stderr.decode()
+    assert "0        0                1 Jan  1  1970 a" in said
+    assert "..data" in said

@@ -5,6 +5,7 @@ it was pulled as, or will be pushed as. (`GET /images/json` tells the unpacked o
 Docker does.) What two images share is counted once in the sum.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -58,12 +59,13 @@ class DiskUsage:
                 await self._containers.list({}, show_all=True, size=True) if containers else None
             ),
             "Volumes": [] if "volume" in wanted else None,
-            "BuildCache": self._builds() if "build-cache" in wanted else None,
+            "BuildCache": await self._builds() if "build-cache" in wanted else None,
         }
 
-    def _builds(self) -> list[dict[str, Any]]:
+    async def _builds(self) -> list[dict[str, Any]]:
         chains = {chain for record in self._images.list() for chain in record.chain_ids}
-        return self._build_cache.shapes(chains)
+        mounts = await asyncio.to_thread(self._build_cache.mount_shapes)
+        return [*self._build_cache.shapes(chains), *mounts]
 
     def _listed(self, version: imageviews.Version) -> list[dict[str, Any]]:
         records = self._images.list()

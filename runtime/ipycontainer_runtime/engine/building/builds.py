@@ -58,7 +58,7 @@ class Builds:
         self.pulls = pulls
         self.events = events
         self.cache = cache
-        self.persistent = Persistent(root / "build" / "mounts", layers.trash)
+        self.persistent = Persistent(cache.mounts, layers.trash)
         self._folder = root / "build" / "running"
         self._active: set[Build] = set()
 
@@ -78,7 +78,7 @@ class Builds:
         if not self._folder.exists():
             make_private(self._folder)
         folder = self._folder / secrets.token_hex(8) / "context"
-        return Context(folder, self.ownership, self.layers.trash)
+        return Context(folder, self.ownership)
 
     async def discard(self, context: Context) -> None:
         """Let go of a context, and of all that its build had."""

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from ipycontainer_runtime.build import ignore
@@ -15,12 +16,12 @@ from ipycontainer_runtime.engine.building import remote
 from ipycontainer_runtime.engine.building.placing import is_archive
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter
 from ipycontainer_runtime.launch.syscalls import openat2
-from ipycontainer_runtime.layers.compression import inflate
+from ipycontainer_runtime.layers.bounds import inflated
+from ipycontainer_runtime.layers.copying import CopyIn, LiveFiles
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
 from ipycontainer_runtime.layers.tarread import Limits
-from ipycontainer_runtime.layers.untar import untar
-from ipycontainer_runtime.store.trash import Trash
+from ipycontainer_runtime.layers.untar import unpack
 
 LIMITS = Limits(entries=1_000_000, unpacked=64 << 30)
 _LONGEST_DOCKERFILE = 16 << 20
@@ -30,24 +31,23 @@ _IGNORE = ".dockerignore"
 class Context:
     """A context that is arriving; `folder` is made, and goes with the build."""
 
-    def __init__(self, folder: Path, ownership: Ownership, trash: Trash) -> None:
+    def __init__(self, folder: Path, ownership: Ownership) -> None:
         self.folder = folder
         self.home = folder.parent
         """The build's own folder."""
         self._ownership = ownership
-        self._trash = trash
         folder.mkdir(parents=True)
         self._feed = Feed()
         self._ended = False
         self._empty = True
 
-        def unpack() -> None:
+        def arrive() -> None:
             try:
-                untar(inflate(self._feed), folder, ownership=ownership, trash=trash, limits=LIMITS)
+                self._unpack(self._feed)
             finally:
                 self._feed.stop()
 
-        self._work = Work("context", unpack)
+        self._work = Work("context", arrive)
 
     async def put(self, chunk: bytes) -> None:
         """Take the next bytes as they came; once the unpacking has failed they are let go."""
@@ -85,14 +85,18 @@ class Context:
             return file.read_text("utf-8", "replace")
         with file.open("rb") as opened:
             chunks = iter(lambda: opened.read(1 << 20), b"")
-            untar(
-                inflate(chunks),
-                self.folder,
-                ownership=self._ownership,
-                trash=self._trash,
-                limits=LIMITS,
-            )
+            self._unpack(chunks)
         return None
+
+    def _unpack(self, chunks: Iterable[bytes]) -> None:
+        """Unpack files, all as root's: this is no layer, and COPY gives them their owners."""
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            ground = LiveFiles(b"", CopyIn("/", owner=(0, 0)))
+            plain = inflated(chunks, LIMITS, "build context")
+            unpack(plain, folder, self._ownership, ground, LIMITS)
+        finally:
+            os.close(folder)
 
     def close(self) -> None:
         """Give up what has not come yet."""

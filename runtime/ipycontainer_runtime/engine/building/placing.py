@@ -21,6 +21,7 @@ from ipycontainer_runtime.errors import ContainerError, Corrupt, InvalidParamete
 from ipycontainer_runtime.launch.root import LaunchError
 from ipycontainer_runtime.launch.syscalls import openat2
 from ipycontainer_runtime.launch.user import find_user
+from ipycontainer_runtime.layers.bounds import inflated
 from ipycontainer_runtime.layers.compression import inflate
 from ipycontainer_runtime.layers.copying import CopyIn, LiveFiles
 from ipycontainer_runtime.layers.ownership import Ownership
@@ -196,7 +197,7 @@ def extracted(view: View, destination: Destination, chunks: Iterable[bytes]) -> 
     def write(tar: TarWriter) -> None:
         for entry in target.missing(replace(destination, mode=None), ids or (0, 0), itself=True):
             tar.entry(entry)
-        reader = TarReader(inflate(chunks), DEFAULT_LIMITS)
+        reader = TarReader(inflated(chunks, DEFAULT_LIMITS, "archive"), DEFAULT_LIMITS)
         for entry in reader.entries():
             name = os.fsdecode(entry.name)
             if ".." in name.split("/"):
