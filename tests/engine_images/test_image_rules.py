@@ -59,6 +59,8 @@ def test_the_newest_comes_first(two: Room) -> None:
         ({"label": ["a=c"]}, []),
         ({"before": ["new:1"]}, ["old:1"]),
         ({"since": ["old:1"]}, ["new:1", "new:2"]),
+        ({"until": ["1h"]}, ["new:1", "new:2", "old:1"]),
+        ({"until": ["2000-01-01T00:00:00Z"]}, []),
         ({"dangling": ["true"]}, []),
         ({"dangling": ["0"]}, ["new:1", "new:2", "old:1"]),
     ],

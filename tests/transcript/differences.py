@@ -48,12 +48,12 @@ DIFFERENCES = (
     ),
     Difference(
         lines=r"image inspect absent|=no-such|no-such=1|=maybe|=nonsense|--change 'FROM|-c 'RUN"
-        r"|\| docker load$|load <",
+        r"|\| docker load$|load <|save bb absent",
         reason="a message says its thing once, and what would have been right",
         docker=r"no such image: absent: |Invalid filter|from is|run is|failed to parse value.*"
-        r"|open .*/repositories: .*|Error processing tar file.*",
+        r"|open .*/repositories: .*|Error processing tar file.*|reference does not exist",
         ours=r"invalid filter|FROM is|RUN is|: use (one of )?[a-z].*|: true or false is wanted"
-        r"|invalid until.*|Error response from daemon: the archive .*",
+        r"|invalid until.*|No such image: absent:1|Error response from daemon: the archive .*",
     ),
     Difference(
         lines=r"docker run --rm bb sh",

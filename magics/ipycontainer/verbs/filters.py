@@ -82,7 +82,7 @@ class Filters:
 CONTAINERS = Filters(
     "ancestor before exited expose health id label name network publish since status volume"
 )
-IMAGES = Filters("before dangling label reference since")
+IMAGES = Filters("before dangling label reference since until")
 FOUND = Filters("is-automated is-official stars")
 PRUNED = Filters("label label! until", "Remove")
 EVENTS = Filters("container daemon event image label network plugin scope type volume")

@@ -5,13 +5,14 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from ipycontainer_runtime.engine.imageviews import epoch
+from ipycontainer_runtime.engine.times import parse_age
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.store.images import ImageRecord
 
 Filters = Mapping[str, Sequence[str]]
 MAX_PATTERN = 1024
-_KNOWN = frozenset({"before", "dangling", "label", "reference", "since"})
+_KNOWN = frozenset({"before", "dangling", "label", "reference", "since", "until"})
 
 
 def select(
@@ -53,7 +54,9 @@ def _dangling(filters: Filters) -> bool | None:
         return True
     if values <= {"0", "false"}:
         return False
-    raise InvalidParameter(f"invalid filter 'dangling={sorted(values)}': true or false is wanted")
+    raise InvalidParameter(
+        f"invalid filter 'dangling=[{' '.join(sorted(values))}]': true or false is wanted"
+    )
 
 
 def _by_time(
@@ -61,6 +64,8 @@ def _by_time(
 ) -> list[ImageRecord]:
     before = [epoch(find(name).created) for name in filters.get("before", ())]
     since = [epoch(find(name).created) for name in filters.get("since", ())]
+    ages = [parse_age(text, "until") for text in filters.get("until", ())]
+    before += [age // 1_000_000_000 for age in ages if age is not None]
     return [
         record
         for record in records

@@ -121,7 +121,7 @@ class Chosen:
         values = {value.lower() for value in filters.get("dangling", ())}
         if not values <= {"1", "true", "0", "false"}:
             raise InvalidParameter(
-                f"invalid filter 'dangling={sorted(values)}': true or false is wanted"
+                f"invalid filter 'dangling=[{' '.join(sorted(values))}]': true or false is wanted"
             )
         self.dangling = not values & {"0", "false"}
 
