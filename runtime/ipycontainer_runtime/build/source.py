@@ -19,6 +19,10 @@ class Span(msgspec.Struct, frozen=True, order=True):
         )
 
 
+_LONGEST_REASON = 1000
+"""Characters; a Dockerfile's words may be as long as they like."""
+
+
 class DockerfileError(InvalidParameter):
     """A Dockerfile that cannot be built as it is written.
 
@@ -29,6 +33,8 @@ class DockerfileError(InvalidParameter):
     def __init__(self, reason: str, span: Span, keyword: str = "") -> None:
         if keyword not in reason:
             reason = f"{keyword}: {reason}"
+        if len(reason) > _LONGEST_REASON:
+            reason = f"{reason[:_LONGEST_REASON]}…"
         super().__init__(f"dockerfile parse error on {span}: {reason}")
         self.reason = reason
         self.span = span
