@@ -287,6 +287,13 @@ def test_an_argument_keeps_its_default_and_never_what_was_given() -> None:
     assert env.pairs[0].value == "1"
 
 
+def test_arguments_that_nothing_declares_are_known() -> None:
+    given = dict.fromkeys(("a", "b", "c", "no", "HTTP_PROXY", "TARGETARCH", "BUILDKIT_X"), "1")
+    found = planned("ARG a\nFROM x AS one\nARG b\nFROM y\nONBUILD ARG no", given=given)
+    assert found.unused_arguments == ["c", "no"]
+    assert found.with_triggers(1, ["ARG c"]).unused_arguments == ["no"]
+
+
 def test_an_undefined_variable_is_told_with_a_near_one() -> None:
     scope, _ = followed("FROM x\nARG version=1 unset\nUSER $verison:$unset:$PATH", {}, ("PATH=/",))
     (found,) = scope.findings

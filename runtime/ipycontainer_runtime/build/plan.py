@@ -11,9 +11,9 @@ import msgspec
 from msgspec.structs import replace
 
 from ipycontainer_runtime.build import expand
-from ipycontainer_runtime.build.instructions import Copy, Instruction, OnBuild, Run
+from ipycontainer_runtime.build.instructions import Arg, Copy, Instruction, OnBuild, Run
 from ipycontainer_runtime.build.parse import Dockerfile, Stage, parse_trigger
-from ipycontainer_runtime.build.scope import Globals
+from ipycontainer_runtime.build.scope import PROXIES, Globals
 from ipycontainer_runtime.build.source import DockerfileError
 from ipycontainer_runtime.build.suggest import closest
 from ipycontainer_runtime.errors import InvalidParameter
@@ -88,6 +88,17 @@ class Plan(msgspec.Struct, frozen=True):
             if stage.number in wanted:
                 wanted |= stage.needs
         return tuple(stage for stage in self.stages if stage.number in wanted)
+
+    @property
+    def unused_arguments(self) -> list[str]:
+        """The build's arguments that no ARG declares and that mean nothing by themselves."""
+        inside = (each for stage in self.stages for each in stage.instructions)
+        declared = {
+            argument.name for each in inside if isinstance(each, Arg) for argument in each.arguments
+        }
+        known = {*declared, *self.outside.declared, *PROXIES, "SOURCE_DATE_EPOCH"}
+        given = set(self.outside.given) - known
+        return sorted(name for name in given if not name.startswith("BUILDKIT_"))
 
     def with_triggers(self, number: int, triggers: Sequence[str]) -> "Plan":
         """Return the plan with ONBUILD triggers of a base image before a stage's instructions.

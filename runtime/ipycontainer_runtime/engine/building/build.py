@@ -96,6 +96,9 @@ class Build:
         finally:
             await self._cancel(self._stages.values())
             await layering.close()
+        if (unused := planned.unused_arguments) and not self._request.quiet:
+            told = f"One or more build-args [{' '.join(unused)}] were not consumed"
+            self._say({"stream": f"[Warning] {told}\n"})
         self._output.finished(record.id, [tag.familiar for tag in self._request.tags])
         if self._request.quiet and not self._request.steps:
             self._say({"stream": f"{record.id}\n"})
