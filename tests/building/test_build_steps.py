@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
@@ -99,6 +100,25 @@ def test_a_secret_is_in_its_step_and_nowhere_else(engine: Engine, busybox: str) 
     assert found.stdout == ""
     missing = build(engine, {"Dockerfile": lines}, "nocache=1")
     assert "secret s: not found" in missing[-1]["error"]
+
+
+def test_a_step_reaches_the_agent_that_it_was_lent(
+    shared_engine: Engine, busybox: str, tmp_path: Path
+) -> None:
+    lines = (
+        f"FROM {busybox}\n"
+        "RUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK && echo agent at $SSH_AUTH_SOCK\n"
+        "RUN test -z $SSH_AUTH_SOCK && ! ls /run\n"
+    )
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(tmp_path / "agent"))
+        given = {"ssh": {"default": str(tmp_path / "agent")}}
+        header = base64.b64encode(json.dumps(given).encode()).decode()
+        told = build(shared_engine, {"Dockerfile": lines}, X_Ipycontainer_Build=header)
+    assert "agent at /run/buildkit/ssh_agent.0\n" in text(told)
+    image_of(told)
+    error = build(shared_engine, {"Dockerfile": lines}, "nocache=1")[-1]["error"]
+    assert "ssh agent default: not found" in error
 
 
 def test_independent_stages_run_side_by_side(shared_engine: Engine, busybox: str) -> None:

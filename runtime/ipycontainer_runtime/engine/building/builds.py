@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ipycontainer_runtime.shim.messages import Event
 
 
+_PATIENCE = 2.0
+"""Seconds that a new engine waits for the end of steps that an earlier one left."""
+
+
 class Builds:
     """Makes images of Dockerfiles; used on the engine's event loop."""
 
@@ -118,8 +122,10 @@ class Builds:
         """End the steps of an engine that was killed, and let go of what its builds had."""
         if not self._folder.exists():
             return
-        for marker in self._folder.glob(f"*/*/{RUNNING}*"):
-            await self._end(marker.name.removeprefix(RUNNING))
+        markers = self._folder.glob(f"*/*/{RUNNING}*")
+        ends = [asyncio.ensure_future(self._end(m.name.removeprefix(RUNNING))) for m in markers]
+        if ends:  # clients wait for this engine: a shim that does not answer is left to itself
+            await asyncio.wait(ends, timeout=_PATIENCE)
         for left in self._folder.iterdir():
             self.layers.trash.discard(left)
 
