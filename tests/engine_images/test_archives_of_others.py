@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from support import archived
+from support import archived, leftovers
 from support.engines import Engine
 from support.hosts import Host
 from support.made import digest, image, tar
@@ -149,6 +149,7 @@ def test_an_import_from_a_url_tells_where_from(shared_engine: Engine, tmp_path: 
             url = f"http://127.0.0.1:{server.server_port}"
             said = shared_engine.succeed("import", f"{url}/root.tar", "by-url:1")
             missing = shared_engine.docker("import", f"{url}/none.tar", "by-url:2")
+            cut = shared_engine.docker("import", f"{url}/cut.tar", "by-url:4")
         finally:
             server.shutdown()
     assert f"Downloading from {url}/root.tar" in said
@@ -156,14 +157,39 @@ def test_an_import_from_a_url_tells_where_from(shared_engine: Engine, tmp_path: 
         f"Imported from {url}/root.tar"
     )
     assert b"none.tar: the server answers 404" in missing.stderr
+    assert b"cut.tar was cut off" in cut.stderr
     refused = shared_engine.docker("import", f"{url}/root.tar", "by-url:3")
     assert b"Connection refused" in refused.stderr
     shared_engine.succeed("rmi", "by-url:1")
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        """Serve a file, or a part of one that was announced as larger."""
+        if self.path != "/cut.tar":
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.wfile.write(LOWER[:1000])
+        return None
+
     def log_message(self, *_: object) -> None:
         pass
+
+
+def test_an_import_that_is_cut_leaves_nothing(shared_engine: Engine) -> None:
+    places = ("images/blobs/sha256", "ingest", "layers", "trash")
+
+    def content() -> set[str]:
+        root = shared_engine.paths.root
+        return {f"{place}/{path.name}" for place in places for path in (root / place).iterdir()}
+
+    before = content()
+    archive = gzip.compress(tar({"random": os.urandom(1 << 20)}))
+    done = shared_engine.docker("import", "-", "cut:1", stdin=archive[:-1000])
+    assert b"ends in the middle" in done.stderr
+    assert leftovers.eventually(lambda: sorted(content() ^ before)) == []
 
 
 @pytest.mark.parametrize(
