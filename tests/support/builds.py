@@ -45,6 +45,15 @@ def begun(
     return connection, messages()
 
 
+def send(host: Host, archive: bytes, query: str = "") -> list[Message]:
+    """Send an archive of any kind to be built; a refusal before the first message is one too."""
+    connection = Connection(host)
+    connection.request("POST", f"/build?{query}", archive, {"Content-Type": "application/x-tar"})
+    lines = connection.getresponse().read().splitlines()
+    connection.close()
+    return [json.loads(line) for line in lines if line.strip()]
+
+
 def build(host: Host, files: Files, query: str = "", **headers: str) -> list[Message]:
     """Build files, and return all that is told of it; headers have `_` for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import shutil
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from ipycontainer_runtime.engine.building.failures import detail
 from ipycontainer_runtime.engine.building.output import Message
 from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.building.request import BuildRequest
+from ipycontainer_runtime.engine.building.runmounts import LENT
 from ipycontainer_runtime.engine.building.sandbox import RUNNING, Machine
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage
@@ -128,6 +130,8 @@ class Builds:
             await asyncio.wait(ends, timeout=_PATIENCE)
         for left in self._folder.iterdir():
             self.layers.trash.discard(left)
+        for left in self.machine.paths.run.glob(f"{LENT}*"):
+            await asyncio.to_thread(shutil.rmtree, left)
 
     async def _end(self, identity: str) -> None:
         ended = asyncio.Event()

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -155,10 +156,9 @@ def _read(root: int, name: str) -> str | None:
     except OSError:
         return None
     with open(file, "rb") as opened:
-        try:
-            content = opened.read(_LONGEST_DOCKERFILE + 1)
-        except OSError:  # it is a folder
+        if not stat.S_ISREG(os.fstat(file).st_mode):
             return None
+        content = opened.read(_LONGEST_DOCKERFILE + 1)
     if len(content) > _LONGEST_DOCKERFILE:
         raise InvalidParameter(f"{name} has more than {_LONGEST_DOCKERFILE} bytes: COPY the rest")
     return content.decode("utf-8", "replace")

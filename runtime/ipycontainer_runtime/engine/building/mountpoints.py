@@ -7,10 +7,12 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from ipycontainer_runtime.launch.syscalls import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2
 from ipycontainer_runtime.layers.merged import look_up
 from ipycontainer_runtime.layers.upper import is_opaque
 from ipycontainer_runtime.layers.view import View
 
+_AS_IT_IS = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
 Points = list[list[str]]
 """For each mount the paths that will be made for it, innermost first, relative to the root."""
 
@@ -52,18 +54,37 @@ def take_away(upper: Path, lowers: Sequence[Path], prefix: bytes, points: Points
 
 
 def _removed(upper: Path, path: str, lowers: Sequence[Path], prefix: bytes) -> bool:
-    """Remove one path if nothing is in it but what the mount needed; False to keep those above."""
-    whole = os.fsencode(upper) + b"/" + os.fsencode(path)
+    """Remove one path if nothing is in it but what the mount needed; False to keep those above.
+
+    The step may have put a symlink anywhere in its place: none is followed (CVE-2024-23652).
+    """
+    folder, leaf = posixpath.split(path)
+    root = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = os.lstat(whole)
+        parent = openat2(root, folder or "/", os.O_RDONLY | os.O_DIRECTORY, _AS_IT_IS)
+    except FileNotFoundError:
+        return True  # it was not needed
+    except OSError:
+        return False  # the step made something else of a folder above
+    finally:
+        os.close(root)
+    try:
+        return _removed_from(parent, leaf, _below(path, lowers, prefix), prefix)
+    finally:
+        os.close(parent)
+
+
+def _removed_from(parent: int, leaf: str, below: os.stat_result | None, prefix: bytes) -> bool:
+    try:
+        found = os.lstat(leaf, dir_fd=parent)
     except OSError:
         return True  # it was not needed
-    below = _below(path, lowers, prefix)
     if stat.S_ISREG(found.st_mode):
         if found.st_size or below is not None:
             return False
-        os.unlink(whole)
+        os.unlink(leaf, dir_fd=parent)
         return True
+    whole = os.fsencode(f"/proc/self/fd/{parent}/{leaf}")
     if not stat.S_ISDIR(found.st_mode) or is_opaque(whole, prefix):
         return False
     if below is not None:
@@ -71,7 +92,7 @@ def _removed(upper: Path, path: str, lowers: Sequence[Path], prefix: bytes) -> b
         if same != (found.st_mode, found.st_uid, found.st_gid):
             return False
     with contextlib.suppress(OSError):  # the step put something there
-        os.rmdir(whole)
+        os.rmdir(leaf, dir_fd=parent)
         return True
     return False
 

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -22,6 +23,7 @@ from ipycontainer_runtime.engine.building.sources import Selection, Wanted, sele
 from ipycontainer_runtime.errors import InvalidParameter, Unavailable
 from ipycontainer_runtime.launch.syscalls import openat2
 from ipycontainer_runtime.oci import digest as digests
+from ipycontainer_runtime.registry.hosts import is_loopback, is_private_address
 
 LARGEST = 16 << 30
 """Bytes of one file that is fetched."""
@@ -37,7 +39,7 @@ _QUIET = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
     # A repository may name others, by ways that read this machine's files or run its programs.
-    "GIT_ALLOW_PROTOCOL": "http:https:git:ssh:file",
+    "GIT_ALLOW_PROTOCOL": "http:https:git:ssh",
     "LC_ALL": "C.UTF-8",
 }
 
@@ -82,7 +84,7 @@ def download(url: str, folder: Path, checksum: str = "") -> str:
     file = folder / name
     expected = _expected(checksum)
     try:
-        with requests.get(url, stream=True, timeout=_SECONDS) as reply:
+        with _Session() as session, session.get(url, stream=True, timeout=_SECONDS) as reply:
             if reply.status_code != requests.codes.ok:
                 raise Unavailable(
                     f"ADD failed: failed to GET {url} with status {reply.status_code} "
@@ -98,6 +100,24 @@ def download(url: str, folder: Path, checksum: str = "") -> str:
     moment = _moment(modified)
     os.utime(file, (moment, moment))
     return name
+
+
+class _Session(requests.Session):
+    """Sends no request to an address of the machine's link, whoever redirects there."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request, a redirected one too, unless it may not be."""
+        _refuse_link(request.url or "")
+        return super().send(request, **kwargs)
+
+
+def _refuse_link(url: str) -> None:
+    host = urlsplit(url).hostname or ""
+    if is_private_address(host) and not is_loopback(host):
+        raise InvalidParameter(
+            f"ADD failed: {host} is an address of this machine's link, which may give its "
+            "credentials away: COPY the files from the context"
+        )
 
 
 def _expected(checksum: str) -> str:
@@ -139,6 +159,7 @@ def clone(address: str, folder: Path, *, keep: bool = False, checksum: str = "")
     ref, _, below = fragment.partition(":")
     if url.startswith("-") or ref.startswith("-"):
         raise InvalidParameter(f"{address}: neither a repository nor a ref begins with -")
+    _refuse_link(url)
     top = Path(tempfile.mkdtemp(prefix="git-", dir=folder))
     top.chmod(0o755)
     _git(top, "init", "-q", ".")

@@ -29,6 +29,8 @@ from ipycontainer_runtime.engine.building.stage import StageBuild
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.runtime import Mount
 
+LENT = "secret-"
+"""What the name of a folder begins with that has a secret, for the length of a step."""
 _AGENT = "/run/buildkit/ssh_agent.0"
 _AGENT_VARIABLE = "SSH_AUTH_SOCK"
 _QUIET = ("nosuid", "nodev")
@@ -205,7 +207,7 @@ class Mounts:
         if not mount.target and mount.env is not None:
             return []
         run = self._site.machine.paths.run
-        folder = Path(tempfile.mkdtemp(prefix="secret-", dir=os.path.realpath(run)))
+        folder = Path(tempfile.mkdtemp(prefix=LENT, dir=os.path.realpath(run)))
         self._held.callback(shutil.rmtree, folder)
         file = folder / "secret"
         file.touch(0o600)

@@ -5,6 +5,7 @@ import functools
 import os
 import posixpath
 import re
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -179,7 +180,7 @@ def _local(
     for one in selection.chosen:
         file = stage.site.context / one.real
         part = Selection(root, (one,), selection.excluded)
-        archive = file if not one.is_folder and is_archive(file) else None
+        archive = file if stat.S_ISREG(one.status.st_mode) and is_archive(file) else None
         pieces.append(Piece(part, archive))
     return pieces
 
