@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,6 +147,3 @@ class Builds:
             await shim.signal(9)
             await ended.wait()
         shim.close()
-
-
-Held = Callable[[], Iterable[str]]

@@ -30,10 +30,10 @@ from ipycontainer_runtime.build.instructions import (
     Workdir,
 )
 from ipycontainer_runtime.engine.signals import signal_number
+from ipycontainer_runtime.engine.spec import DEFAULT_PATH
 from ipycontainer_runtime.oci import model
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)

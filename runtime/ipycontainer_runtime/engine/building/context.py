@@ -39,7 +39,6 @@ class Context:
         self._ownership = ownership
         folder.mkdir(parents=True)
         self._feed = Feed()
-        self._ended = False
         self._empty = True
 
         def arrive() -> None:

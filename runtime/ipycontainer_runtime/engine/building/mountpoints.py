@@ -26,7 +26,7 @@ def _missing(view: View, target: str) -> list[str]:
     folder, names = target, list[str]()
     while True:
         try:
-            descriptor = view._root.open(folder)
+            descriptor = openat2(view.fd, folder, os.O_PATH)
         except FileNotFoundError:
             folder, name = posixpath.split(folder)
             names.insert(0, name)
