@@ -44,7 +44,7 @@ def matcher(
         if last.startswith("{"):
             found = _variables(last, names)
         else:
-            session = Session(Cell(None, live=False, rich=False), connect, prefer=prefer)
+            session = Session(Cell(_body(context), live=False, rich=False), connect, prefer=prefer)
             found = offered(words, last, session)
         return SimpleMatcherResult(
             completions=[SimpleCompletion(text=text, type="argument") for text in found],
@@ -55,6 +55,14 @@ def matcher(
 
     found: Callable[[CompletionContext], SimpleMatcherResult] = container_matcher
     return found
+
+
+def _body(context: CompletionContext) -> str | None:
+    """Return the lines under the `%%container` line that is written: a Dockerfile has stages."""
+    text = context.full_text
+    if "\n" in context.text_until_cursor.lstrip() or not text.lstrip().startswith("%%"):
+        return None
+    return text[len(context.text_until_cursor) :].partition("\n")[2]
 
 
 def _variables(last: str, names: Mapping[str, Any]) -> list[str]:

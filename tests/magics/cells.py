@@ -154,9 +154,9 @@ class Kernel:
         """Type this into the box."""
         self._client.input(text)
 
-    def complete(self, code: str) -> dict[str, Any]:
-        """Ask what could stand at the end of `code`."""
-        reply = self._client.complete(code, reply=True, timeout=SECONDS)
+    def complete(self, code: str, rest: str = "") -> dict[str, Any]:
+        """Ask what could stand at the end of `code`, where `rest` follows."""
+        reply = self._client.complete(code + rest, len(code), reply=True, timeout=SECONDS)
         return dict(reply["content"])
 
     def kill(self) -> None:

@@ -263,6 +263,10 @@ def test_stages_and_names_are_completed(box: Box, kernel: Kernel, alone: Path) -
     kernel.run(f"import os; os.chdir({str(alone)!r})")
     found = kernel.complete("%container build --target ")["matches"]
     assert found == ["compile", "final"]
+    body = f"\nFROM {IMAGE} AS cell\n"
+    assert kernel.complete("%%container build --target ", body)["matches"] == ["cell"]
+    assert kernel.complete("%container build -f ")["matches"] == ["Dockerfile"]
+    assert kernel.complete(f"%container build {alone.parent}/wo")["matches"] == [f"{alone}/"]
     assert "--build-arg" in kernel.complete("%container build --build")["matches"]
 
 
@@ -286,3 +290,41 @@ def test_a_terminal_shows_each_step_once_it_is_done(box: Box, alone: Path) -> No
     assert process.wait(SECONDS) == 0
     assert b"RUN echo said" in shown
     assert b"Built screen (" in shown
+
+
+def test_a_secret_reaches_its_step_alone_and_mounts_that_debug_lacks_are_told(
+    box: Box, shell: Shell, alone: Path
+) -> None:
+    if box.name == "dockerd":
+        pytest.skip("Docker's classic builder has no mounts")
+    (alone / "token").write_text("hidden word")
+    body = (
+        f"FROM {IMAGE}\nRUN --mount=type=secret,id=token wc -c < /run/secrets/token > /count\n"
+        "RUN --mount=type=tmpfs,target=/scratch --mount=type=cache,target=/cached exit 6"
+    )
+    failed = shell.run(f"%%container build --secret id=token,src=token {ALONE}\n{body}")
+    assert isinstance(failed.error, BuildFailure), failed
+    assert failed.error.code == 6
+    look = "'cat /count; ls /run/secrets/token; grep -c /scratch /proc/mounts'"
+    ran = shell.run(f"%container debug -c {look}")
+    assert ran.out.split("\n")[:2] == ["11", "1"]
+    assert "its mount is not there: cache at /cached" in ran.err
+    [kept] = (alone.parent / "state").rglob("*.json")
+    assert "hidden word" not in failed.out + ran.out + kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_steps_of_stages_that_run_side_by_side_are_told_apart(box: Box, shell: Shell) -> None:
+    if box.name == "dockerd":
+        pytest.skip("Docker's classic builder does one after the other")
+    body = (
+        f"FROM {IMAGE} AS one\nRUN echo from one; touch /1\nFROM {IMAGE} AS two\n"
+        f"RUN echo from two; touch /2\nFROM {IMAGE}\nCOPY --from=one /1 /\nCOPY --from=two /2 /"
+    )
+    ran = shell.run(f"%%container build --no-cache {ALONE}\n{body}")
+    assert ran.error is None, ran
+    for stage in ("one", "two"):
+        [title] = [line for line in ran.out.splitlines() if f"[{stage} " in line and "RUN" in line]
+        number = title.split()[0]
+        assert f"{number} from {stage}" in ran.out.splitlines()
+        assert any(line.startswith(f"{number} DONE") for line in ran.out.splitlines())

@@ -11,10 +11,20 @@ import pytest
 from support.engines import Engine
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
+NEEDS = {"03-images.ipynb": "docker-registry"}
+ALL = [
+    pytest.param(path, marks=[pytest.mark.needs(NEEDS[path.name])] if path.name in NEEDS else [])
+    for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+]
 SECONDS = 300
 
 pytestmark = pytest.mark.needs("root")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that fails is remembered in a folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
 def compare(notebook: Path, engine: Engine, **variables: str) -> None:

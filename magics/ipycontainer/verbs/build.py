@@ -40,12 +40,30 @@ def _stages(
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+def _paths(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the folders and files that begin so; a shell looks for them itself."""
+    session = context.find_object(Session)
+    if session is None or not session.program.startswith("%"):
+        return [CompletionItem(incomplete, type="file")]
+    head, slash, start = incomplete.rpartition("/")
+    with suppress(OSError):
+        entries = sorted(Path(head + slash or ".").iterdir())
+        return [
+            CompletionItem(f"{head}{slash}{entry.name}{'/' if entry.is_dir() else ''}")
+            for entry in entries
+            if entry.name.startswith(start) and (start or not entry.name.startswith("."))
+        ]
+    return []
+
+
 @main.command()
 @click.option("-t", "--tag", multiple=True, metavar="NAME[:TAG]", help="Name the image.")
 @click.option(
     *("-f", "--file"),
     metavar="FILE",
-    type=click.Path(),
+    shell_complete=_paths,
     help="The Dockerfile (PATH/Dockerfile); `-` is standard input.",
 )
 @click.option(
@@ -66,7 +84,7 @@ def _stages(
     default="auto",
     help="How to show progress; plain: every line of output as it comes.",
 )
-@click.argument("path", metavar="[PATH|URL|-]", required=False, type=click.Path())
+@click.argument("path", metavar="[PATH|URL|-]", required=False, shell_complete=_paths)
 @pass_session
 def build(session: Session, /, path: str | None, **flags: Any) -> None:
     """Build an image from a Dockerfile.

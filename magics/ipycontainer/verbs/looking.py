@@ -121,7 +121,8 @@ def _inspected(session: Session, name: str, kind: str | None, *, size: bool) -> 
     from docker.errors import APIError, NotFound
 
     api, client = session.api, session.client
-    if kind != "image":
+    # No container has a `/` within its name, and none could be asked for by such a path.
+    if kind == "container" or (kind is None and "/" not in name[1:]):
         try:
             if not size:
                 return client.containers.get(name)
