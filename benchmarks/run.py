@@ -15,6 +15,7 @@ from checks import confined
 from subjects import (
     archives,
     build,
+    capture,
     cell,
     commit,
     execs,
@@ -39,6 +40,7 @@ SUBJECTS: dict[str, Subject] = {
     "exec": execs.rows,
     "pull": pull.rows,
     "commit": commit.rows,
+    "capture": capture.rows,
     "archives": archives.rows,
     "peaks": archives.peaks,
     "build": build.rows,

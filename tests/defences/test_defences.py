@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from defence import ORDINARY, ROOT, Defence
 from of_builds import DEFENCES as OF_BUILDS
+from of_captures import DEFENCES as OF_CAPTURES
 from of_clients import DEFENCES as OF_CLIENTS
 from of_containers import DEFENCES as OF_CONTAINERS
 from of_images import DEFENCES as OF_IMAGES
@@ -17,7 +18,7 @@ from of_sandboxes import DEFENCES as OF_SANDBOXES
 from support.engines import end_processes
 from support.users import OrdinaryUser
 
-DEFENCES = (*OF_BUILDS, *OF_CLIENTS, *OF_CONTAINERS, *OF_IMAGES, *OF_SANDBOXES)
+DEFENCES = (*OF_BUILDS, *OF_CAPTURES, *OF_CLIENTS, *OF_CONTAINERS, *OF_IMAGES, *OF_SANDBOXES)
 CHECKOUT = Path(__file__).parents[2]
 PARTS = (
     "SECURITY.md",
