@@ -41,7 +41,9 @@ class Incoming(Generic[Came]):
     async def put(self, chunk: bytes) -> None:
         """Hand on the next bytes as they came; once the reader has failed they are let go."""
         with contextlib.suppress(Stopped):
-            await asyncio.to_thread(self._feed.put, chunk)
+            # A thread for each of so many small chunks would cost more than what is done with them.
+            if not self._feed.offer(chunk):
+                await asyncio.to_thread(self._feed.put, chunk)
 
     async def result(self) -> Came:
         """Say that all was put, wait until it is taken, and return what it was made into."""

@@ -32,6 +32,18 @@ class Feed:
             self._size += len(chunk)
             self._changed.notify_all()
 
+    def offer(self, chunk: bytes) -> bool:
+        """Hand a chunk over if there is room now; Stopped when nobody takes any more."""
+        with self._changed:
+            if self._stopped:
+                raise Stopped
+            if self._size > _AHEAD:
+                return False
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            self._changed.notify_all()
+            return True
+
     def end(self) -> None:
         """Say that no chunk follows."""
         with self._changed:
