@@ -61,9 +61,14 @@ _SHOWN = 12
 
 def excerpt(text: str, span: Span) -> str:
     """Return the lines of `span` with their numbers, and the middle of a long one left out."""
-    lines = text.split("\n")[span.first - 1 : span.last]
+    return excerpt_of("\n".join(text.split("\n")[span.first - 1 : span.last]), span)
+
+
+def excerpt_of(lines: str, span: Span) -> str:
+    """Return the lines that `span` has with their numbers, where the rest is not at hand."""
     width = len(str(span.last))
-    shown = [f"{number:>{width}} | {line}" for number, line in enumerate(lines, span.first)]
+    numbered = enumerate(lines.split("\n"), span.first)
+    shown = [f"{number:>{width}} | {line}" for number, line in numbered]
     if len(shown) > _SHOWN:
         half = _SHOWN // 2
         shown[half:-half] = [f"{'':>{width}} | … {len(shown) - 2 * half} lines"]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ipycontainer_runtime.build.source import Span
+from ipycontainer_runtime.build.source import Span, excerpt_of
 
 Message = dict[str, Any]
 Say = Callable[[Message], None]
@@ -231,7 +231,10 @@ class Classic:
         self._put(step, message)
 
     def warn(self, message: Message) -> None:
-        """Tell nothing: the classic builder has no warnings."""
+        """Tell it with its lines, before the first step, where the classic builder has its own."""
+        span = Span(message["first"], message["last"])
+        shown = excerpt_of(message["text"], span)
+        self._say({"stream": f"[Warning] {message['message']} ({span})\n{shown}\n"})
 
     def caution(self, step: Step, text: str) -> None:
         """Tell it as the classic builder tells that there is no forwarding."""
