@@ -96,6 +96,8 @@ class Cell:
 
         from IPython.core.error import StdinNotImplementedError
 
+        if self._kernel is None and not sys.stdin.isatty():
+            raise nobody(prompt)  # getpass would read what is there, and show it
         try:
             return getpass(prompt) if hidden else input(prompt)
         except (EOFError, OSError, StdinNotImplementedError):

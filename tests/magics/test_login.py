@@ -35,9 +35,7 @@ def test_a_login_is_kept_used_and_forgotten(
 ) -> None:
     name = guarded.name("kept", box.name)
     box.client.images.get(IMAGE).tag(name)
-    refused = command("push", name)
-    assert refused.returncode == 1
-    assert b"no basic auth credentials" in refused.stderr
+    assert "no basic auth credentials" in box.client.images.push(name)
 
     done = command("login", "-u", USER, "--password-stdin", guarded.address, stdin=SENT)
     assert done.stdout == b"Login Succeeded\n", done.stderr
@@ -46,19 +44,16 @@ def test_a_login_is_kept_used_and_forgotten(
     assert list(json.loads(config.read_text())["auths"]) == [guarded.address]
 
     assert command("push", "-q", name).stdout.decode() == f"{name}\n"
-    assert command("pull", "-q", name).returncode == 0
     box.client.images.remove(name)
     built = command("build", "-q", "-", stdin=f"FROM {name}\nLABEL a=b\n".encode())
     assert built.returncode == 0, built.stderr
     again = command("login", guarded.address)
-    assert again.stdout == b"Login Succeeded\n"
+    assert again.stdout == b"Login Succeeded\n", again.stderr
     assert b"existing credentials" in again.stderr
 
     told = command("logout", guarded.address).stdout.decode()
     assert told == f"Removing login credentials for {guarded.address}\n"
     assert json.loads(config.read_text()) == {"auths": {}}
-    told = command("logout", guarded.address).stdout.decode()
-    assert told == f"Not logged in to {guarded.address}\n"
     box.client.images.remove(name)
 
 
@@ -90,21 +85,15 @@ def test_a_login_that_is_refused_names_registry_and_file(
     box.client.images.remove(name)
 
 
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        (["-p", "x"], "-u NAME"),
-        (["-u", USER, "-p", "x", "--password-stdin"], "two ways"),
-        (["-u", USER], "nobody can be asked here"),
-        (["-u", USER, "--password-stdin"], "no password was given"),
-    ],
-)
-def test_what_is_missing_is_said(
-    box: Box, config: Path, command: Command, line: list[str], told: str
-) -> None:
-    done = command("login", *line, "127.0.0.1:1")
-    assert done.returncode == 125
-    assert told in done.stderr.decode()
+def test_what_is_missing_is_said(box: Box, config: Path, shell: Shell) -> None:
+    for line, told in (
+        ("-p x", "-u NAME"),
+        (f"-u {USER} -p x --password-stdin", "two ways"),
+        (f"-u {USER}", "nobody can be asked here"),
+        (f"-u {USER} -p {{empty}}", "no password was given"),
+    ):
+        shell.names["empty"] = ""
+        assert told in str(shell.run(f"%container login {line} 127.0.0.1:1").error)
 
 
 def test_a_cell_keeps_no_password(box: Box, guarded: Registry, config: Path, shell: Shell) -> None:
