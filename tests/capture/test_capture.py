@@ -155,3 +155,23 @@ def test_errors_are_container_errors() -> None:
 
     with pytest.raises(ContainerError, match="absolute path"):
         interpreter.ask("python3")
+
+
+def test_a_capture_whose_client_goes_away_leaves_nothing(
+    engine: Engine, environment: Environment
+) -> None:
+    # A module of its own size, so that there is something to write when the client leaves.
+    (environment.site / "large.py").write_bytes(b"#" * (64 << 20))
+    before = set((engine.paths.root / "images/blobs/sha256").iterdir())
+    api = engine.client.api
+    params = {"name": "left", "python": str(environment.python)}
+    reply = api.post(api.base_url + "/ipycontainer/capture", params=params, stream=True)
+    next(line for line in reply.iter_lines() if b'"Capturing"' in line)
+    reply.close()
+    # Only once the first has ended does the engine let go of what it wrote.
+    capture(engine, "other", environment.python)
+    engine.client.images.remove("other")
+    assert not engine.client.images.list("left")
+    assert set((engine.paths.root / "images/blobs/sha256").iterdir()) <= before
+    assert not list((engine.paths.root / "ingest").iterdir())
+    assert "never retrieved" not in engine.log

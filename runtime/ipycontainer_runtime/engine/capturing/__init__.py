@@ -195,7 +195,7 @@ async def _on_thread(
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         given_up.set()
-        await asyncio.wait([task])
+        await asyncio.gather(task, return_exceptions=True)
         raise
 
 
