@@ -66,6 +66,21 @@ def test_a_container_that_somebody_else_makes_comes_by_itself(
     page.view(1).get_by_role("rowheader", name="late").wait_for()
 
 
+def test_many_containers_are_searched_and_shown_a_hundred_at_a_time(
+    notebook: Open, lab_engine: Engine
+) -> None:
+    for number in range(103):
+        lab_engine.client.api.create_container(IMAGE, "true", name=f"many-{number}")
+    page = show(notebook, "Containers()")
+    view = page.view(1)
+    view.get_by_role("button", name="Show more containers").click()
+    view.get_by_role("rowheader", name="many-0", exact=True).wait_for()
+    assert view.get_by_role("rowheader").count() == 103
+    view.get_by_label("Find").fill("many-77")
+    view.get_by_role("rowheader", name="many-76").wait_for(state="detached")
+    assert view.get_by_role("rowheader").all_inner_texts() == ["many-77"]
+
+
 def test_a_log_is_opened_under_the_board(notebook: Open, lab_engine: Engine) -> None:
     running(lab_engine, ["sh", "-c", "echo told; sleep 600"])
     page = show(notebook, "Containers()")
