@@ -7,8 +7,12 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from support.builds import build, image_of, text
 from support.engines import Engine
+
+pytestmark = [pytest.mark.needs("busybox", "docker"), pytest.mark.ordinary_user]
 
 
 def steps(told: list[dict[str, object]]) -> dict[str, list[str]]:
