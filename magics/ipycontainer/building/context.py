@@ -153,8 +153,8 @@ class Context:
 
 
 def _opened(path: str, flags: int) -> int:
-    # A file that became a link or a pipe meanwhile is not what was looked at.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    # A file that became a link or a pipe meanwhile is not what was looked at. Windows has neither.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _info(name: str, found: os.stat_result) -> tarfile.TarInfo:
