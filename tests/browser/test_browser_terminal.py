@@ -48,7 +48,7 @@ def test_a_shell_is_typed_into_and_leaves_its_transcript(notebook: Open) -> None
     page.run(1)
     shown(page)
     typed(page, "echo $((6*7)); exit 3")
-    expect(page.output(1)).to_contain_text("exited with code 3")
+    expect(page.output(1).locator(".ipycontainer-still")).to_contain_text("exited with code 3")
     text = page.save().cells[1].outputs[0].data["text/plain"]
     assert text.endswith("42\n[container box: exited with code 3]")
     assert "\x1b" not in text

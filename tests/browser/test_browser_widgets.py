@@ -31,6 +31,11 @@ def show(notebook: Open, line: str, subshells: str = "perCommTarget") -> Noteboo
     return page
 
 
+def kept_with(page: Notebook, text: str) -> None:
+    """Wait until the text beside the view says this: it is renewed just after the view."""
+    page.output(1).locator(".ipycontainer-still", has_text=text).wait_for(state="attached")
+
+
 def running(engine: Engine, command: list[str]) -> None:
     """Have a container `web` that ends at once when it is stopped."""
     engine.client.containers.run(
@@ -142,6 +147,7 @@ def test_a_form_runs_a_container_with_input_and_output(notebook: Open, subshells
     output.get_by_label("Input").press("Enter")
     output.get_by_text("It ended with 0.").wait_for()
     assert output.get_by_role("log").inner_text() == "ready\ngot hello 1\n"
+    kept_with(page, "got hello 1")
     kept = page.save().cells[1].outputs[0].data
     assert "got hello 1" in kept["text/plain"]
     assert "got hello 1" in kept["text/html"]
@@ -181,6 +187,7 @@ def test_bars_in_a_form_look_as_in_a_terminal(notebook: Open) -> None:
     page.view(1).get_by_role("button", name="Run").click()
     page.view(1).get_by_text("It ended with 0.").wait_for()
     assert page.view(1).get_by_role("log").inner_text() == "done\nnext"
+    kept_with(page, "It ended")
     assert "done\nnext\nIt ended" in page.save().cells[1].outputs[0].data["text/plain"]
 
 
@@ -199,6 +206,7 @@ def test_an_image_is_pulled_with_its_bars(notebook: Open, busybox: str) -> None:
     output.get_by_label("Image").fill(busybox)
     output.get_by_role("button", name="Pull").click()
     output.get_by_text(f"{busybox} is up to date").wait_for()
+    kept_with(page, "is up to date")
     assert f"{busybox} is up to date" in page.save().cells[1].outputs[0].data["text/plain"]
 
 
