@@ -22,15 +22,12 @@ class Built(NamedTuple):
     image: View | None
 
 
-def build(
-    host: Host, context: Path, tag: str, *flags: str, dockerfile: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run `docker build` without BuildKit; `dockerfile` is a text in place of the context's."""
-    given = ["-f", "-"] if dockerfile is not None else []
+def build(host: Host, context: Path, tag: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run `docker build` without BuildKit."""
     return subprocess.run(
-        ["docker", "build", "-t", tag, *given, *flags, str(context)],
+        ["docker", "build", "-t", tag, *flags, str(context)],
         env={**host.environment, "DOCKER_BUILDKIT": "0"},
-        input=dockerfile or "",
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,

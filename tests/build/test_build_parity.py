@@ -10,6 +10,7 @@ from builddifferences import DIFFERENCES, differing
 from buildrooms import Built, built
 from buildviews import View, apart
 
+from support import builds
 from support.engines import Engine
 
 CLASSIC, NEWER = cases("classic"), cases("newer")
@@ -59,6 +60,14 @@ def test_a_dockerfile_makes_the_image_that_buildkit_made(
     ours = built(builder, case, context)
     assert ours.image is not None, ours.errors
     assert not apart_from_buildkit(ours.image, recorded(case))
+
+
+@pytest.mark.ordinary_user
+@pytest.mark.needs("docker", "docker-registry", "skopeo", "busybox")
+def test_a_folder_is_not_copied_to_a_file(builder: Engine) -> None:
+    lines = "FROM base\nRUN echo > /file\nCOPY folder /file\n"
+    told = builds.build(builder, {"Dockerfile": lines, "folder/a": "a"})
+    assert "cannot copy to non-directory: /file" in told[-1]["error"]
 
 
 def test_there_are_few_differences_and_each_is_dockers_word() -> None:

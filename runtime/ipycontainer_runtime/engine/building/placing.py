@@ -154,6 +154,8 @@ def copied(
     ids = given or (0, 0)
     target = Target(view, destination, several=several)
     into = target.is_folder or any(one.kept for one in selection.chosen)
+    if not into and any(one.is_folder for one in selection.chosen):
+        _refuse_file(view, target.base)
     epoch = destination.epoch
 
     def adjust(entry: Entry) -> None:
@@ -314,6 +316,15 @@ def _followed(view: View, path: str) -> str:
         return "/" + view.name(descriptor).strip("/")
     finally:
         os.close(descriptor)
+
+
+def _refuse_file(view: View, path: str) -> None:
+    """Refuse to put a folder's contents where a file is."""
+    try:
+        os.close(openat2(view.fd, path, os.O_PATH))
+    except OSError:
+        return
+    raise InvalidParameter(f"cannot copy to non-directory: /{path}: name another destination")
 
 
 def _is_folder(view: View, path: str) -> bool:
