@@ -77,6 +77,19 @@ def test_the_client_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_an_engine_starts_without_what_its_first_pull_or_build_needs() -> None:
+    code = (
+        "import sys; from ipycontainer_runtime.api import server; "
+        "from ipycontainer_runtime.engine import engine; "
+        "later = {'requests', 'docker', 'ipycontainer_runtime.build.parse'}; "
+        "print(sorted(later & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_no_two_modules_of_the_tests_have_one_name() -> None:
     # Their folders are no packages, so that the second would be taken for the first.
     known = Counter(path.name for path in tracked(".py") if "tests" in path.parts)

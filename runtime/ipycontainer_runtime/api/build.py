@@ -2,14 +2,16 @@
 
 from collections.abc import Awaitable
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.web import stream_request_body
 
 from ipycontainer_runtime.api.base import EngineHandler
-from ipycontainer_runtime.engine.building.context import Context
 from ipycontainer_runtime.engine.building.request import BuildRequest, parse
 from ipycontainer_runtime.errors import ContainerError
+
+if TYPE_CHECKING:
+    from ipycontainer_runtime.engine.building.context import Context
 
 _LARGEST_CONTEXT = 256 << 30
 """Bytes that a client may send; the unpacking has bounds of its own."""

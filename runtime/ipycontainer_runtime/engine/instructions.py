@@ -6,10 +6,6 @@ as Docker's engine does it.
 
 from collections.abc import Sequence
 
-from ipycontainer_runtime.build.parse import parse_changes
-from ipycontainer_runtime.build.scope import Globals, Scope
-from ipycontainer_runtime.build.source import DockerfileError
-from ipycontainer_runtime.engine.building.config import Described, apply
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.model import ContainerConfig
 from ipycontainer_runtime.store.records import Config
@@ -25,6 +21,14 @@ def changed(config: ContainerConfig, changes: Sequence[str]) -> ContainerConfig:
 
     InvalidParameter names the instruction that cannot be taken.
     """
+    if not changes:
+        return config
+    # Which neither an engine's start nor most commits should wait for.
+    from ipycontainer_runtime.build.parse import parse_changes
+    from ipycontainer_runtime.build.scope import Globals, Scope
+    from ipycontainer_runtime.build.source import DockerfileError
+    from ipycontainer_runtime.engine.building.config import Described, apply
+
     described = Described(config)
     scope = Scope(Globals({}, {}), config.env)
     try:

@@ -8,15 +8,12 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipycontainer_runtime.engine.building.build import Build
 from ipycontainer_runtime.engine.building.cache import Cache
-from ipycontainer_runtime.engine.building.context import Context
 from ipycontainer_runtime.engine.building.failures import detail
 from ipycontainer_runtime.engine.building.output import Message
 from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.building.request import BuildRequest
-from ipycontainer_runtime.engine.building.runmounts import LENT
-from ipycontainer_runtime.engine.building.sandbox import RUNNING, Machine
+from ipycontainer_runtime.engine.building.sandbox import LENT, RUNNING, Machine
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.pull import Pulls
@@ -29,6 +26,9 @@ from ipycontainer_runtime.store.layers import LayerStore
 from ipycontainer_runtime.store.private import make_private
 
 if TYPE_CHECKING:
+    # What the first build imports: the language, and what fetches. An engine starts without.
+    from ipycontainer_runtime.engine.building.build import Build
+    from ipycontainer_runtime.engine.building.context import Context
     from ipycontainer_runtime.shim.messages import Event
 
 
@@ -78,27 +78,33 @@ class Builds:
         """The digests that must stay, for the same reasons."""
         return self.cache.blobs.union(*(build.held_blobs for build in self._active))
 
-    def context(self) -> Context:
+    def context(self) -> "Context":
         """Return the place for a context that is about to arrive."""
+        from ipycontainer_runtime.engine.building.context import Context
+
         self.machine.grade.check_containers()
         if not self._folder.exists():
             make_private(self._folder)
         folder = self._folder / secrets.token_hex(8) / "context"
         return Context(folder, self.ownership)
 
-    async def discard(self, context: Context) -> None:
+    async def discard(self, context: "Context") -> None:
         """Let go of a context, and of all that its build had."""
         context.close()
         await asyncio.to_thread(context.join)
         self.layers.trash.discard(context.home)
         await asyncio.to_thread(self.layers.trash.empty)
 
-    async def build(self, request: BuildRequest, context: Context) -> AsyncGenerator[Message, None]:
+    async def build(
+        self, request: BuildRequest, context: "Context"
+    ) -> AsyncGenerator[Message, None]:
         """Build, and yield what the client is told; nothing is raised once something was.
 
         An iteration that is given up ends what runs, and leaves nothing but what the cache has.
         """
         queue: asyncio.Queue[Message | None] = asyncio.Queue()
+        from ipycontainer_runtime.engine.building.build import Build
+
         build = Build(self, request, context, queue.put_nowait)
         self._active.add(build)
         task = asyncio.create_task(build.run())

@@ -25,12 +25,11 @@ from ipycontainer_runtime.engine.building.binds import Bound, bound, shown
 from ipycontainer_runtime.engine.building.layering import Delta
 from ipycontainer_runtime.engine.building.mountpoints import Points, find_points
 from ipycontainer_runtime.engine.building.placing import in_view
+from ipycontainer_runtime.engine.building.sandbox import LENT
 from ipycontainer_runtime.engine.building.stage import StageBuild
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.runtime import Mount
 
-LENT = "secret-"
-"""What the name of a folder begins with that has a secret, for the length of a step."""
 _AGENT = "/run/buildkit/ssh_agent.0"
 _AGENT_VARIABLE = "SSH_AUTH_SOCK"
 _QUIET = ("nosuid", "nodev")

@@ -42,6 +42,8 @@ from ipycontainer_runtime.shim.messages import (
 from ipycontainer_runtime.shim.spawning import Spawner
 from ipycontainer_runtime.store.records import Config, HostConfig, Record
 
+LENT = "secret-"
+"""What the name of a folder begins with that has a secret, for the length of a step."""
 RUNNING = "running-"
 """What the name of a file begins with that has the id of a command: see `leftovers`."""
 
