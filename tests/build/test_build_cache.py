@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from support.builds import Message, begun, build, image_of, send, text
-from support.copies import archive, member, symlink
+from support.copies import archive, folder, member, symlink
 from support.engines import Engine
 
 pytestmark = [
@@ -80,6 +80,12 @@ CHANGES = (
         "RUN --mount=target=/m,source=f cat /m >/dev/null && echo {ran}\n",
         FILE,
         [*FILE, member("g")],
+    ),
+    changed(
+        "folder that --parents keeps",
+        "COPY --parents d/f /c/\nRUN echo {ran}\n",
+        [folder("d", mode=0o755), member("d/f")],
+        [folder("d", mode=0o700), member("d/f")],
     ),
     Change("comment", False, "# one\nRUN echo {ran}\n", "# two\n\n# three\nRUN echo {ran}\n"),
     Change(
@@ -246,3 +252,25 @@ def test_a_step_in_which_the_engine_was_killed_is_not_in_the_cache(
     again = build(engine, {"Dockerfile": lines.format("true")})
     assert not ran(again)
     assert "\non\n" in text(again)
+
+
+def test_a_step_without_a_time_of_its_own_is_not_taken_for_one_with_it(
+    shared_engine: Engine,
+) -> None:
+    files = {"Dockerfile": "FROM scratch\nLABEL row=epoch\nWORKDIR /w\nENV a=1\n"}
+    build(shared_engine, files)
+    image = image_of(build(shared_engine, files, given(SOURCE_DATE_EPOCH="1000")))
+    assert image == image_of(
+        build(shared_engine, files, f"nocache=1&{given(SOURCE_DATE_EPOCH='1000')}")
+    )
+
+
+def test_a_mode_that_a_copy_of_the_context_loses_is_not_lost_from_a_stage(
+    shared_engine: Engine, busybox: str
+) -> None:
+    stages = f"FROM {busybox} AS one\nCOPY --chmod=4755 f /f\nFROM {busybox}\nLABEL row=modes\n"
+    sent = member("f", b"1", mode=0o4755)
+    for source in ("", "--from=one "):
+        lines = f"{stages}COPY {source}f /f\nRUN stat -c %a /f\n".encode()
+        told = text(send(shared_engine, archive(member("Dockerfile", lines), sent)))
+        assert f"\n{'4755' if source else '755'}\n" in told

@@ -7,7 +7,6 @@ and what is copied goes through the one way in that archives have (`layers/untar
 import asyncio
 import os
 import posixpath
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import TypeVar
 
 from ipycontainer_runtime.engine.building.layering import Delta
 from ipycontainer_runtime.engine.building.modes import Mode
-from ipycontainer_runtime.engine.building.sources import Selection, parent_entries
+from ipycontainer_runtime.engine.building.sources import Selection, given_away, parent_entries
 from ipycontainer_runtime.errors import ContainerError, Corrupt, InvalidParameter, Unavailable
 from ipycontainer_runtime.launch.root import LaunchError
 from ipycontainer_runtime.launch.syscalls import openat2
@@ -162,7 +161,7 @@ def copied(
         if given is not None or not destination.keeps:
             entry.uid, entry.gid = ids
         if not destination.keeps:
-            _given_away(entry)
+            given_away(entry)
         if destination.mode is not None and entry.type != SYMLINK:
             entry.mode = destination.mode.of(entry.mode, folder=entry.type == FOLDER)
         if epoch is not None:
@@ -225,19 +224,6 @@ def extracted(view: View, destination: Destination, chunks: Iterable[bytes]) -> 
                 tar.end_content(entry.stored)
 
     return write
-
-
-def _given_away(entry: Entry) -> None:
-    """Take from a file of the context what the kernel takes from one whose owner is set.
-
-    So do Docker's builders; chown(2) tells of the modes, capabilities(7) of the attribute.
-    """
-    if entry.type == REGULAR:
-        entry.mode &= ~stat.S_ISUID
-        if entry.mode & stat.S_IXGRP:
-            entry.mode &= ~stat.S_ISGID
-        if entry.xattrs:
-            entry.xattrs.pop(b"security.capability", None)
 
 
 def owner_ids(view: View, owner: str) -> tuple[int, int] | None:

@@ -20,7 +20,7 @@ from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.launch.syscalls import openat2
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pack import Packing
-from ipycontainer_runtime.layers.tarread import FOLDER, Entry
+from ipycontainer_runtime.layers.tarread import FOLDER, REGULAR, Entry
 from ipycontainer_runtime.layers.tarwrite import TarWriter
 from ipycontainer_runtime.layers.upper import OPEN_FOLDER, Node, walk
 
@@ -101,15 +101,22 @@ class Selection:
         return self.excluded(inside) or self.excluded(posixpath.join(one.path, inside))
 
     def digest(self, ownership: Ownership, *, ids: bool) -> str:
-        """Return a digest of names, kinds, modes, contents, and with `ids` owners; of no times."""
+        """Return a digest of names, kinds, modes, contents, and with `ids` owners; of no times.
+
+        Without `ids` it is of what is left of the files when somebody else is given them.
+        """
         found = hashlib.sha256()
 
         def adjust(entry: Entry) -> None:
             entry.mtime = 0
             if not ids:
                 entry.uid = entry.gid = 0
+                given_away(entry)
 
         tar = TarWriter(found.update)
+        for entry in parent_entries(self, ownership):
+            adjust(entry)
+            tar.entry(entry)
         packing = Packing(tar, ownership, adjust)
         for one in self.chosen:
             found.update(
@@ -229,6 +236,19 @@ def _matcher(patterns: Sequence[str]) -> Excluded:
     if not patterns:
         return _nothing
     return Ignore.of(patterns).excludes
+
+
+def given_away(entry: Entry) -> None:
+    """Take from a file of the context what the kernel takes from one whose owner is set.
+
+    So do Docker's builders; chown(2) tells of the modes, capabilities(7) of the attribute.
+    """
+    if entry.type == REGULAR:
+        entry.mode &= ~stat.S_ISUID
+        if entry.mode & stat.S_IXGRP:
+            entry.mode &= ~stat.S_ISGID
+        if entry.xattrs:
+            entry.xattrs.pop(b"security.capability", None)
 
 
 def parent_entries(selection: Selection, ownership: Ownership) -> Iterator[Entry]:

@@ -148,7 +148,9 @@ class StageBuild:
             return await self._workdir(step, described, words)
 
         async def key(before: State) -> str:
-            return caching.key("config", state=await before.image(), told=words)
+            return caching.key(
+                "config", state=await before.image(), told=words, epoch=self.site.epoch
+            )
 
         return await self.done(step, key, words, None, described=described)
 
@@ -161,7 +163,11 @@ class StageBuild:
 
         async def key(before: State) -> str:
             return caching.key(
-                "workdir", chain=await before.chain(), folder=described.folder, user=user
+                "workdir",
+                chain=await before.chain(),
+                folder=described.folder,
+                user=user,
+                epoch=self.site.epoch,
             )
 
         return await self.done(step, key, told, make, described=described)
