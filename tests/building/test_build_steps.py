@@ -178,3 +178,31 @@ def test_a_cache_from_an_image_that_proves_it_needs_no_build(
     assert image_of(again) == first
     changed = {**files, "a": "b"}
     assert text(build(engine, changed, f"cachefrom={named}")).count("Using cache") == 0
+
+
+def test_an_image_proves_no_step_whose_inputs_its_history_leaves_out(
+    shared_engine: Engine, busybox: str
+) -> None:
+    lines = f"FROM {busybox}\nLABEL row=proof\n"
+    for before, after in (
+        ("COPY --chmod=755 a /a", "COPY --chmod=600 a /a"),
+        ("RUN --mount=source=a,target=/m cp /m /b", "RUN --mount=source=c,target=/m cp /m /b"),
+        ("RUN <<E\n#!/bin/sh\necho 1 > /b\nE", "RUN <<E\n#!/bin/sh\necho 2 > /b\nE"),
+    ):
+        files = {"a": "a", "c": "c"}
+        build(shared_engine, {"Dockerfile": f"{lines}{before}\n", **files}, "t=proof")
+        named = f"cachefrom={quote(json.dumps(['proof']))}"
+        told = text(build(shared_engine, {"Dockerfile": f"{lines}{after}\n", **files}, named))
+        assert told.count("Using cache") == 1, after
+
+
+def test_what_a_named_image_proves_is_believed_by_that_build_alone(
+    engine: Engine, busybox: str
+) -> None:
+    engine.succeed("pull", "-q", busybox)
+    files = {"Dockerfile": f"FROM {busybox}\nRUN date > /when\n"}
+    build(engine, files, "t=seed")
+    engine.succeed("builder", "prune", "-af")
+    named = f"cachefrom={quote(json.dumps(['seed']))}"
+    assert text(build(engine, files, named)).count("Using cache") == 1
+    assert text(build(engine, files)).count("Using cache") == 0

@@ -85,7 +85,9 @@ async def run(stage: StageBuild, instruction: Run, step: Step) -> bool:
             if ended.code:
                 raise CommandFailed(" ".join(words), ended.code, ended.oom)
 
-        return await stage.done(step, key, told, make)
+        # An image's history tells nothing of these.
+        worded = not (instruction.mounts or invoked.script or network)
+        return await stage.done(step, key, told, make, worded=worded)
 
 
 def _lacks_network(step: Step, network: str) -> bool:

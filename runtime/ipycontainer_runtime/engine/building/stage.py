@@ -181,15 +181,16 @@ class StageBuild:
         *,
         described: configs.Described | None = None,
         alone: bool = False,
+        worded: bool = True,
     ) -> bool:
         """Take a step from the cache, or have `make` do it; True when it was there.
 
-        `told` is the step in the words of the history. A step without `make` changes no file, one
-        that is `alone` sees none of those before it.
+        `told` is the step in the words of the history; `worded` says that all its inputs are in
+        them. A step without `make` changes no file, one that is `alone` sees none of those before.
         """
         before, described = self.state, described or self.state.described
         known = await key(before) if self._cached else ""
-        if known and (record := self._found(known, told)) is not None:
+        if known and (record := self._found(known, told, worded)) is not None:
             self.site.output.line(step, " ---> Using cache")
             self._advance(described, told, record.created, self._layer(record), known)
             return True
@@ -203,15 +204,16 @@ class StageBuild:
         self._advance(described, told, created, layer, "new")
         return False
 
-    def _found(self, key: str, told: str) -> caching.Record | None:
+    def _found(self, key: str, told: str, worded: bool) -> caching.Record | None:
         record = self.site.cache.find(key)
-        if record is None:
-            record = self.site.proven.find(self.state, told)
-            if record is not None:
-                self.site.cache.keep(key, record)
         if record is not None:
             self.site.used.append(key)
-        return record
+            return record
+        # Believed for this build, which named the image, and never kept for others.
+        record = self.site.proven.find(self.state, told) if worded else None
+        if record is None or self.site.epoch is None or record.created == self.site.now():
+            return record
+        return None
 
     def _layer(self, record: caching.Record) -> Layer | None:
         if not record.diff_id:

@@ -83,7 +83,9 @@ async def transfer(stage: StageBuild, instruction: Copy | Add, step: Step) -> bo
 
         # Whose name is to be found needs the files before it.
         alone = instruction.link and not re.search("[^0-9:]", instruction.chown)
-        return await stage.done(step, key, told, make, alone=alone)
+        unpack = isinstance(instruction, Add) and instruction.unpack is not None
+        worded = not (instruction.chmod or instruction.link or unpack)  # see _told
+        return await stage.done(step, key, told, make, alone=alone, worded=worded)
 
 
 def _content(
