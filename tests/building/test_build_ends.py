@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 from support import leftovers
 from support.builds import begun, build, image_of, left, text
@@ -36,6 +37,27 @@ def test_a_client_that_goes_away_ends_its_build_and_leaves_nothing(
     image_of(build(engine, {"Dockerfile": f"FROM {busybox}\nRUN true\n"}))
     assert left(engine) == []
     assert list((engine.paths.root / "layers").glob(".staging*")) == []
+
+
+def test_a_client_that_reads_nothing_holds_up_its_build_and_fills_no_memory(
+    engine: Engine, busybox: str
+) -> None:
+    engine.succeed("pull", "-q", busybox)
+    size = 100_000_000
+    step = f"RUN yes {'a' * 999} | head -c {size}"
+    connection, messages = begun(engine, {"Dockerfile": f"FROM {busybox}\n{step}\n"})
+    before = resident(engine)
+    time.sleep(2)
+    assert resident(engine) - before < 30 << 20
+    # Nothing of it is lost to one who is only slow.
+    assert sum(message.get("stream", "").count("a") for message in messages) > size * 0.99
+    connection.close()
+
+
+def resident(engine: Engine) -> int:
+    """Return the engine's memory in bytes."""
+    status = leftovers.read(engine.pid, "status").decode()
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 def test_the_next_engine_ends_the_steps_of_one_that_was_killed(

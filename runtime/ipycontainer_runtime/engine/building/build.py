@@ -24,7 +24,15 @@ from ipycontainer_runtime.engine.building.context import (
 )
 from ipycontainer_runtime.engine.building.failures import StepFailed
 from ipycontainer_runtime.engine.building.layering import Layering, Stack
-from ipycontainer_runtime.engine.building.output import Classic, Message, Output, Say, Step, Steps
+from ipycontainer_runtime.engine.building.output import (
+    Classic,
+    Message,
+    Output,
+    Say,
+    Step,
+    Steps,
+    Telling,
+)
 from ipycontainer_runtime.engine.building.placing import open_root
 from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.stage import Site, StageBuild
@@ -46,11 +54,15 @@ EPOCH = "SOURCE_DATE_EPOCH"
 class Build:
     """What is asked is done by `run`, once; `held_layers` and `held_blobs` must stay until then."""
 
-    def __init__(self, builds: "Builds", request: BuildRequest, context: Context, say: Say) -> None:
+    def __init__(
+        self, builds: "Builds", request: BuildRequest, context: Context, telling: Telling
+    ) -> None:
         self._builds = builds
         self._request = request
         self._context = context
         self._folder = context.home
+        say = telling.say
+        self._telling = telling
         self._tell = say if not request.quiet else _quiet(say)
         self._output: Output = Steps(say) if request.steps else Classic(self._tell)
         self._say = say
@@ -292,6 +304,7 @@ class Build:
             cache=builds.cache,
             proven=Proven([record for record in named if record is not None]),
             output=self._output,
+            room=self._telling.room,
             folder=self._folder,
             context=self._context.folder,
             root=lambda origin: self._root(layering, origin),

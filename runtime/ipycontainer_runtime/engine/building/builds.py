@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.engine.building.cache import Cache
 from ipycontainer_runtime.engine.building.failures import detail
-from ipycontainer_runtime.engine.building.output import Message
+from ipycontainer_runtime.engine.building.output import Message, Telling
 from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.sandbox import LENT, RUNNING, Machine
@@ -102,16 +102,16 @@ class Builds:
 
         An iteration that is given up ends what runs, and leaves nothing but what the cache has.
         """
-        queue: asyncio.Queue[Message | None] = asyncio.Queue()
         from ipycontainer_runtime.engine.building.build import Build
 
-        build = Build(self, request, context, queue.put_nowait)
+        telling = Telling()
+        build = Build(self, request, context, telling)
         self._active.add(build)
         task = asyncio.create_task(build.run())
-        task.add_done_callback(lambda _: queue.put_nowait(None))
+        task.add_done_callback(lambda _: telling.say(None))
         begun = False
         try:
-            while (message := await queue.get()) is not None:
+            while (message := await telling.take()) is not None:
                 begun = True
                 yield message
             try:

@@ -4,6 +4,7 @@ Stages run side by side. The classic form tells steps in the Dockerfile's order,
 stage says meanwhile is held back, in a bounded piece of memory and then in a file without a name.
 """
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +20,36 @@ Say = Callable[[Message], None]
 
 _HELD = 256 << 10
 """Characters of one step that are held back in memory."""
+_AHEAD = 64
+"""Messages that a build may be ahead of its client before its commands wait."""
 _TAIL = 16 << 10
 """Characters of a failed step's log that its error carries."""
+
+
+class Telling:
+    """What is said of a build, until its client takes it; one that does not read holds it up."""
+
+    def __init__(self) -> None:
+        self._said: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def say(self, message: Message | None) -> None:
+        """Say something; None that there is no more."""
+        self._said.put_nowait(message)
+        if self._said.qsize() >= _AHEAD:
+            self._room.clear()
+
+    async def take(self) -> Message | None:
+        """Return what was said next."""
+        message = await self._said.get()
+        if self._said.qsize() < _AHEAD:
+            self._room.set()
+        return message
+
+    async def room(self) -> None:
+        """Wait until the client has taken so much that more can be said."""
+        await self._room.wait()
 
 
 @dataclass

@@ -76,9 +76,12 @@ async def run(stage: StageBuild, instruction: Run, step: Step) -> bool:
                 mounts=placed,
                 network=network,
             )
-            ended = await stage.sandbox.run(
-                command, delta, lambda text: site.output.log(step, text)
-            )
+
+            async def say(text: str) -> None:
+                site.output.log(step, text)
+                await site.room()
+
+            ended = await stage.sandbox.run(command, delta, say)
             await mounts.clean(delta)
             if ended.code and _lacks_network(step, network or host.network_mode):
                 site.output.caution(step, _NO_NETWORK)

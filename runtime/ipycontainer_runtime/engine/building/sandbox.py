@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -47,6 +47,7 @@ LENT = "secret-"
 RUNNING = "running-"
 """What the name of a file begins with that has the id of a command: see `leftovers`."""
 
+Say = Callable[[str], Awaitable[None]]
 _READ = 1 << 16
 
 
@@ -125,8 +126,10 @@ class Sandbox:
         )
         return record, allowed
 
-    async def run(self, command: Command, delta: Delta, say: Callable[[str], None]) -> Ended:
+    async def run(self, command: Command, delta: Delta, say: Say) -> Ended:
         """Run a command over a delta's root to its end; `say` is given its output as it comes.
+
+        A command whose output is not taken waits, once its pipe is full.
 
         Raises StartFailed where it cannot be executed. Whoever waits for this may be cancelled:
         the command is killed then, and has ended before this returns.
@@ -249,12 +252,12 @@ async def _stopped(task: "asyncio.Task[None]") -> None:
         await task
 
 
-async def _read(sock: socket.socket, say: Callable[[str], None]) -> None:
+async def _read(sock: socket.socket, say: Say) -> None:
     """Read what a command says until nobody can say any more."""
     loop = asyncio.get_running_loop()
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     while data := await loop.sock_recv(sock, _READ):
         if text := decoder.decode(data):
-            say(text)
+            await say(text)
     if text := decoder.decode(b"", final=True):
-        say(text)
+        await say(text)

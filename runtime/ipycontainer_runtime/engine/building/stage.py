@@ -46,6 +46,8 @@ class Site:
     cache: Cache
     proven: Proven
     output: Output
+    room: Callable[[], Awaitable[None]]
+    """Waits until the client has read what it was told."""
     folder: Path
     """The build's own, which goes with it."""
     context: Path
