@@ -38,7 +38,8 @@ from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.stage import Site, StageBuild
 from ipycontainer_runtime.engine.building.state import State, of_image
 from ipycontainer_runtime.engine.garbage import Made
-from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.engine.times import rfc3339
+from ipycontainer_runtime.errors import ContainerError, InvalidParameter
 from ipycontainer_runtime.oci import model
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.oci.platform import Platform
@@ -151,7 +152,7 @@ class Build:
             for stage in fresh:
                 environments[stage.number] = ()
                 if stage.base.image and stage.base.image != SCRATCH:
-                    record = await self._image(stage.base.image, stage.platform)
+                    record = await self._base(stage)
                     environments[stage.number] = record.config.defaults.env or ()
                     if triggers := record.config.defaults.on_build:
                         found = found.with_triggers(stage.number, triggers)
@@ -170,6 +171,18 @@ class Build:
                 self._want(stage.base.image, stage.platform, step)
         if self._images:
             await asyncio.wait(self._images.values())
+
+    async def _base(self, stage: PlannedStage) -> ImageRecord:
+        """Return the image that a stage begins with; without it the stage's FROM has failed."""
+        try:
+            return await self._image(stage.base.image, stage.platform)
+        except ContainerError as error:
+            base = stage.stage.base
+            # A stage that only a trigger needs has no number yet.
+            known = self._steps.get(stage.number)
+            step = known[0][1] if known else Step(stage.title, 0, 0, base.source, base.span)
+            self._output.end(step, "failed")
+            raise StepFailed(error, step, State(stage.platform or platforms.host())) from error
 
     def _number(self, found: Plan) -> None:
         """Number the steps of all stages that will be built, in the Dockerfile's order."""
@@ -288,11 +301,13 @@ class Build:
         if not text:
             return None
         try:
-            return int(text)
-        except ValueError:
+            seconds = int(text)
+            rfc3339(seconds * 1_000_000_000)
+        except (ValueError, OverflowError, OSError):
             raise InvalidParameter(
                 f"{EPOCH}={text!r} is no time: give seconds since 1970, as `date +%s` does"
             ) from None
+        return seconds
 
     def _site(self, layering: Layering, found: Plan) -> Site:
         builds = self._builds

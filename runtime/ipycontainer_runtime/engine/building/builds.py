@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.engine.building.cache import Cache
-from ipycontainer_runtime.engine.building.failures import detail
+from ipycontainer_runtime.engine.building.failures import Refused, detail
 from ipycontainer_runtime.engine.building.output import Message, Telling
 from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.building.request import BuildRequest
@@ -118,7 +118,7 @@ class Builds:
                 await task
             except ContainerError as error:
                 if not begun and not request.steps:
-                    raise
+                    raise Refused(error, build.text) from error
                 yield detail(error, build.text, steps=request.steps)
         finally:
             task.cancel()

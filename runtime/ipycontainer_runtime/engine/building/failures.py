@@ -32,6 +32,14 @@ class StepFailed(ContainerError):  # noqa: N818 - as the other kinds of error
         """The id of the state before the step, once it was kept."""
 
 
+class Refused(ContainerError):  # noqa: N818 - as the other kinds of error
+    """The end of a build of which nothing was told yet: the answer, with the line it is about."""
+
+    def __init__(self, error: ContainerError, text: str) -> None:
+        super().__init__(detail(error, text, steps=False)["error"])
+        self.status, self.fault = error.status, error.fault
+
+
 def detail(error: ContainerError, text: str, *, steps: bool) -> dict[str, Any]:
     """Return the last message of a build that failed; `text` is the Dockerfile."""
     said = str(error)

@@ -78,6 +78,7 @@ def fetch(
 
 def download(url: str, folder: Path, checksum: str = "") -> str:
     """Fetch a URL into a file of `folder`, with the server's time, and return its name."""
+    _refuse_link(url)
     name = posixpath.basename(unquote(urlsplit(url).path)) or "index"
     if name in (".", ".."):
         raise InvalidParameter(f"cannot determine a file name for ADD {url}: give it another path")
@@ -112,7 +113,10 @@ class _Session(requests.Session):
 
 
 def _refuse_link(url: str) -> None:
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError as error:
+        raise InvalidParameter(f"ADD failed: {url} is no URL: {error}") from error
     if is_private_address(host) and not is_loopback(host):
         raise InvalidParameter(
             f"ADD failed: {host} is an address of this machine's link, which may give its "

@@ -33,7 +33,7 @@ from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.sandbox import Machine, Sandbox
 from ipycontainer_runtime.engine.building.state import State
 from ipycontainer_runtime.engine.times import rfc3339
-from ipycontainer_runtime.errors import ContainerError
+from ipycontainer_runtime.errors import ContainerError, InvalidParameter, shortage
 
 
 @dataclass
@@ -117,6 +117,12 @@ class StageBuild:
         except ContainerError as error:
             output.end(step, "failed")
             raise StepFailed(error, step, before) from error
+        except OSError as error:
+            output.end(step, "failed")
+            cause = shortage(error, "cannot do the step") or InvalidParameter(
+                f"{instruction.keyword} failed: {error.strerror}"
+            )
+            raise StepFailed(cause, step, before) from error
         output.end(step, "cached" if hit else "done")
         self.tell(step)
 

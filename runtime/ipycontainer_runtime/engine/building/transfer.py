@@ -192,7 +192,12 @@ def _documents(stage: StageBuild, instruction: Copy | Add, roots: list[int]) -> 
     folder = _own_folder(stage)
     moment = time.time_ns() if stage.site.epoch is None else stage.site.epoch * 1_000_000_000
     for document in instruction.documents:
-        file = folder / posixpath.basename(document.name)
+        name = posixpath.basename(document.name)
+        if name in ("", ".", ".."):
+            raise InvalidParameter(
+                f"a file's heredoc cannot be named {document.name!r}: use a word like EOF"
+            )
+        file = folder / name
         file.write_text(document.content)
         file.chmod(0o644)
         os.utime(file, ns=(moment, moment))
