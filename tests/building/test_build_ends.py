@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import threading
 import time
 
-from support import leftovers
-from support.builds import begun, build, image_of, left, text
-from support.calls import call
+from support import leftovers, made
+from support.builds import begun, build, image_of, left, packed, text
+from support.calls import Connection, call
 from support.engines import Engine
+from support.scripted import Answer, scripted_registry
 
 
 def running(engine: Engine, busybox: str) -> "tuple[object, int]":
@@ -37,6 +39,27 @@ def test_a_client_that_goes_away_ends_its_build_and_leaves_nothing(
     image_of(build(engine, {"Dockerfile": f"FROM {busybox}\nRUN true\n"}))
     assert left(engine) == []
     assert list((engine.paths.root / "layers").glob(".staging*")) == []
+
+
+def test_a_client_that_goes_away_ends_the_pull_of_its_base(engine: Engine) -> None:
+    wanted, hold = made.image(made.tar({"f": b"1"})), threading.Event()
+    (layer,) = wanted.layer_digests
+    with scripted_registry() as registry:
+        base = registry.serve(wanted, "x")
+        registry.on(f"/v2/x/blobs/{layer}", Answer(wanted.blobs[layer], hold=hold))
+        connection = Connection(engine)
+        sent = packed({"Dockerfile": f"FROM {base}\n"})
+        connection.request("POST", "/build", sent, {"Content-Type": "application/x-tar"})
+        try:
+            while not registry.asked(f"blobs/{layer}"):
+                time.sleep(0.01)
+            connection.close()
+            while left(engine):
+                time.sleep(0.01)
+        finally:
+            hold.set()
+        time.sleep(1)  # for a pull that was not ended
+        assert engine.client.images.list() == []
 
 
 def test_a_client_that_reads_nothing_holds_up_its_build_and_fills_no_memory(

@@ -91,7 +91,10 @@ class Build:
     async def run(self) -> None:
         """Build; raises StepFailed, or what is wrong with the request or the Dockerfile."""
         with self._builds.garbage.making() as made:
-            await self._run(made)
+            try:
+                await self._run(made)
+            finally:
+                await self._cancel(self._images.values())
 
     async def _run(self, made: Made) -> None:
         await self._prepare()
