@@ -206,3 +206,34 @@ def test_what_a_named_image_proves_is_believed_by_that_build_alone(
     named = f"cachefrom={quote(json.dumps(['seed']))}"
     assert text(build(engine, files, named)).count("Using cache") == 1
     assert text(build(engine, files)).count("Using cache") == 0
+
+
+def test_steps_that_want_the_same_locked_caches_do_not_wait_for_each_other_for_ever(
+    shared_engine: Engine, busybox: str
+) -> None:
+    first, second = (f"--mount=type=cache,id={name},sharing=locked,target=/{name}" for name in "xy")
+    again = "--mount=type=cache,id=x,sharing=locked,target=/again"
+    lines = (
+        f"FROM {busybox} AS one\nRUN {first} {second} {again} sleep 0.1; echo one > /one\n"
+        f"FROM {busybox}\nRUN {second} {first} sleep 0.1\nCOPY --from=one /one /\n"
+    )
+    image_of(build(shared_engine, {"Dockerfile": lines}, "nocache=1"))
+
+
+def test_a_cache_that_begins_with_other_files_is_another_one(
+    shared_engine: Engine, busybox: str
+) -> None:
+    step = "RUN --mount=type=cache,id=begun,from=one,target=/c cat /c/f"
+    for content in "12":
+        lines = f"FROM scratch AS one\nCOPY f /\nFROM {busybox}\n{step}\n"
+        told = text(build(shared_engine, {"Dockerfile": lines, "f": f"said {content}\n"}))
+        assert f"said {content}\n" in told
+
+
+def test_stages_that_begin_a_cache_together_share_it(shared_engine: Engine, busybox: str) -> None:
+    mount = f"--mount=type=cache,id=together,from={busybox},source=/bin,target=/c"
+    stages = "".join(
+        f"FROM {busybox} AS s{number}\nRUN {mount} ls /c/sh > /s{number}\n" for number in range(4)
+    )
+    copies = "".join(f"COPY --from=s{number} /s{number} /\n" for number in range(4))
+    image_of(build(shared_engine, {"Dockerfile": f"{stages}FROM scratch\n{copies}"}))

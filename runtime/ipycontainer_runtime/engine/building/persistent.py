@@ -16,6 +16,7 @@ class Persistent:
         self.folder = folder
         self._trash = trash
         self._locks: dict[str, asyncio.Lock] = {}
+        self._begun: dict[Path, asyncio.Lock] = {}
         self._used: dict[Path, int] = {}
 
     @contextlib.asynccontextmanager
@@ -40,9 +41,16 @@ class Persistent:
             finally:
                 self._used[folder] -= 1
 
+    @contextlib.asynccontextmanager
+    async def beginning(self, folder: Path) -> AsyncIterator[None]:
+        """Let one step at a time look whether a folder is there, and make it."""
+        async with self._begun.setdefault(folder, asyncio.Lock()):
+            yield
+
     def prune(self) -> None:
         """Discard the folders that no step uses now."""
         if self.folder.exists():
             for folder in self.folder.iterdir():
-                if not self._used.get(folder):
+                # A folder that is being made has a dot before its name.
+                if not self._used.get(folder.with_name(folder.name.lstrip("."))):
                     self._trash.discard(folder)

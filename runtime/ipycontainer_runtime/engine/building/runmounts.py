@@ -45,6 +45,7 @@ class Mounts:
         self._invoked = invoked
         self._held = contextlib.AsyncExitStack()
         self._binds: dict[int, Bound] = {}
+        self._caches: dict[str, Path] = {}
         self._points: Points = []
         self.environment: tuple[str, ...] = ()
         """The variables that secrets and agents are given in, once the mounts are placed."""
@@ -54,7 +55,7 @@ class Mounts:
     async def __aenter__(self) -> "Mounts":
         try:
             for number, mount in enumerate(self._asked):
-                if mount.kind == "bind":
+                if mount.kind == "bind" or (mount.kind == "cache" and mount.origin):
                     self._binds[number] = await self._bind(mount)
                 self.inputs.append(self._input(number, mount))
         except BaseException:
@@ -108,6 +109,7 @@ class Mounts:
         environment: list[str] = []
         if self._invoked.script:
             placed.append(self._script())
+        await self._claim()
         for number, mount in enumerate(self._asked):
             placed += await self._placed(number, mount, environment)
         self.environment = tuple(environment)
@@ -136,7 +138,7 @@ class Mounts:
         if mount.kind == "bind":
             return [await self._placed_bind(self._binds[number], mount, target)]
         if mount.kind == "cache":
-            return [await self._cache(mount, target)]
+            return [await self._cache(mount, target, self._binds.get(number))]
         if mount.kind == "tmpfs":
             size = (f"size={mount.size}",) if mount.size else ()
             return [Mount("tmpfs", "tmpfs", target, (*_QUIET, "mode=1777", *size))]
@@ -160,23 +162,37 @@ class Mounts:
         )
         return await make
 
-    async def _cache(self, mount: Asked, target: str) -> Mount:
-        folder = await self._held.enter_async_context(
-            self._site.persistent.claim(mount.identity, mount.sharing)
-        )
-        if not folder.exists():
-            await self._begin_cache(mount, folder)
+    async def _cache(self, mount: Asked, target: str, source: Bound | None) -> Mount:
+        folder = self._caches[self._cache_name(mount, source)]
+        async with self._site.persistent.beginning(folder):
+            if not folder.exists():
+                await self._begin_cache(mount, folder, source)
         options = ("rbind", "rprivate", *(("ro",) if mount.read_only else ()))
         return Mount("bind", str(folder), target, options)
 
-    async def _begin_cache(self, mount: Asked, folder: Path) -> None:
+    def _cache_name(self, mount: Asked, source: Bound | None) -> str:
+        """Return a cache's id; what it begins with is a part of it, as in BuildKit."""
+        return f"{mount.identity}:{source.digest}" if source else mount.identity
+
+    async def _claim(self) -> None:
+        """Have the folders of all caches, each once and in one order, so that none waits for us."""
+        wanted: dict[str, str] = {}
+        for number, mount in enumerate(self._asked):
+            if mount.kind == "cache":
+                name = self._cache_name(mount, self._binds.get(number))
+                # Of two mounts of one cache the one that shares less counts: locked, private.
+                wanted[name] = min(wanted.get(name, mount.sharing), mount.sharing)
+        for name, sharing in sorted(wanted.items()):
+            claim = self._site.persistent.claim(name, sharing)
+            self._caches[name] = await self._held.enter_async_context(claim)
+
+    async def _begin_cache(self, mount: Asked, folder: Path, source: Bound | None) -> None:
         """Make a cache's folder, with the contents of its `from` and `source` if it has any."""
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = folder.with_name(f".{folder.name}")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        if mount.origin:
-            source = await self._bind(mount)
+        if source is not None:
             await asyncio.to_thread(source.copy_to, fresh, self._site.layering)
         self._owned(fresh, mount.mode if mount.mode is not None else 0o755, mount)
         fresh.rename(folder)
