@@ -15,11 +15,15 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
 
+from ipycontainer_runtime.build.instructions import Add
+from ipycontainer_runtime.build.source import Span
+from ipycontainer_runtime.engine.building import remote
+from ipycontainer_runtime.errors import Unavailable
 from support.builds import Message, begun, build, image_of, packed, send, text
 from support.copies import archive, folder, hard_link, member, symlink
 from support.engines import Engine, running_engine
@@ -387,6 +391,61 @@ def _giving(place: Path) -> type[socketserver.BaseRequestHandler]:
             subprocess.run(daemon, stdin=self.request, stdout=self.request, check=False)
 
     return Giving
+
+
+class _Asking(http.server.BaseHTTPRequestHandler):
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers["Authorization"])
+        elsewhere = f"http://localhost:{self.server.server_port}/last"  # type: ignore[attr-defined] # every HTTPServer has one
+        self.send_response(200 if self.path == "/last" else 302)
+        self.send_header("Location", elsewhere)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_an_add_is_fetched_without_the_persons_netrc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # remote._Written and _Session.rebuild_auth
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"default login me password {SECRET}\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Asking) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        place = f"127.0.0.1:{server.server_port}/first"
+        remote.download(f"http://{place}", tmp_path)
+        remote.download(f"http://user:word@{place}", tmp_path)
+        server.shutdown()
+        thread.join()
+    written = f"Basic {base64.b64encode(b'user:word').decode()}"
+    assert _Asking.asked == [None, None, written, None]
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git: apt install git")
+@pytest.mark.parametrize("agent", ["", "/given/agent"])
+def test_an_add_has_no_keys_that_the_build_was_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
+) -> None:
+    # remote._given
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "[$SSH_AUTH_SOCK] $HOME $*" >> {tmp_path}/asked\nexit 1\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/own/agent")
+    word = "git@localhost:x.git"
+    add = Add(span=Span(1, 1), source="", sources=(word,), destination="/")
+    with pytest.raises(Unavailable):
+        remote.fetch(add, word, tmp_path, [], agent)
+    (asked,) = set((tmp_path / "asked").read_text().splitlines())
+    assert asked.startswith(f"[{agent}] /nonexistent ")
+    assert "-F none -o IdentityFile=none" in asked
+    assert ("IdentityAgent=none" in asked) is not bool(agent)
 
 
 # -- secrets

@@ -3,6 +3,7 @@
 from defence import BOTH, Defence
 
 BUILD = "attacks/test_build_attacks.py::"
+STEPS = "building/test_build_steps.py::"
 CACHE = "build/test_build_cache.py::"
 
 DEFENCES = (
@@ -143,5 +144,30 @@ DEFENCES = (
         "named = iter(builds.image_store.list())",
         (BUILD + "test_a_pulled_image_that_claims_a_step_is_not_believed",),
         BOTH,
+    ),
+    Defence(
+        "18",
+        "an image proves a step whose inputs its history leaves out",
+        "engine/building/stage.py",
+        "self.site.proven.find(self.state, told) if worded else None",
+        "self.site.proven.find(self.state, told)",
+        (STEPS + "test_an_image_proves_no_step_whose_inputs_its_history_leaves_out",),
+        BOTH,
+    ),
+    Defence(
+        "17",
+        "ADD is fetched with what the person's .netrc has",
+        "engine/building/remote.py",
+        ", auth=auth",
+        "",
+        (BUILD + "test_an_add_is_fetched_without_the_persons_netrc",),
+    ),
+    Defence(
+        "17",
+        "ADD is fetched with the person's own keys",
+        "engine/building/remote.py",
+        '        "SSH_AUTH_SOCK": agent,\n',
+        "",
+        (BUILD + "test_an_add_has_no_keys_that_the_build_was_not_given",),
     ),
 )

@@ -1,10 +1,13 @@
 """What ADD fetches, and contexts that are elsewhere: http and git.
 
 What is fetched is bounded and lands in the build's own folder. git runs without prompts, hooks and
-the person's configuration; no address may be read as one of its options.
+the person's configuration; no address may be read as one of its options. A Dockerfile is somebody
+else's: what its ADD names is fetched without the person's keys and .netrc, with an agent that the
+build was given (--ssh default). The person himself names a context.
 """
 
 import email.utils
+import functools
 import hashlib
 import os
 import posixpath
@@ -55,7 +58,7 @@ def is_remote(word: str) -> bool:
 
 
 def fetch(
-    instruction: Add, word: str, folder: Path, roots: list[int]
+    instruction: Add, word: str, folder: Path, roots: list[int], agent: str = ""
 ) -> tuple[Selection, Path | None]:
     """Fetch what a word of ADD names into `folder`, whose descriptor joins `roots`.
 
@@ -63,7 +66,11 @@ def fetch(
     """
     if is_git(word):
         top = clone(
-            word, folder, keep=bool(instruction.keep_git_dir), checksum=instruction.checksum
+            word,
+            folder,
+            keep=bool(instruction.keep_git_dir),
+            checksum=instruction.checksum,
+            credentials=_given(agent),
         )
         name = "."
     else:
@@ -76,6 +83,18 @@ def fetch(
     return selection, archive
 
 
+def _given(agent: str) -> dict[str, str]:
+    """Return the environment in which git has the keys of an agent and no others."""
+    ssh = f"{_QUIET['GIT_SSH_COMMAND']} -F none -o IdentityFile=none"
+    own = {} if agent else {"GIT_SSH_COMMAND": f"{ssh} -o IdentityAgent=none"}
+    return {
+        "HOME": "/nonexistent",  # curl's .netrc
+        "GIT_SSH_COMMAND": ssh,
+        "SSH_AUTH_SOCK": agent,
+        **own,
+    }
+
+
 def download(url: str, folder: Path, checksum: str = "") -> str:
     """Fetch a URL into a file of `folder`, with the server's time, and return its name."""
     _refuse_link(url)
@@ -85,7 +104,11 @@ def download(url: str, folder: Path, checksum: str = "") -> str:
     file = folder / name
     expected = _expected(checksum)
     try:
-        with _Session() as session, session.get(url, stream=True, timeout=_SECONDS) as reply:
+        auth = _Written(url)
+        with (
+            _Session() as session,
+            session.get(url, stream=True, timeout=_SECONDS, auth=auth) as reply,
+        ):
             if reply.status_code != requests.codes.ok:
                 raise Unavailable(
                     f"ADD failed: failed to GET {url} with status {reply.status_code} "
@@ -110,6 +133,25 @@ class _Session(requests.Session):
         """Send a request, a redirected one too, unless it may not be."""
         _refuse_link(request.url or "")
         return super().send(request, **kwargs)
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Take what was written in the address from a request to another host; add nothing."""
+        origin, target = response.request.url or "", prepared_request.url or ""
+        if self.should_strip_auth(origin, target):  # type: ignore[no-untyped-call] # not in the stubs
+            prepared_request.headers.pop("Authorization", None)
+
+
+class _Written(requests.auth.AuthBase):
+    """What an address itself has of a user, and never what the person's .netrc has."""
+
+    def __init__(self, url: str) -> None:
+        self._pair = requests.utils.get_auth_from_url(url)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add it to a request."""
+        return requests.auth.HTTPBasicAuth(*self._pair)(request) if any(self._pair) else request
 
 
 def _refuse_link(url: str) -> None:
@@ -152,10 +194,18 @@ def _moment(modified: str) -> int:
         return 0
 
 
-def clone(address: str, folder: Path, *, keep: bool = False, checksum: str = "") -> Path:
+def clone(
+    address: str,
+    folder: Path,
+    *,
+    keep: bool = False,
+    checksum: str = "",
+    credentials: dict[str, str] | None = None,
+) -> Path:
     """Fetch a repository's commit into `folder` and return the folder that is asked for.
 
-    The address is URL#REF:FOLDER; `keep` leaves `.git` there.
+    The address is URL#REF:FOLDER; `keep` leaves `.git` there. `credentials` is the environment that
+    has them, where they are not the person's own.
     """
     url, _, fragment = address.partition("#")
     if url.startswith(_GITHUB):
@@ -166,23 +216,24 @@ def clone(address: str, folder: Path, *, keep: bool = False, checksum: str = "")
     _refuse_link(url)
     top = Path(tempfile.mkdtemp(prefix="git-", dir=folder))
     top.chmod(0o755)
-    _git(top, "init", "-q", ".")
-    _git(top, "remote", "add", "origin", url)
+    git = functools.partial(_git, top, credentials or {})
+    git("init", "-q", ".")
+    git("remote", "add", "origin", url)
     try:
-        _git(top, "fetch", "-q", "--depth", "1", "origin", "--", ref or "HEAD")
+        git("fetch", "-q", "--depth", "1", "origin", "--", ref or "HEAD")
         commit = "FETCH_HEAD"
     except Unavailable:
         if not ref:
             raise
         # Few servers give a commit by its number; then it is among those of all branches.
-        _git(top, "fetch", "-q", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*")
+        git("fetch", "-q", "--tags", "origin", "+refs/heads/*:refs/remotes/origin/*")
         commit = ref
-    _git(top, "-c", "advice.detachedHead=false", "checkout", "-q", commit)
-    found = _git(top, "rev-parse", "HEAD").strip()
+    git("-c", "advice.detachedHead=false", "checkout", "-q", commit)
+    found = git("rev-parse", "HEAD").strip()
     if checksum and not found.startswith(checksum):
         raise InvalidParameter(f"expected checksum to match {checksum}, got {found}: {address}")
     if (top / ".gitmodules").exists():
-        _git(top, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
+        git("submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
     if not keep:
         for inner in [*top.rglob(".git")]:
             _remove(inner)
@@ -215,8 +266,8 @@ def _below(top: Path, below: str, address: str) -> Path:
         os.close(folder)
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    environment = {**os.environ, **_QUIET}
+def _git(folder: Path, credentials: dict[str, str], *arguments: str) -> str:
+    environment = {**os.environ, **_QUIET, **credentials}
     command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.symlinks=true", *arguments]
     try:
         done = subprocess.run(

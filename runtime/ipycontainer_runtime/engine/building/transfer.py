@@ -147,7 +147,10 @@ async def _pieces(stage: StageBuild, instruction: Copy | Add) -> AsyncIterator[l
             if _is_remote(instruction, word):
                 assert isinstance(instruction, Add), "COPY fetches nothing"
                 folder = _own_folder(stage)
-                piece = await asyncio.to_thread(remote.fetch, instruction, word, folder, roots)
+                agent = stage.site.request.secrets.ssh.get("default", "")
+                piece = await asyncio.to_thread(
+                    remote.fetch, instruction, word, folder, roots, agent
+                )
                 pieces.append(Piece(*piece))
         if instruction.documents:
             pieces.append(await asyncio.to_thread(_documents, stage, instruction, roots))
