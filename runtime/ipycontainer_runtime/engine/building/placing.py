@@ -86,13 +86,21 @@ async def in_view(delta: Delta, function: Callable[[View], _T], stop: Callable[[
     async with delta.layering.still():
         mounts = delta.mounts(points=False)
         work = Work("copy", run)
-        await asyncio.shield(mounted)
+        try:
+            await asyncio.shield(mounted)
+        except BaseException:
+            await _ended(work, stop)
+            raise
     try:
         await asyncio.to_thread(work.result)
     finally:
-        stop()
-        await asyncio.shield(asyncio.to_thread(work.join))
+        await _ended(work, stop)
     return results[0]
+
+
+async def _ended(work: Work, stop: Callable[[], None]) -> None:
+    stop()
+    await asyncio.shield(asyncio.to_thread(work.join))
 
 
 class _ours:  # noqa: N801 - used as contextlib's lower-case managers are
@@ -326,7 +334,18 @@ async def open_root(delta: Delta) -> int:
 
     The mount is in no namespace any more, and lives as long as the descriptor.
     """
-    return await in_view(delta, lambda view: os.dup(view.fd), lambda: None)
+    opened: list[int] = []
+
+    def keep(view: View) -> None:
+        opened.append(os.dup(view.fd))
+
+    try:
+        await in_view(delta, keep, lambda: None)
+    except BaseException:  # cancelled, once it was open
+        for root in opened:
+            os.close(root)
+        raise
+    return opened[0]
 
 
 async def make_folder(delta: Delta, destination: Destination) -> None:
