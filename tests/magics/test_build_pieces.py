@@ -202,6 +202,10 @@ def test_secrets_travel_in_a_header_and_only_to_this_machine(
     for wrong in ("src=x", "id=a,src=b,env=c", "id=a,colour=red", "id=a,env=NOTHING_THERE"):
         with pytest.raises(Usage, match="--secret"):
             secrets.headers(session, (wrong,), (), {"build"})
+    monkeypatch.setenv("LARGE", "x" * 90_000)
+    assert secrets.headers(session, ("id=LARGE",), (), {"build"})
+    with pytest.raises(Usage, match="all together have 180,000 bytes, and at most"):
+        secrets.headers(session, ("id=LARGE", "id=b,env=LARGE"), (), {"build"})
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     with pytest.raises(Failure, match="takes no secrets"):
         secrets.headers(session, asked, (), {"build"})

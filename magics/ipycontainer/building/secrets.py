@@ -14,8 +14,10 @@ from ..failures import Failure, Usage
 from ..session import Session
 
 HEADER = "X-Ipycontainer-Build"
-_LARGEST = 500 * 1024
-"""Of a secret, as BuildKit has it (https://docs.docker.com/build/building/secrets/)."""
+_LONGEST_HEADER = 245_000
+"""Characters; with the other headers the engine takes 256 KiB."""
+_MOST = 135_000
+"""Bytes of all secrets: they are in base64, and so is the JSON that has them."""
 
 
 def headers(
@@ -35,7 +37,14 @@ def headers(
         "secrets": {name: base64.b64encode(data).decode() for name, data in found.items()},
         "ssh": dict(_agent(text) for text in agents),
     }
-    return {HEADER: base64.b64encode(json.dumps(document).encode()).decode()}
+    content = base64.b64encode(json.dumps(document).encode()).decode()
+    if len(content) > _LONGEST_HEADER:
+        size = sum(map(len, found.values()))
+        raise Usage(
+            f"--secret: all together have {size:,} bytes, and at most {_MOST:,} can be sent: "
+            "have the step decrypt a large file with a small key"
+        )
+    return {HEADER: content}
 
 
 def _secret(text: str) -> tuple[str, bytes]:
@@ -53,8 +62,8 @@ def _secret(text: str) -> tuple[str, bytes]:
     if not source and not variable and name in os.environ:
         variable = name
     data = _from_environment(text, variable) if variable else _from_file(text, source or name)
-    if len(data) > _LARGEST:
-        raise Usage(f"--secret {text!r}: it has more than {_LARGEST:,} bytes, which are the most")
+    if len(data) > _MOST:
+        raise Usage(f"--secret {text!r}: it has more than {_MOST:,} bytes, which are the most")
     return name, data
 
 
@@ -71,7 +80,7 @@ def _from_environment(text: str, variable: str) -> bytes:
 def _from_file(text: str, source: str) -> bytes:
     try:
         with Path(source).expanduser().open("rb") as file:
-            return file.read(_LARGEST + 1)
+            return file.read(_MOST + 1)
     except OSError as error:
         raise Usage(f"--secret {text!r}: {source}: {error.strerror}") from error
 
