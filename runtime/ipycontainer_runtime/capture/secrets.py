@@ -24,17 +24,24 @@ _HARMLESS = (".env.example", ".env.sample", ".env.template", "*.py", "*.pyc", "*
 _NAMED = re.compile("|".join(fnmatch.translate(name) for name in _NAMES), re.IGNORECASE)
 _PLAIN = re.compile("|".join(fnmatch.translate(name) for name in _HARMLESS), re.IGNORECASE)
 
-MOST = 1 << 20
-"""Bytes of a file that are looked at; keys and settings are smaller."""
+MOST = 64 << 20
+"""Bytes of a file that are looked at: notebooks with what their cells showed are large, too."""
+_PIECE = 1 << 20
+_OVERLAP = 4 << 10  # more than any of these is long
+# Each begins with plain letters: looking for them is 30 times as fast as with `\b` before them.
 _CONTENTS = (
-    (re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----\s"), "a private key"),
-    (re.compile(rb"\bAKIA[0-9A-Z]{16}\b"), "an AWS access key"),
-    (re.compile(rb"\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_\w{40}"), "a GitHub token"),
-    (re.compile(rb"\bglpat-[\w-]{20}"), "a GitLab token"),
-    (re.compile(rb"\bpypi-AgEIcHlwaS5vcmc"), "a PyPI token"),
-    (re.compile(rb"\bxox[abprs]-[0-9A-Za-z-]{20}"), "a Slack token"),
-    (re.compile(rb"\bsk-[A-Za-z0-9_-]{32}|\bhf_[A-Za-z0-9]{30}"), "an API key"),
+    # Also as a string of JSON or of a program has it, where a line's end is written as `\n`.
+    (rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----(\s|\\[nr])", "a private key"),
+    (rb"AKIA(?<!\wAKIA)[0-9A-Z]{16}\b", "an AWS access key"),
+    (rb"gh[pousr]_(?<!\w....)[A-Za-z0-9]{36}", "a GitHub token"),
+    (rb"github_pat_(?<!\wgithub_pat_)\w{40}", "a GitHub token"),
+    (rb"glpat-(?<!\wglpat-)[\w-]{20}", "a GitLab token"),
+    (rb"pypi-AgEIcHlwaS5vcmc", "a PyPI token"),
+    (rb"xox[abprs]-(?<!\w.....)[0-9A-Za-z-]{20}", "a Slack token"),
+    (rb"sk-(?<!\wsk-)[A-Za-z0-9_-]{32}", "an API key"),
+    (rb"hf_(?<!\whf_)[A-Za-z0-9]{30}", "an API key"),
 )
+_PATTERNS = tuple((re.compile(pattern, re.DOTALL), what) for pattern, what in _CONTENTS)
 # In settings, not in programs and texts, which have such URLs as examples.
 _SETTINGS = (".txt", ".in", ".cfg", ".ini", ".conf", ".toml", ".yaml", ".yml", ".json", ".pth")
 _PASSWORD = re.compile(rb"://[^/\s:@'\"{}$<>]*:[^/\s@'\"{}$<>]+@")
@@ -56,16 +63,26 @@ def found(path: str) -> str:
 def _held(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST)
+            before, line = b"", 1
+            for _ in range(MOST // _PIECE):
+                piece = file.read(_PIECE)
+                if not piece:
+                    break
+                content = before + piece
+                if what := _seen(content, line, settings=path.endswith(_SETTINGS)):
+                    return what
+                before = content[-_OVERLAP:]
+                line += content.count(b"\n", 0, len(content) - len(before))
     except OSError:
         return "it cannot be read"
-    for pattern, what in _CONTENTS:
-        if match := pattern.search(content):
-            return f"it holds {what} (line {_line(content, match)})"
-    if path.endswith(_SETTINGS) and (match := _PASSWORD.search(content)):
-        return f"it holds a URL with a password (line {_line(content, match)})"
     return ""
 
 
-def _line(content: bytes, match: re.Match[bytes]) -> int:
-    return content.count(b"\n", 0, match.start()) + 1
+def _seen(content: bytes, line: int, *, settings: bool) -> str:
+    """Return what is in a piece of a file that begins in this line; empty for nothing secret."""
+    url = ((_PASSWORD, "a URL with a password"),) if settings else ()
+    for pattern, what in (*_PATTERNS, *url):
+        if match := pattern.search(content):
+            at = line + content.count(b"\n", 0, match.start())
+            return f"it holds {what} (line {at})"
+    return ""
