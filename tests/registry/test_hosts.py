@@ -1,9 +1,18 @@
 """Which server a domain means, and where a registry may send this client."""
 
+from pathlib import Path
+
 import pytest
 
+from ipycontainer_runtime.engine import registries
 from ipycontainer_runtime.errors import InvalidParameter
-from ipycontainer_runtime.registry.hosts import endpoint, is_kin, is_loopback, may_follow
+from ipycontainer_runtime.registry.hosts import (
+    endpoint,
+    is_kin,
+    is_loopback,
+    may_follow,
+    mirror_domain,
+)
 
 
 @pytest.mark.parametrize(
@@ -112,3 +121,16 @@ def test_a_token_service_of_the_same_domain_is_kin(domain: str, realm: str) -> N
 )
 def test_another_domain_is_not_kin(domain: str, realm: str) -> None:
     assert not is_kin(endpoint(domain), realm)
+
+
+def test_a_password_in_a_mirror_s_url_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "https://me:s3cret@mirror.example"
+    with pytest.raises(InvalidParameter, match=r"https://mirror\.example") as caught:
+        mirror_domain(url)
+    monkeypatch.setenv("IPYCONTAINER_CONFIG", str(tmp_path / "engine.json"))
+    (tmp_path / "engine.json").write_text(f'{{"registry-mirrors": ["{url}"]}}')
+    told, _ = registries.described()
+    assert told["Mirrors"] == ["https://mirror.example/"]
+    assert "s3cret" not in f"{caught.value} {told}"

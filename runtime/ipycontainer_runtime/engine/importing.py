@@ -21,6 +21,7 @@ from ipycontainer_runtime.oci import model
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.oci.platform import Platform
 from ipycontainer_runtime.oci.reference import Reference
+from ipycontainer_runtime.registry.hosts import without_login
 from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.images import ImageStore
 
@@ -95,7 +96,7 @@ class Imports:
         url, config = request.source, _config(request)
         url = url if "://" in url else f"http://{url}"
         download.check(url)
-        say(progress.status(f"Downloading from {url}"))
+        say(progress.status(f"Downloading from {without_login(url)}"))
         loop, stop = asyncio.get_running_loop(), threading.Event()
 
         def tell(done: int, total: int) -> None:
@@ -156,7 +157,7 @@ class Imports:
         self, request: ImportRequest, config: model.ContainerConfig, layer: Member, made: Made
     ) -> Loaded:
         created = rfc3339(time.time_ns())
-        comment = request.message or f"Imported from {request.source}"
+        comment = request.message or f"Imported from {without_login(request.source)}"
         machine = request.platform or platforms.host()
         image = model.ImageConfig(
             architecture=machine.architecture,

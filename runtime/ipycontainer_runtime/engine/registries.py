@@ -4,6 +4,7 @@ from typing import Any
 
 from ipycontainer_runtime import configuration
 from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.registry.hosts import without_login
 
 _HUB = "docker.io"
 _LOOPBACK = ["::1/128", "127.0.0.0/8"]
@@ -15,7 +16,7 @@ def described() -> tuple[dict[str, Any], list[str]]:
         configured, warnings = configuration.read(), []
     except InvalidParameter as error:
         configured, warnings = configuration.Configuration(), [f"WARNING: {error}"]
-    mirrors = [f"{url.rstrip('/')}/" for url in configured.mirrors]
+    mirrors = [f"{without_login(url).rstrip('/')}/" for url in configured.mirrors]
     networks = [listed for listed in configured.insecure if "/" in listed]
     names = [listed for listed in configured.insecure if "/" not in listed]
     indexes = {name: _index(name, [], secure=False) for name in names}

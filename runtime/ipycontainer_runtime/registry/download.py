@@ -1,10 +1,12 @@
-"""What is at a URL that a person gave, as it comes: no registry, and no login."""
+"""What is at a URL that a person gave, as it comes: no registry, and no login but the URL's own."""
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_auth_from_url
 
 from ipycontainer_runtime.errors import InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.registry.client import (
@@ -13,6 +15,7 @@ from ipycontainer_runtime.registry.client import (
     REDIRECT_LIMIT,
     USER_AGENT,
 )
+from ipycontainer_runtime.registry.hosts import without_login
 
 _CHUNK = 256 << 10
 
@@ -31,32 +34,57 @@ class Fetched(NamedTuple):
 def check(url: str) -> None:
     """Raise InvalidParameter for what is no URL that can be fetched."""
     if not url.lower().startswith(("http://", "https://")):
-        raise InvalidParameter(f"invalid URL {url[:200]!r}: one of http or https is wanted")
+        told = without_login(url)[:200]
+        raise InvalidParameter(f"invalid URL {told!r}: one of http or https is wanted")
 
 
 @contextlib.contextmanager
 def fetching(url: str) -> Iterator[Fetched]:
     """Ask for a URL of http or https; NotFound for what is not there, Unavailable out of reach."""
     check(url)
-    with requests.Session() as session:
+    told = without_login(url)
+    with _Session() as session:
         session.max_redirects = REDIRECT_LIMIT
         session.headers["User-Agent"] = USER_AGENT
         # As it is: a server that compresses on the way would change what a digest is taken of.
         session.headers["Accept-Encoding"] = "identity"
         try:
-            response = session.get(url, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+            response = session.get(
+                url, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), auth=_own_login
+            )
         except (requests.RequestException, ValueError) as error:
-            raise Unavailable(f"cannot fetch {url}: {_reason(error)}") from error
+            raise Unavailable(f"cannot fetch {told}: {_reason(error)}") from error
         with response:
             if response.status_code >= 400:
-                raise NotFound(f"cannot fetch {url}: the server answers {response.status_code}")
+                raise NotFound(f"cannot fetch {told}: the server answers {response.status_code}")
             length = response.headers.get("Content-Length", "")
             yield Fetched(
-                _chunks(response, url),
+                _chunks(response, told),
                 int(length) if length.isdecimal() else 0,
                 response.url,
                 response.headers.get("Last-Modified", ""),
             )
+
+
+class _Session(requests.Session):
+    """A session that leaves ~/.netrc alone, where a redirect leads as well.
+
+    It is the engine's, and a Dockerfile that says from where may be anybody's.
+    """
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Called by `requests` before it follows a redirect: keep the login from others."""
+        session: Any = self  # whose types do not name it
+        if session.should_strip_auth(response.request.url, prepared_request.url):
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _own_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Send what the URL itself says; being there at all, it keeps `requests` out of ~/.netrc."""
+    login = get_auth_from_url(request.url or "")
+    return HTTPBasicAuth(*login)(request) if any(login) else request
 
 
 def _chunks(response: requests.Response, url: str) -> Iterator[bytes]:

@@ -93,9 +93,17 @@ def mirror_domain(url: str) -> str:
     whole = parts.scheme in ("http", "https") and parts.netloc and parts.path in ("", "/")
     if not whole or parts.query or parts.fragment or parts.username is not None:
         raise InvalidParameter(
-            f'"{url[:200]}" in registry-mirrors is no mirror: write https://HOST[:PORT]'
+            f'"{without_login(url)[:200]}" in registry-mirrors is no mirror: write'
+            " https://HOST[:PORT], and log in to it with `login`"
         )
     return parts.netloc
+
+
+def without_login(url: str) -> str:
+    """Return a URL as it may be shown and kept: without the user and the password in it."""
+    scheme, colon, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def is_loopback(hostname: str) -> bool:
