@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import tempfile
 import threading
 from pathlib import Path
 
@@ -95,7 +97,32 @@ def test_a_broken_file_is_named_kept_and_not_quoted(tmp_path: Path, content: str
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.needs("root")
+def test_a_file_that_may_not_be_read_is_not_replaced() -> None:
+    # Its folder may be written, so a rename would succeed: `sudo docker login` leaves such a file.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = Path(folder) / "config.json"
+        Logins(path).keep("host", Login("me", SECRET))
+        before = path.read_bytes()
+        os.chmod(folder, 0o777)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(Unavailable, match="Permission denied; make it readable"):
+                Logins(path).keep("other", Login("me", SECRET))
+        finally:
+            os.seteuid(0)
+        assert path.read_bytes() == before
+
+
+def test_null_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"auths": null, "credHelpers": null, "credsStore": null}')
+    assert Logins(path).lookup("host") is None
+    Logins(path).keep("host", Login("me", SECRET))
+    assert Logins(path).lookup("host") == Login("me", SECRET)
+
+
 def test_where_it_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unavailable, match=r"cannot write .*; make it writable"):
+    with pytest.raises(Unavailable, match=r"cannot write .*; make it readable and writable"):
         Logins(tmp_path / "file" / "config.json").keep("host", Login("me", SECRET))

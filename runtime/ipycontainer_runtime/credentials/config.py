@@ -56,7 +56,9 @@ class DockerConfig:
     def content(self) -> Content:
         """Return what the file says of logins; errors as in `lookup`."""
         with self._readable():
-            return msgspec.json.decode(self._read() or b"{}", type=Content)
+            whole = msgspec.json.decode(self._readable_bytes() or b"{}", type=dict[str, Any])
+            # Docker's own reader, in Go, takes null for nothing.
+            return msgspec.convert({k: v for k, v in whole.items() if v is not None}, Content)
 
     def change(self, edit: Callable[[dict[str, Any]], None]) -> None:
         """Rewrite the file by `edit`, which is given its JSON and leaves other keys as they are.
@@ -73,15 +75,21 @@ class DockerConfig:
                 _replace(target, (json.dumps(whole, indent="\t", ensure_ascii=False)).encode())
         except OSError as error:
             raise Unavailable(
-                f"cannot write {target}: {error.strerror}; make it writable, or set DOCKER_CONFIG"
-                " to a folder that is"
+                f"cannot write {target}: {error.strerror}; make it readable and writable, or set"
+                " DOCKER_CONFIG to a folder that is"
             ) from error
+
+    def _readable_bytes(self) -> bytes:
+        try:
+            return self._read()
+        except PermissionError:  # what this user may not look into is not for this user
+            return b""
 
     def _read(self) -> bytes:
         try:
             with self.path.open("rb") as file:
                 raw = file.read(LIMIT + 1)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except (FileNotFoundError, NotADirectoryError):
             return b""
         if len(raw) > LIMIT:
             raise ValueError(f"it is larger than {LIMIT} bytes")
