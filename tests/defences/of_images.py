@@ -426,9 +426,17 @@ DEFENCES = (
     ),
     Defence(
         "21",
+        "a redirect's target names itself as the token service, and is given the credentials",
+        "registry/client.py",
+        "if response.status_code != 401 or not self._is_ours(response.url):",
+        "if response.status_code != 401:",
+        (TOKENS + "test_a_redirect_s_target_is_given_no_credentials_for_its_challenge",),
+    ),
+    Defence(
+        "21",
         "an upload's way to another host carries the credentials",
         "registry/client.py",
-        "ours = _origin(url) == _origin(self.endpoint.base)",
+        "ours = self._is_ours(url)",
         "ours = True",
         (CUT + "test_an_upload_to_another_host_carries_no_authorization",),
     ),

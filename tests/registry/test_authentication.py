@@ -222,6 +222,19 @@ def test_a_redirect_to_another_host_carries_no_authorization(
 
 
 # security: fails without `self._check(target)` in Registry._follow.
+@pytest.mark.parametrize("login", [LOGIN, Login(identity_token="r3fresh")])
+def test_a_redirect_s_target_is_given_no_credentials_for_its_challenge(
+    server: Scripted, other: Scripted, login: Login
+) -> None:
+    server.on("/v2/", Answer(b"", 307, {"Location": f"{other.url}/blob"}))
+    other.on("/blob", Answer(b"", 401, {"WWW-Authenticate": challenge(f"{other.url}/token")}))
+    other.on("/token", token("token"))
+    with Registry(server.address, Fixed(login)) as registry:
+        with pytest.raises(RegistryError, match=f"{other.address} wants a login"):
+            registry.read(MANIFEST, 100)
+    assert [seen.path for seen in other.requests] == ["/blob"]
+
+
 @pytest.mark.parametrize("target", ["http://169.254.169.254/x", "http://10.0.0.1/x", "file:///etc"])
 def test_a_redirect_off_this_machine_in_plain_http_is_refused(
     server: Scripted, target: str

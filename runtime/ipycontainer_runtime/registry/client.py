@@ -104,6 +104,8 @@ class Registry:
             return response
         with response:
             body = read_bounded(response, ERROR_LIMIT)
+            if response.status_code == 401 and not self._is_ours(response.url):
+                raise RegistryError(self._elsewhere(response.url), code="UNAUTHORIZED", http=401)
             if response.status_code == 401 and self._login:
                 raise RegistryError(self._unwanted(), code="UNAUTHORIZED", http=401)
             raise answered(self.endpoint, response.status_code, body, response.headers)
@@ -155,10 +157,21 @@ class Registry:
             f"{kept}; renew it with `docker login {self.endpoint.domain}`"
         )
 
+    def _is_ours(self, url: str) -> bool:
+        """Tell whether a URL is one of the registry itself."""
+        return _origin(url) == _origin(self.endpoint.base)
+
+    def _elsewhere(self, url: str) -> str:
+        return (
+            f"unauthorized: {urlsplit(url).netloc} wants a login, where the registry"
+            f" {self.endpoint.domain} redirects to; a login goes to the registry alone"
+        )
+
     def _authorized(self, call: Call) -> requests.Response:
         sent = self._authorizer.header(call.scope)
         response = self._follow(call, sent)
-        if response.status_code != 401:
+        # A challenge of whoever a redirect leads to could name him as the token service.
+        if response.status_code != 401 or not self._is_ours(response.url):
             return response
         challenges = response.headers.get("WWW-Authenticate", "")
         with response:
@@ -174,7 +187,7 @@ class Registry:
     def _follow(self, call: Call, authorization: str | None) -> requests.Response:
         url = self._url(call.location)
         for _ in range(REDIRECT_LIMIT):
-            ours = _origin(url) == _origin(self.endpoint.base)
+            ours = self._is_ours(url)
             response = self._send(call, url, authorization if ours else None)
             if response.status_code not in _REDIRECTS:
                 return response
