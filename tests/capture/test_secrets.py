@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipycontainer_runtime.capture import secrets
+from ipycontainer_runtime.capture.distributions import without_credentials
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE KEY-----\n"
 
@@ -44,3 +45,25 @@ def test_a_token_is_one_unless_it_is_the_end_of_a_word(tmp_path: Path, text: str
 
 def test_code_that_looks_for_keys_is_none(tmp_path: Path) -> None:
     assert look(tmp_path, "look.py", 'if line == "-----BEGIN PRIVATE KEY-----":\n') == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://me:s3cret@host/x.whl", "https://host/x.whl"),
+        ("https://me:p@s3cret@host/x.whl", "https://host/x.whl"),
+        ("https://host/x.whl?token=s3cret", "https://host/x.whl?token="),
+        (
+            "https://host/x.whl?X-Amz-Date=1&X-Amz-Signature=s3cret#sha256=ab",
+            "https://host/x.whl?X-Amz-Date=1&X-Amz-Signature=#sha256=ab",
+        ),
+        ("https://host/x.whl?sv=2&sig=s3cret%3D&se=3", "https://host/x.whl?sv=2&sig=&se=3"),
+        ("https://host/t/tk-s3cret/linux-64/x.conda", "https://host/linux-64/x.conda"),
+        ("https://${NAME}:${WORD}@host/x", "https://${NAME}:${WORD}@host/x"),
+        ("git+ssh://git@host/x.git@main", "git+ssh://git@host/x.git@main"),
+        ("https://host/x?design=1&version=2", "https://host/x?design=1&version=2"),
+    ],
+)
+def test_no_credentials_stay_in_a_url(url: str, told: str) -> None:
+    assert without_credentials(url) == told
+    assert without_credentials(json.dumps({"url": url})) == json.dumps({"url": told})

@@ -19,7 +19,12 @@ from urllib.parse import urlsplit
 DATA = frozenset(("bin", "etc", "include", "lib", "lib64", "libexec", "man", "share", "sbin"))
 _NAME = re.compile(r"[-_.]+")
 _WANTED_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
-_USER = re.compile(r"(?<=://)(?!git@|\$\{[A-Za-z0-9_-]+\}(:\$\{[A-Za-z0-9_-]+\})?@)[^/\s\"'@]+@")
+_USER = re.compile(r"(?<=://)(?!git@|\$\{[A-Za-z0-9_-]+\}(:\$\{[A-Za-z0-9_-]+\})?@)[^/?#\s\"']+@")
+# What signs a URL, or stands for a login in it, goes by many names.
+_SIGNED = re.compile(
+    r"(?i)([?&][\w.%-]*(?:token|secret|passw|signature|credential|auth|key|\bsig)[\w.%-]*=)"
+    r"[^&#\s\"']+"
+)
 _TOKEN = re.compile(r"(?<=[a-z0-9])/t/[A-Za-z0-9_-]+/")
 _MOST_METADATA = 16 << 20
 
@@ -200,11 +205,11 @@ def _origin(info: str) -> dict[str, Any]:
 
 
 def without_credentials(text: str) -> str:
-    """Return text with no user or password in its URLs, nor the token of a conda channel.
+    """Return text with no user, password or signature in its URLs, nor a conda channel's token.
 
     PEP 610 keeps `${NAME}`, which is neither; `git@` is what one is called at such hosts.
     """
-    return _TOKEN.sub("/", _USER.sub("", text))
+    return _TOKEN.sub("/", _SIGNED.sub(r"\1", _USER.sub("", text)))
 
 
 def with_conda(found: list[Distribution], prefix: str) -> list[Distribution]:

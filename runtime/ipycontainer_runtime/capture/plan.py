@@ -166,7 +166,8 @@ def _code(made: Plan, request: Request, ignored: Callable[[str], Ignored]) -> Pa
         own, left = codes.collect(one, ignored(one.path))
         tree.join(own)
         made.left += left
-    return Part(CODE, f"own code: {', '.join(one.path for one in request.code)}", tree)
+    # Where it is in the image: where it was before is nobody's business who has the image.
+    return Part(CODE, f"own code: {', '.join(one.target for one in request.code)}", tree)
 
 
 def _separate(parts: Sequence[Part]) -> None:
