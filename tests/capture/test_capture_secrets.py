@@ -129,6 +129,12 @@ def test_code_that_is_no_project_is_refused(
     assert asked in str(message.get("error") or message["message"])
 
 
+def test_no_link_leads_to_a_home(engine: Engine, environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(Path.home())
+    (message,) = messages(engine, "no", environment.python, code=str(tmp_path / "link"))[-1:]
+    assert "is no project" in str(message.get("error") or message["message"])
+
+
 def test_a_file_with_a_secret_is_refused_when_it_is_asked_for_by_name(
     engine: Engine, environment: Environment, project: Path
 ) -> None:

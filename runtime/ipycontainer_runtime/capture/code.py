@@ -52,7 +52,9 @@ class Code(NamedTuple):
         path, target = os.path.normpath(path), os.path.normpath(target)
         if not os.path.isabs(path) or target == "/":
             raise InvalidParameter(f"code {text}: give an absolute path, as PATH or PATH:TARGET")
-        if path in (*_FORBIDDEN, os.path.expanduser("~")):
+        # A home, and what homes are in, also where a link leads there.
+        home, real = os.path.realpath(os.path.expanduser("~")), os.path.realpath(path)
+        if {path, real} & {*_FORBIDDEN} or f"{home}/".startswith(f"{real}/"):
             raise InvalidParameter(f"code {text}: {path} is no project: name a folder in it")
         return cls(path, target)
 

@@ -49,7 +49,7 @@ def _left(sizes: Mapping[str, int], earlier: Sequence[Group]) -> list[Group]:
 
 def _next(kept: Sequence[Group]) -> str:
     numbers = [
-        int(n) for g in kept if (n := g.name.removeprefix(ADDED)) != g.name and n.isdecimal()
+        int(n[:9]) for g in kept if (n := g.name.removeprefix(ADDED)) != g.name and n.isdecimal()
     ]
     return f"{ADDED}{max(numbers, default=0) + 1}"
 

@@ -23,6 +23,8 @@ SYSTEM, PYTHON, VENV, OTHER, LOCK, CODE = (
     *("system", "interpreter", "environment"),
     *("other", "lock", "code"),
 )
+RESERVED = frozenset((SYSTEM, PYTHON, VENV, OTHER, LOCK, CODE))
+"""Layers that hold no distributions."""
 FORMAT = "1"
 """Part of every fingerprint: another is needed when layers are written in another way."""
 

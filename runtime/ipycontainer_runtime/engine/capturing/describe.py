@@ -1,6 +1,7 @@
 """What an image says of its capture: its config, its history and its labels."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import msgspec
 
 from ipycontainer_runtime import __version__
 from ipycontainer_runtime.capture.grouping import Group
-from ipycontainer_runtime.capture.plan import Plan, Request
+from ipycontainer_runtime.capture.plan import RESERVED, Plan, Request
 from ipycontainer_runtime.capture.system import SEARCH_PATH
 from ipycontainer_runtime.engine.capturing.layers import Written
 from ipycontainer_runtime.oci import model
@@ -21,6 +22,8 @@ LOCK = "io.ipycontainer.capture.lock"
 """The text of the image's pylock.toml."""
 ENVIRONMENT = "io.ipycontainer.capture.environment"
 """The folder of the environment that was captured."""
+_NAME = re.compile(r"(conda:)?[a-z0-9._-]{1,100}")
+_MOST_GROUPS = 64  # a capture makes no more than 40
 _DESCRIPTION = "org.opencontainers.image.description"
 
 
@@ -71,12 +74,22 @@ def manifest(content: model.Descriptor, layers: Sequence[Written]) -> model.Mani
 
 
 def groups(record: ImageRecord) -> list[Group]:
-    """Return which distributions an earlier capture put into which layer; none for others."""
+    """Return which distributions an earlier capture put into which layer; none for others.
+
+    The image may be a pulled one, and say anything.
+    """
     labels = record.config.defaults.labels or {}
     with contextlib.suppress(msgspec.MsgspecError):
         layers = msgspec.json.decode(labels.get(LAYERS, "[]"), type=list[_Layer])
-        return [Group(one.name, one.members) for one in layers if one.members]
+        if len(layers) <= _MOST_GROUPS and all(map(_is_ours, layers)):
+            return [Group(one.name, one.members) for one in layers if one.members]
     return []
+
+
+def _is_ours(layer: _Layer) -> bool:
+    """Tell whether a capture would call a layer so: by a distribution, or by what we count."""
+    named = not layer.members or layer.name not in RESERVED
+    return named and _NAME.fullmatch(layer.name) is not None
 
 
 def environment(record: ImageRecord) -> str:
