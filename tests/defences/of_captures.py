@@ -37,4 +37,12 @@ DEFENCES = (
         "(cleaned := said) != said",
         (SECRETS + "test_credentials_in_the_url_of_an_installation_are_not_taken",),
     ),
+    Defence(
+        "22",
+        "a program names somebody's key as its loader, and brings it into a captured image",
+        "capture/libraries.py",
+        "if p in seen or _is_library(p)",
+        "if p",
+        ("capture/test_libraries.py::test_a_program_does_not_bring_what_is_no_library",),
+    ),
 )

@@ -3,7 +3,6 @@
 import os
 import subprocess
 from collections.abc import Iterable
-from functools import cache
 from typing import NamedTuple
 
 from elftools.common.exceptions import ELFError
@@ -57,7 +56,8 @@ class Libraries:
             needs = self._read(os.path.realpath(pending.pop()))
             wanted = [needs.loader] if needs.loader else []
             wanted += [p for n in needs.names if (p := _find(n, needs.folders, self._known))]
-            for path in wanted:
+            # Else a program could name any file as its loader, somebody's key for one.
+            for path in (p for p in wanted if p in seen or _is_library(p)):
                 found[path] = None
                 if path not in seen:
                     seen.add(path)
@@ -107,7 +107,6 @@ def _find(name: str, folders: Iterable[str], known: dict[str, str]) -> str | Non
     return known.get(name)
 
 
-@cache
 def _known_libraries() -> dict[str, str]:
     """Return the libraries of the linker's cache by name, those of this machine's kind first."""
     ldconfig = next((p for p in LDCONFIG if os.path.exists(p)), None)
@@ -127,6 +126,10 @@ def _known_libraries() -> dict[str, str]:
 def _may_be_elf(path: str) -> bool:
     # Programs are executable and extension modules are named so; the rest need not be opened.
     return ".so" in os.path.basename(path) or os.access(path, os.X_OK)
+
+
+def _is_library(path: str) -> bool:
+    return os.path.isabs(path) and os.path.isfile(path) and _is_elf(path)
 
 
 def _is_elf(path: str) -> bool:
