@@ -1,8 +1,12 @@
 """Capture: an image of this Python environment is an image anywhere, and takes no secret along."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -175,3 +179,38 @@ def test_a_capture_whose_client_goes_away_leaves_nothing(
     assert set((engine.paths.root / "images/blobs/sha256").iterdir()) <= before
     assert not list((engine.paths.root / "ingest").iterdir())
     assert "never retrieved" not in engine.log
+
+
+def test_code_is_looked_at_for_nobody_once_the_client_is_gone(
+    engine: Engine, environment: Environment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    for number in range(100):
+        with (folder / f"{number}.bin").open("wb") as file:
+            file.truncate(64 << 20)  # holes, which are read as any file is
+    api = engine.client.api
+    params = {"name": "left", "python": str(environment.python), "code": str(folder)}
+    reply = api.post(api.base_url + "/ipycontainer/capture", params=params, stream=True)
+    lines = reply.iter_lines()  # without which the connection would be closed
+    assert b"Capturing" in next(lines)
+    until(lambda: looks_at(engine, folder))
+    reply.close()
+    # In between two files none is open.
+    until(lambda: not any(looks_at(engine, folder) for _ in range(20)))
+
+
+def looks_at(engine: Engine, folder: Path) -> bool:
+    """Tell whether the engine has a file of this folder open."""
+    time.sleep(0.05)
+    found = []
+    for link in Path(f"/proc/{engine.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(link))
+    return any(path.startswith(f"{folder}/") for path in found)
+
+
+def until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < deadline

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ipycontainer_runtime.build.ignore import Ignore
 from ipycontainer_runtime.engine import progress
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ipycontainer_runtime.capture.grouping import Group
     from ipycontainer_runtime.capture.plan import Plan, Request
     from ipycontainer_runtime.engine.capturing.layers import Writing, Written
+
+T = TypeVar("T")
 
 HOST = "host"
 """The image that is always there: pulling it, or running it, captures the engine's own Python."""
@@ -107,7 +109,9 @@ class Captures:
         python = request.python or self._python
         asked = Request(python, code, request.include, request.exclude, request.user)
         say(progress.status(f"Capturing {python}", request.reference.familiar))
-        plan = await asyncio.to_thread(self._plan, asked, self._earlier(request.reference))
+        given_up = threading.Event()
+        planning = functools.partial(self._plan, asked, self._earlier(request.reference), given_up)
+        plan = await _on_thread(planning, given_up)
         with self._garbage.making() as made:
             writing = self._writing(made, say)
             if request.dry_run:
@@ -121,10 +125,27 @@ class Captures:
         say(progress.status(f"Status: Captured {record.id[:19]} as {name}"))
         self._events.publish("image", "capture", record.id, {"name": name})
 
-    def _plan(self, request: "Request", earlier: "dict[str, list[Group]]") -> "Plan":
+    def _plan(
+        self,
+        request: "Request",
+        earlier: "dict[str, list[Group]]",
+        given_up: threading.Event,
+    ) -> "Plan":
+        """Look at all that there is to take; GivenUp once that is set, as code may be large."""
         from ipycontainer_runtime.capture import plan
+        from ipycontainer_runtime.engine.capturing.layers import GivenUp
 
-        return plan.plan(request, earlier, self._kept.needs(), _ignored)
+        def ignored(folder: str) -> "Ignored":
+            asked = _ignored(folder)
+
+            def ask(path: str, is_folder: bool) -> bool:
+                if given_up.is_set():
+                    raise GivenUp
+                return asked(path, is_folder)
+
+            return ask
+
+        return plan.plan(request, earlier, self._kept.needs(), ignored)
 
     def _earlier(self, reference: Reference) -> "dict[str, list[Group]]":
         """Return the layers of the last capture of each environment, that of this name first."""
@@ -186,9 +207,7 @@ def _ignored(folder: str) -> "Ignored":
     return lambda path, is_folder: ignore.excludes(path) and not (is_folder and ignore.lets_in)
 
 
-async def _on_thread(
-    work: "Callable[[], list[Written]]", given_up: threading.Event
-) -> "list[Written]":
+async def _on_thread(work: Callable[[], T], given_up: threading.Event) -> T:
     """Run it on a thread, and wait for its end also when it is given up."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
