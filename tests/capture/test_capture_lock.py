@@ -129,3 +129,14 @@ def test_what_has_no_record_is_there_too(engine: Engine, environment: Environmen
     titles = " ".join(layer["Title"] for layer in told["Layers"])
     assert "older-thing 3.1" in titles
     assert "conda:libthing 1.0" in titles
+
+
+def test_metadata_that_is_not_utf_8_is_no_hindrance(
+    engine: Engine, environment: Environment, tmp_path: Path
+) -> None:
+    environment.install(wheel(tmp_path, "latin"))
+    info = environment.site / "latin-1.0.dist-info"
+    (info / "METADATA").write_bytes(b"Name: latin\nVersion: 1.0\nRequires-Python: >=3 \xe9\n")
+    (info / "INSTALLER").write_bytes(b"p\xefp\n")
+    told = capture(engine, "latin", environment.python, dryrun=1)
+    assert "p\ufffdp" in told["Lock"]

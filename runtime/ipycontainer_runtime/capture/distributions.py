@@ -114,7 +114,7 @@ def _from_info(folder: str, path: str, prefix: str) -> Distribution:
         () if files else tuple(_tops(folder, path, _one(said, "name"))),
         tuple(_required(said)),
         _one(said, "requires-python"),
-        _text(f"{path}/INSTALLER").strip()[:100],
+        _shown(_text(f"{path}/INSTALLER")).strip()[:100],
         tuple(_headers(_text(f"{path}/WHEEL")).get("tag", ())),
         hashlib.sha256(record.encode("utf-8", "surrogateescape")).hexdigest() if record else "",
         _origin(path),
@@ -173,7 +173,7 @@ def _required(said: Mapping[str, list[str]]) -> Iterator[str]:
 def _headers(text: str) -> dict[str, list[str]]:
     """Return the fields of core metadata by name; the description after them is left."""
     said: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in _shown(text).splitlines():
         if not line:
             break
         name, colon, value = line.partition(":")
@@ -192,6 +192,11 @@ def _text(path: str) -> str:
             return file.read(_MOST_METADATA)
     except OSError:
         return ""
+
+
+def _shown(text: str) -> str:
+    """Return text that a lock and a label can hold: older metadata is not always UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode(errors="replace")
 
 
 def _origin(info: str) -> dict[str, Any]:
