@@ -13,7 +13,7 @@ from table import Goal, Row
 from world import World
 
 CLIENTS = 8
-EACH = 20
+EACH = 10
 GOAL = Goal(1 / 60, "", "≤ 16.7 ms (60 a second)")
 JSON = {"Content-Type": "application/json"}
 
