@@ -72,5 +72,6 @@ def test_the_disk_usage_is_a_table(box: Box, shell: Shell) -> None:
     ]
     assert ran.value[1]["TotalCount"] == "1"
     images, containers, _ = shell.run("%container system df -v").value
-    assert {row["Containers"] for row in images} == {"1"}
+    # Other tests may have left images here; a container has one alone.
+    assert [row["Containers"] for row in images].count("1") == 1
     assert [row["Names"] for row in containers] == ["one"]
