@@ -101,6 +101,8 @@ def test_a_registry_on_this_machine_may_name_this_machine() -> None:
         ("ghcr.io", "ghcr.io"),
         ("ghcr.io", "auth.ghcr.io"),
         ("127.0.0.1:5000", "127.0.0.1"),
+        ("registry.shop.co.uk", "auth.shop.co.uk"),
+        ("alice.azurecr.io", "alice.azurecr.io"),
     ],
 )
 def test_a_token_service_of_the_same_domain_is_kin(domain: str, realm: str) -> None:
@@ -117,6 +119,10 @@ def test_a_token_service_of_the_same_domain_is_kin(domain: str, realm: str) -> N
         ("10.0.0.1:5000", "10.0.0.2"),
         ("10.0.0.1", "0.0.1"),
         ("127.0.0.1:5000", "localhost"),
+        ("alice.azurecr.io", "evil.azurecr.io"),
+        ("eu.gcr.io", "evil.gcr.io"),
+        ("1.dkr.ecr.us-east-1.amazonaws.com", "2.dkr.ecr.us-east-1.amazonaws.com"),
+        ("shop.co.uk", "evil.co.uk"),
     ],
 )
 def test_another_domain_is_not_kin(domain: str, realm: str) -> None:

@@ -153,11 +153,18 @@ def may_follow(origin: Endpoint, url: str) -> str | None:
     return None
 
 
+# Clouds whose customers each have a host, and second levels that countries give away under.
+_PUBLIC = re.compile(
+    r"(?:^|\.)(?:amazonaws\.com(?:\.cn)?|azurecr\.(?:io|cn|us)|gcr\.io|pkg\.dev)$"
+    r"|^(?:ac|co|com|edu|go|gov|ne|net|or|org)\.[a-z]{2}$"
+)
+
+
 def is_kin(origin: Endpoint, hostname: str) -> bool:
     """Tell whether a token service may be given the credentials of this registry.
 
     The same host, or hosts under one parent (registry-1.docker.io and auth.docker.io,
-    registry.gitlab.com and gitlab.com).
+    registry.gitlab.com and gitlab.com), unless anybody may have a host under that parent.
     """
     ours, theirs = origin.hostname.lower(), hostname.lower()
     if ours == theirs:
@@ -167,6 +174,8 @@ def is_kin(origin: Endpoint, hostname: str) -> bool:
     parent = ours.partition(".")[2]
     if theirs.endswith("." + ours):
         return True
+    if _PUBLIC.search(parent):
+        return False
     return "." in parent and (theirs == parent or theirs.endswith("." + parent))
 
 
