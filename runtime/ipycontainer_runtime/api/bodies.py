@@ -52,6 +52,7 @@ class StreamedBody(EngineHandler, Generic[Body]):
                 self._connection().set_max_body_size(LARGEST)
                 self._body = await self._stack.enter_async_context(begun)
         except ContainerError as error:
+            self._connection().set_max_body_size(LARGEST)  # all of it comes before the answer
             self._refusal = error
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:

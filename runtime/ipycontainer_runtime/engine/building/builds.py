@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,22 +78,23 @@ class Builds:
         """The digests that must stay, for the same reasons."""
         return self.cache.blobs.union(*(build.held_blobs for build in self._active))
 
-    def context(self) -> "Context":
-        """Return the place for a context that is about to arrive."""
+    @contextlib.asynccontextmanager
+    async def context(self) -> "AsyncIterator[Context]":
+        """Give the place for a context that is about to arrive; all that its build had goes."""
         from ipycontainer_runtime.engine.building.context import Context
 
         self.machine.grade.check_containers()
         if not self._folder.exists():
             make_private(self._folder)
         folder = self._folder / secrets.token_hex(8) / "context"
-        return Context(folder, self.ownership)
-
-    async def discard(self, context: "Context") -> None:
-        """Let go of a context, and of all that its build had."""
-        context.close()
-        await asyncio.to_thread(context.join)
-        self.layers.trash.discard(context.home)
-        await asyncio.to_thread(self.layers.trash.empty)
+        context = Context(folder, self.ownership)
+        try:
+            yield context
+        finally:
+            context.close()
+            await asyncio.to_thread(context.join)
+            self.layers.trash.discard(context.home)
+            await asyncio.to_thread(self.layers.trash.empty)
 
     async def build(
         self, request: BuildRequest, context: "Context"
