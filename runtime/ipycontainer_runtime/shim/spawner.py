@@ -61,11 +61,9 @@ class Spawner:
 
     def serve(self) -> None:
         """Hand out shims until the engine closes its socket."""
-        for name in self._hierarchy.stale(self._prefix):
-            self._hierarchy.open(name).remove(0)
+        self._sweep_cgroups()
         self._sweep()
         self._park()
-        self._sweep_deserted()
         while (pid := self._asked()) is not None:
             if pid:
                 self._see_off(pid)
@@ -141,11 +139,15 @@ class Spawner:
             if name.startswith(PARKED):
                 remove_folder(f"{self._folder}/{name}")
 
-    def _sweep_deserted(self) -> None:
-        """Remove empty cgroups of shims that were killed, of run folders nobody came back to."""
+    def _sweep_cgroups(self) -> None:
+        """Remove empty cgroups of shims that were killed, also of run folders nobody came back to.
+
+        None of ours is in use yet, but another spawner may have made one just now.
+        """
         for name in self._hierarchy.stale(""):
             pid = name.rpartition("-")[2]
-            if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+            deserted = pid.isdecimal() and not os.path.exists(f"/proc/{pid}")
+            if deserted or name.startswith(self._prefix):
                 self._hierarchy.open(name).remove(0)
 
     def _park(self) -> None:
