@@ -212,9 +212,8 @@ def _linker() -> str:
 
 def _with_user(found: Sequence[Distribution], python: Interpreter) -> list[Distribution]:
     own = installed([os.path.realpath(python.user_site)], os.path.realpath(python.user_base))
-    by_name = {one.name: one for one in own} | {one.name: one for one in found}
     # Python looks into the user's folder first, so what is in both is the user's.
-    return sorted((by_name | {one.name: one for one in own}).values())
+    return sorted({one.name: one for one in (*found, *own)}.values())
 
 
 def _wanted(found: Sequence[Distribution], request: Request) -> set[str]:

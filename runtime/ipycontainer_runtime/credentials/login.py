@@ -2,9 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import msgspec
 
@@ -89,7 +87,7 @@ def decode_header(header: str) -> Entry:
         ) from None
 
 
-def encode_header(content: Mapping[str, Any]) -> str:
+def encode_header(content: object) -> str:
     """Return JSON in base64url, as both headers are written."""
     return base64.urlsafe_b64encode(msgspec.json.encode(content)).decode()
 

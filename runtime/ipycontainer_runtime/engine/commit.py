@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,7 +171,7 @@ class Commits:
             author=request.author,
             config=config,
             rootfs=model.RootFs(diff_ids=diff_ids),
-            history=(*_history(base, len(base.config.rootfs.diff_ids)), step),
+            history=(*base.config.steps, step),
             container=container.id,
         )
         docker = base.manifest.media_type == model.DOCKER_MANIFEST
@@ -202,8 +202,3 @@ def _layer(packed: Packed, manifest_type: str) -> model.Descriptor:
     docker = manifest_type == model.DOCKER_MANIFEST
     kind = model.DOCKER_LAYER_GZIP if docker else packed.media_type
     return model.Descriptor(kind, packed.blob.digest, packed.blob.size)
-
-
-def _history(base: ImageRecord, layers: int) -> Sequence[model.History]:
-    """Return the base's history; one entry for each layer where it has none, as OCI allows."""
-    return base.config.history or tuple(model.History(created=base.created) for _ in range(layers))

@@ -32,7 +32,7 @@ DOCUMENTS = frozenset({DOCKER, INDEX, LAYOUT})
 NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
 
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+LAYOUT_CONTENT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class DockerImage(msgspec.Struct, frozen=True, rename="pascal"):
@@ -79,7 +79,7 @@ def documents(images: Sequence[Archived]) -> dict[str, bytes]:
         **{member(digests.of(content)): content for content in inner.values()},
         INDEX: encode(Index(tuple(entries), media_type=OCI_INDEX)),
         DOCKER: msgspec.json.encode([_docker(image) for image in images]),
-        LAYOUT: _LAYOUT,
+        LAYOUT: LAYOUT_CONTENT,
         REPOSITORIES: msgspec.json.encode(_repositories(images)),
     }
 

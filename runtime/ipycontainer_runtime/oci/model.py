@@ -147,6 +147,13 @@ class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         """The container config, empty where the image has none."""
         return self.config or ContainerConfig()
 
+    @property
+    def steps(self) -> tuple[History, ...]:
+        """Its history; one entry for each layer where it has none, as OCI allows."""
+        return self.history or tuple(
+            History(created=self.created or "") for _ in self.rootfs.diff_ids
+        )
+
 
 _Document = TypeVar("_Document", Manifest, Index, ImageConfig)
 
@@ -252,8 +259,13 @@ def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
     """
     chain: list[str] = []
     for diff_id in diff_ids:
-        chain.append(digests.of(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
+        chain.append(chained(chain[-1] if chain else "", diff_id))
     return tuple(chain)
+
+
+def chained(below: str, diff_id: str) -> str:
+    """Return the chain id of a layer over the one whose chain id is `below`, empty for none."""
+    return digests.of(f"{below} {diff_id}".encode()) if below else diff_id
 
 
 def select(index: Index, wanted: Platform) -> Descriptor:

@@ -17,7 +17,7 @@ import msgspec
 
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound
 from ipycontainer_runtime.oci import digest as digests
-from ipycontainer_runtime.oci.archive import NAME, REF_NAME
+from ipycontainer_runtime.oci.archive import LAYOUT, LAYOUT_CONTENT, NAME, REF_NAME
 from ipycontainer_runtime.oci.model import (
     MANIFESTS,
     OCI_INDEX,
@@ -38,8 +38,6 @@ from ipycontainer_runtime.store.reserve import Reserve
 
 # An annotation of an entry: the image it was committed from.
 PARENT = "org.ipycontainer.image.parent"
-
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,8 @@ class ImageStore:
         self.removed: Callable[[str], None] = _nothing
         """Called with the id of an image that was forgotten, before its blobs go."""
         make_private(self.folder)
-        if not (self.folder / "oci-layout").exists():
-            atomic.write(self.folder / "oci-layout", _LAYOUT)
+        if not (self.folder / LAYOUT).exists():
+            atomic.write(self.folder / LAYOUT, LAYOUT_CONTENT)
         if not self._index_path.exists():
             self._entries: tuple[Descriptor, ...] = ()
             self._write(())

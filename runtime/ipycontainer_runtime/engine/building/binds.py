@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ipycontainer_runtime.build.instructions import Mount as Asked
 from ipycontainer_runtime.engine.building.layering import Layering, Stack
-from ipycontainer_runtime.engine.building.sources import Selection, Wanted, select
+from ipycontainer_runtime.engine.building.sources import Selection, Wanted, literal, select
 from ipycontainer_runtime.layers.merged import look_up
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pack import Packing
@@ -67,8 +67,7 @@ class Bound:
 
 def bound(root: int, source: str, ownership: Ownership) -> Bound:
     """Find a source in its root; NotFound when it is not there."""
-    literal = "".join(f"\\{c}" if c in "*?[\\" else c for c in source)
-    selection = select(root, Wanted("RUN --mount", (literal,), place="the mount's source"))
+    selection = select(root, Wanted("RUN --mount", (literal(source),), place="the mount's source"))
     return Bound(selection, selection.digest(ownership, ids=True))
 
 

@@ -1,11 +1,8 @@
 """One build: its Dockerfile read and planned, its stages done side by side, its image named."""
 
 import asyncio
-import base64
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from ipycontainer_runtime.build.checks import check, choice, refuse
 from ipycontainer_runtime.build.instructions import Instruction, Label, Pair
@@ -13,7 +10,7 @@ from ipycontainer_runtime.build.parse import parse
 from ipycontainer_runtime.build.plan import SCRATCH, Origin, Plan, PlannedStage, plan
 from ipycontainer_runtime.build.scope import Scope, global_scope
 from ipycontainer_runtime.build.source import Finding
-from ipycontainer_runtime.credentials.login import domain
+from ipycontainer_runtime.credentials.login import domain, encode_header
 from ipycontainer_runtime.engine.building.cachefrom import Proven
 from ipycontainer_runtime.engine.building.config import Described, with_path
 from ipycontainer_runtime.engine.building.context import (
@@ -281,7 +278,7 @@ class Build:
         """Return X-Registry-Auth for one registry of X-Registry-Config."""
         for name, given in self._request.auth.items():
             if given and domain(name) == domain(reference.domain):
-                return base64.urlsafe_b64encode(msgspec.json.encode(given)).decode()
+                return encode_header(given)
         return None
 
     # -- building

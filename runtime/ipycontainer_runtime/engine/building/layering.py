@@ -22,7 +22,6 @@ from ipycontainer_runtime.layers.diff import Packed, write_blob, write_layer
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter, Snapshotter, as_root
 from ipycontainer_runtime.layers.upper import Node, walk, walk_upper
-from ipycontainer_runtime.oci import digest as digests
 from ipycontainer_runtime.oci import model
 from ipycontainer_runtime.oci.runtime import Mount, OverlayOptions
 from ipycontainer_runtime.store.blobs import BlobStore, disk_error
@@ -126,10 +125,8 @@ class Layering:
             except OSError as error:
                 raise disk_error(error, "cannot write a layer of the build") from error
         self._made.blobs.add(packed.blob.digest)
-        chain_id = packed.diff_id
-        if below is not None:
-            lower = (await below.finished).chain_id
-            chain_id = digests.of(f"{lower} {packed.diff_id}".encode())
+        lower = "" if below is None else (await below.finished).chain_id
+        chain_id = model.chained(lower, packed.diff_id)
         self._made.layers.add(chain_id)
         async with self._still:
             # Where this layer was made before, the steps that stand on it may still use this one,

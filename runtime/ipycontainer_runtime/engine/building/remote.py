@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from ipycontainer_runtime.build.instructions import Add
-from ipycontainer_runtime.engine.building.sources import Selection, Wanted, select
+from ipycontainer_runtime.engine.building.sources import Selection, Wanted, literal, select
 from ipycontainer_runtime.errors import InvalidParameter, Unavailable
 from ipycontainer_runtime.launch.syscalls import openat2
 from ipycontainer_runtime.oci import digest as digests
@@ -77,8 +77,7 @@ def fetch(
         top, name = folder, download(word, folder, instruction.checksum)
     root = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     roots.append(root)
-    literal = "".join(f"\\{c}" if c in "*?[\\" else c for c in name)
-    selection = select(root, Wanted("ADD", (literal,), exclude=instruction.exclude))
+    selection = select(root, Wanted("ADD", (literal(name),), exclude=instruction.exclude))
     archive = top / name if instruction.unpack and name != "." else None
     return selection, archive
 

@@ -29,6 +29,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 Excluded = Callable[[str], bool]
 
 
+def literal(path: str) -> str:
+    """Return the pattern that means this path alone."""
+    return "".join(f"\\{c}" if c in "*?[\\" else c for c in path)
+
+
 def _nothing(path: str) -> bool:
     return False
 

@@ -1,6 +1,5 @@
 """What a stage is after each of its steps: its config, its layers, its history."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ipycontainer_runtime.engine.building.config import Described, with_path
@@ -31,14 +30,12 @@ class State:
         told: str,
         created: str,
         layer: Layer | None = None,
-        comment: str = "",
     ) -> "State":
         """Return the state after a step that is `told` so in the history."""
         entry = model.History(
             created=created,
             created_by=told,
             author=described.author,
-            comment=comment,
             empty_layer=layer is None,
         )
         stack = self.stack if layer is None else (*self.stack, layer)
@@ -84,12 +81,7 @@ def of_image(record: ImageRecord, stack: Stack) -> State:
         platform=config.platform,
         described=described,
         stack=stack,
-        history=tuple(_history(record, len(stack))),
+        history=config.steps,
         created=record.created,
         base=record,
     )
-
-
-def _history(record: ImageRecord, layers: int) -> Sequence[model.History]:
-    """Return an image's history; one entry for each layer where it has none, as OCI allows."""
-    return record.config.history or [model.History(created=record.created)] * layers
