@@ -1,0 +1,1 @@
+"""Networks of containers: drivers, addresses, the firewall, names, published ports, the uplink."""
