@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ipycontainer_runtime.linux.loop import Loop
 from ipycontainer_runtime.shim.logwriter import Writer
-from ipycontainer_runtime.shim.loop import Loop
 from ipycontainer_runtime.shim.streams import PIPE_SIZE, Streams
 
 OPTIONS = {

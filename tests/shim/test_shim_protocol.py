@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ipycontainer_runtime.linux.channel import LIMIT, Channel, ProtocolError, encode
 from ipycontainer_runtime.shim import detach
-from ipycontainer_runtime.shim.protocol import LIMIT, Channel, ProtocolError, encode
 
 
 @pytest.fixture

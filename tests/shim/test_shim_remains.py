@@ -15,10 +15,10 @@ from shimbox import Engine, children, process, shim_of, vanished
 
 from ipycontainer_runtime.errors import StartFailed, Unavailable
 from ipycontainer_runtime.linux.cgroup import detect
+from ipycontainer_runtime.linux.channel import SOCKET_NAME
+from ipycontainer_runtime.linux.loop import Loop
 from ipycontainer_runtime.shim.endpoint import Endpoint
-from ipycontainer_runtime.shim.loop import Loop
 from ipycontainer_runtime.shim.messages import ExecRequest
-from ipycontainer_runtime.shim.protocol import SOCKET_NAME
 
 # include/uapi/linux/ptrace.h and wait.h.
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 17, 0x4206, 0x4207, 0x40000000

@@ -4,14 +4,14 @@ import socket
 import struct
 from collections import deque
 
+from ..linux.loop import GONE, IN, OUT
 from .detach import DetachKeys
-from .loop import GONE, IN, OUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .protocol import Message
+    from ..linux.channel import Message
     from .streams import Streams
 
 READ_SIZE = 1 << 17

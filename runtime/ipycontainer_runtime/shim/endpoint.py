@@ -4,16 +4,16 @@ import contextlib
 import os
 import socket
 
-from .connection import Connection
-from .loop import IN, Loop
-from .protocol import SOCKET_NAME
+from ..linux.channel import SOCKET_NAME
+from ..linux.connection import Connection
+from ..linux.loop import IN, Loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .connection import Handle
-    from .protocol import Message
+    from ..linux.channel import Message
+    from ..linux.connection import Handle
 
 
 class Endpoint:

@@ -4,13 +4,13 @@ import os
 import sys
 import time
 
+from ..linux.channel import to_json
 from .clock import rfc3339
 from .process import Process
-from .protocol import to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .protocol import Message
+    from ..linux.channel import Message
 
 NAME = "exit.json"
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..errors import Conflict, NotFound, StartFailed
-from .protocol import Message
+from ..linux.channel import Message
 
 
 @dataclass(frozen=True, slots=True)

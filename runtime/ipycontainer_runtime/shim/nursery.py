@@ -23,7 +23,7 @@ from contextlib import suppress
 from .. import launch
 from ..launch.syscalls import CLONE_NEWPID, clone, setns
 from ..linux.cgroup import Cgroup
-from .protocol import received_fds
+from ..linux.channel import received_fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

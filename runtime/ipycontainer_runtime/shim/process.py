@@ -5,16 +5,16 @@ import signal
 import time
 from socket import SocketType
 
+from ..linux.channel import ProtocolError, receive_packet
+from ..linux.loop import IN
 from .clock import rfc3339
-from .loop import IN
-from .protocol import ProtocolError, receive_packet
 from .streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .protocol import Message
+    from ..linux.channel import Message
 
     Answer = Callable[[Message], None]
 

@@ -15,10 +15,10 @@ import time
 from ..launch import OWNED
 from ..launch.syscalls import PR_SET_CHILD_SUBREAPER, prctl
 from ..linux.cgroup import Hierarchy
+from ..linux.loop import IN, Loop
 from .endpoint import Endpoint
 from .exit import write_exit
 from .logwriter import Writer, open_writer
-from .loop import IN, Loop
 from .nursery import ALL_KINDS, Nursery, ParkedInit, clone_exec, open_nursery
 from .process import KILLED, Process
 from .streams import Streams
@@ -28,9 +28,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import SocketType
 
-    from .connection import Answer
+    from ..linux.channel import Message
+    from ..linux.connection import Answer
     from .foreign import ForeignInit
-    from .protocol import Message
 
 EAGAIN = 11  # what clone says at the limit of processes; `errno` is a module more in every shim
 KILL_SECONDS = 1

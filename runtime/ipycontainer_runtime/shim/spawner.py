@@ -25,13 +25,13 @@ sys.path.append(os.path.abspath(f"{__file__}/../../.."))
 
 from ipycontainer_runtime.launch.syscalls import close_range
 from ipycontainer_runtime.linux.cgroup import Hierarchy, detect
+from ipycontainer_runtime.linux.channel import send_packet
 from ipycontainer_runtime.shim.endpoint import remove_folder
-from ipycontainer_runtime.shim.protocol import send_packet
 from ipycontainer_runtime.shim.shim import Shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ipycontainer_runtime.shim.protocol import Message
+    from ipycontainer_runtime.linux.channel import Message
 
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
 ENGINE = 3  # the only descriptor besides 0, 1 and 2

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 from ..errors import Unavailable
 from ..launch import sealed
+from ..linux.channel import SOCKET_NAME, receive_packet
 from ..paths import ROOT_VARIABLE, RUN_VARIABLE, Paths
 from .client import ShimConnection
 from .messages import OnEvent
-from .protocol import SOCKET_NAME, receive_packet
 
 ATTEMPTS = 3  # a spawner or a parked shim that somebody killed is replaced
 LEAVE_SECONDS = 5

@@ -12,15 +12,15 @@ import termios
 import time
 from collections import deque
 
+from ..linux.loop import IN, OUT, Loop
 from .attachment import Attachment
 from .logwriter import Writer
-from .loop import IN, OUT, Loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .protocol import Message
+    from ..linux.channel import Message
     from .watching import Watch
 
 STDOUT, STDERR = 1, 2

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .protocol import Message
+    from ..linux.channel import Message
     from .streams import Streams
 
 SOON = 0.002  # seconds after output

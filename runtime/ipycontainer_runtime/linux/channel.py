@@ -1,11 +1,12 @@
-"""What the engine, the spawner, a shim and its nursery say to each other.
+"""What the engine, the spawner, a shim, its nursery and the helper say to each other.
 
 A message is a JSON object: four bytes of length, big-endian, then the text; its key "fds" counts
 the descriptors that travel with its first byte (SCM_RIGHTS). Requests carry a number "id" that the
 reply repeats; a message without one is an event, or asks for no reply.
 
-Both ends use `Channel`, the shim in its epoll loop and the engine in asyncio. This module is loaded
-by the spawner, which counts each millisecond and kilobyte, so it imports only what is small.
+Both ends use `Channel`: shim and helper in their epoll loops, the engine in asyncio. This module
+is loaded by the spawner, which counts each millisecond and kilobyte, so it imports only what is
+small.
 """
 
 import array

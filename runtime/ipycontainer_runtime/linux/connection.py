@@ -1,17 +1,17 @@
-"""One engine's connection to a shim."""
+"""One engine's connection to a process of its own, a shim or a helper, in that process."""
 
 import socket
 import sys
 import traceback
 
+from .channel import Channel, ProtocolError
 from .loop import IN, OUT, Loop
-from .protocol import Channel, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .protocol import Message
+    from .channel import Message
 
     Handle = Callable[[Message, list[int], "Answer"], None]
     Answer = Callable[[Message], None]
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Connection:
     """Reads requests for `handle(message, descriptors, answer)`, and sends answers and events.
 
-    `on_closed` is called when the engine is gone, which is no reason for a container to end.
+    `on_closed` is called when the engine is gone, which is no reason for either to end.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Connection:
         try:
             self._handle(message, fds, answer)
         except Exception as error:
-            # One request that fails must not end the container; the engine's log has the details.
+            # One request that fails must not end what goes on; the engine's log has the details.
             traceback.print_exc(file=sys.stderr)
-            answer({"error": f"{message.get('do')} failed in the shim: {error}"})
+            answer({"error": f"{message.get('do')} failed: {error}"})
 
     def send(self, message: "Message") -> None:
         """Send a message; harmless when the engine is gone."""

@@ -1,4 +1,4 @@
-"""The event loop of a shim: epoll and a table of handlers.
+"""The event loop of shims and the helper: epoll and a table of handlers.
 
 By hand, because asyncio would double the memory of every container.
 """
