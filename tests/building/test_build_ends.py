@@ -77,6 +77,35 @@ def test_a_client_that_reads_nothing_holds_up_its_build_and_fills_no_memory(
     connection.close()
 
 
+def test_what_a_later_stage_says_in_plenty_is_bounded_on_disk_and_in_memory(
+    engine: Engine, busybox: str
+) -> None:
+    engine.succeed("pull", "-q", busybox)
+    size, shared = 200_000_000, "RUN --mount=type=cache,target=/c"
+    lines = (
+        f"FROM {busybox} AS one\n{shared} until [ -e /c/over ]; do sleep 0.1; done\n"
+        f"FROM {busybox} AS two\n"
+        f"{shared} yes {'a' * 999} | head -c {size}; echo the end; touch /c/over\n"
+        "FROM scratch\nCOPY --from=one /etc/passwd /\nCOPY --from=two /etc/passwd /\n"
+    )
+    connection, messages = begun(engine, {"Dockerfile": lines})
+    before = resident(engine)
+    told = text(list(messages))
+    connection.close()
+    assert peak(engine) - before < 60 << 20
+    # What BuildKit does with a step that says too much: it says so, and keeps its beginning.
+    assert "characters of this step's output are left out: 64 MiB are kept" in told
+    assert told.count("a") > 60_000_000
+    assert "a\nthe end\n" in told
+    assert "Successfully built" in told.partition("the end\n")[2]
+
+
+def peak(engine: Engine) -> int:
+    """Return the most memory that the engine ever had, in bytes."""
+    status = leftovers.read(engine.pid, "status").decode()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+
 def resident(engine: Engine) -> int:
     """Return the engine's memory in bytes."""
     status = leftovers.read(engine.pid, "status").decode()

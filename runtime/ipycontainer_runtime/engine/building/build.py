@@ -21,19 +21,12 @@ from ipycontainer_runtime.engine.building.context import (
 )
 from ipycontainer_runtime.engine.building.failures import StepFailed
 from ipycontainer_runtime.engine.building.layering import Layering, Stack
-from ipycontainer_runtime.engine.building.output import (
-    Classic,
-    Message,
-    Output,
-    Say,
-    Step,
-    Steps,
-    Telling,
-)
+from ipycontainer_runtime.engine.building.output import Classic, Output, Step, Steps
 from ipycontainer_runtime.engine.building.placing import open_root
 from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.stage import Site, StageBuild
 from ipycontainer_runtime.engine.building.state import State, of_image
+from ipycontainer_runtime.engine.building.telling import Quiet, Telling
 from ipycontainer_runtime.engine.garbage import Made
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.errors import ContainerError, InvalidParameter
@@ -59,11 +52,10 @@ class Build:
         self._request = request
         self._context = context
         self._folder = context.home
-        say = telling.say
         self._telling = telling
-        self._tell = say if not request.quiet else _quiet(say)
-        self._output: Output = Steps(say) if request.steps else Classic(self._tell)
-        self._say = say
+        told = Quiet(telling) if request.quiet else telling
+        self._output: Output = Steps(telling) if request.steps else Classic(told, self._folder)
+        self._say = telling.say
         self.text = ""
         """The Dockerfile, for who shows a part of it."""
         self._images: dict[tuple[str, str], asyncio.Task[ImageRecord]] = {}
@@ -457,11 +449,3 @@ def _described(layer: model.Descriptor, *, docker: bool) -> model.Descriptor:
         kind = known.get(layer.media_type, layer.media_type)
         return model.Descriptor(kind, layer.digest, layer.size)
     return layer
-
-
-def _quiet(say: Say) -> Say:
-    def told(message: Message) -> None:
-        if "aux" in message or "error" in message:
-            say(message)
-
-    return told

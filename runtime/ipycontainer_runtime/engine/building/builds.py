@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.engine.building.cache import Cache
 from ipycontainer_runtime.engine.building.failures import Refused, detail
-from ipycontainer_runtime.engine.building.output import Message, Telling
 from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.sandbox import LENT, RUNNING, Machine
+from ipycontainer_runtime.engine.building.telling import Message, Telling
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.pull import Pulls
@@ -109,7 +109,7 @@ class Builds:
         build = Build(self, request, context, telling)
         self._active.add(build)
         task = asyncio.create_task(build.run())
-        task.add_done_callback(lambda _: telling.say(None))
+        task.add_done_callback(lambda _: telling.end())
         begun = False
         try:
             while (message := await telling.take()) is not None:

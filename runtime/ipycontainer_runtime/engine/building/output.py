@@ -1,55 +1,19 @@
 """What a build tells its client: the classic builder's lines, or one JSON object a change of step.
 
 Stages run side by side. The classic form tells steps in the Dockerfile's order, so what a later
-stage says meanwhile is held back, in a bounded piece of memory and then in a file without a name.
+stage says meanwhile is held back (`telling.Held`).
 """
 
-import asyncio
-import tempfile
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import msgspec
+from pathlib import Path
+from typing import Protocol
 
 from ipycontainer_runtime.build.source import Span, excerpt_of
+from ipycontainer_runtime.engine.building.telling import Held, Message, Say
 
-Message = dict[str, Any]
-Say = Callable[[Message], None]
-
-_HELD = 256 << 10
-"""Characters of one step that are held back in memory."""
-_AHEAD = 64
-"""Messages that a build may be ahead of its client before its commands wait."""
 _TAIL = 16 << 10
 """Characters of a failed step's log that its error carries."""
-
-
-class Telling:
-    """What is said of a build, until its client takes it; one that does not read holds it up."""
-
-    def __init__(self) -> None:
-        self._said: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._room = asyncio.Event()
-        self._room.set()
-
-    def say(self, message: Message | None) -> None:
-        """Say something; None that there is no more."""
-        self._said.put_nowait(message)
-        if self._said.qsize() >= _AHEAD:
-            self._room.clear()
-
-    async def take(self) -> Message | None:
-        """Return what was said next."""
-        message = await self._said.get()
-        if self._said.qsize() < _AHEAD:
-            self._room.set()
-        return message
-
-    async def room(self) -> None:
-        """Wait until the client has taken so much that more can be said."""
-        await self._room.wait()
 
 
 @dataclass
@@ -138,8 +102,8 @@ def ended(step: Step, state: str) -> None:
 class Steps:
     """One JSON object for each change of a step's state, and for each piece of its log."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, telling: Say) -> None:
+        self._say = telling.say
 
     def planned(self, steps: list[Step]) -> None:
         """Tell every step as waiting."""
@@ -210,10 +174,12 @@ class Steps:
 class Classic:
     """The classic builder's lines, in the Dockerfile's order."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, telling: Say, folder: Path) -> None:
+        self._telling = telling
+        self._say = telling.say
+        self._folder = folder
         self._order: list[Step] = []
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._over: set[str] = set()
 
     def planned(self, steps: list[Step]) -> None:
@@ -233,7 +199,10 @@ class Classic:
     def log(self, step: Step, text: str) -> None:
         """Tell its output."""
         step.note(text)
-        self._put(step, {"stream": text})
+        if self._is_told(step):
+            self._say({"stream": text})
+        else:
+            self._holding(step).log(text)
 
     def line(self, step: Step, text: str) -> None:
         """Tell a line."""
@@ -276,28 +245,22 @@ class Classic:
         for name in names:
             self._say({"stream": f"Successfully tagged {name}\n"})
 
+    def _is_told(self, step: Step) -> bool:
+        """Tell whether it is a step's turn."""
+        return bool(self._order) and self._order[0].identity == step.identity
+
+    def _holding(self, step: Step) -> Held:
+        if step.identity not in self._held:
+            self._held[step.identity] = Held(self._folder)
+        return self._held[step.identity]
+
     def _put(self, step: Step, message: Message) -> None:
-        if self._order and self._order[0].identity == step.identity:
+        if self._is_told(step):
             self._say(message)
         else:
-            self._held.setdefault(step.identity, _Held()).add(message)
+            self._holding(step).add(message)
 
     def _release(self, step: Step) -> None:
         if (held := self._held.pop(step.identity, None)) is not None:
-            for message in held.messages():
-                self._say(message)
-
-
-class _Held:
-    """What a step has said before it is its turn."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(_HELD)  # noqa: SIM115 - it lives until it is read
-
-    def add(self, message: Message) -> None:
-        self._file.write(msgspec.json.encode(message) + b"\n")
-
-    def messages(self) -> Iterator[Message]:
-        self._file.seek(0)
-        with self._file:
-            yield from map(msgspec.json.decode, self._file)
+            held.close(step.tail)
+            self._telling.say_all(held.messages())
