@@ -4,6 +4,7 @@ Messages of one connection are handled in order, so an `attach` sent before `sta
 A shim outlives the engine; `spawning.Spawner` connects to new shims and to those found running.
 """
 
+import os
 import socket
 
 from ..linux.asking import Asking
@@ -29,14 +30,20 @@ class ShimConnection:
     """One connection of the engine to a shim. Made by `Spawner`; used from one event loop.
 
     `adopt` is the folder that a parked shim is to take for its own, `cgroup` the name of its
-    cgroup. `on_event` is called from the event loop. `closed` resolves when the shim is gone, or
-    this connection is.
+    cgroup, `network` the network namespace of its parked process. `on_event` is called from the
+    event loop. `closed` resolves when the shim is gone, or this connection is.
     """
 
     def __init__(
-        self, sock: socket.socket, on_event: OnEvent, adopt: str | None = None, cgroup: str = ""
+        self,
+        sock: socket.socket,
+        on_event: OnEvent,
+        adopt: str | None = None,
+        cgroup: str = "",
+        network: int = -1,
     ) -> None:
         self.cgroup = cgroup
+        self._network = network
         self._on_event = on_event
         self._asking = Asking(sock, "the container's shim", self._hear, error_from)
         self.closed = self._asking.closed
@@ -84,8 +91,23 @@ class ShimConnection:
         """Return what the shim knows; `pid` is 0 before the start."""
         return status_from(await self._asking.ask({"do": "status"}))
 
+    def take_network(self) -> int:
+        """Return the network namespace of the parked process, from now on the caller's to close.
+
+        -1 where it was taken before, or the shim was not parked.
+        """
+        network, self._network = self._network, -1
+        return network
+
+    async def pin(self, kinds: list[str]) -> int:
+        """Have the user namespace made that a start will ask for; the process that keeps it."""
+        reply = await self._asking.ask({"do": "pin", "namespaces": kinds})
+        return int(reply["pid"])
+
     def close(self) -> None:
         """Drop this connection. A shim that has not started then leaves; any other stays."""
+        if (network := self.take_network()) >= 0:
+            os.close(network)
         self._asking.close()
 
     def _hear(self, message: Message) -> None:

@@ -79,6 +79,10 @@ class Shim:
         self._kinds = kinds
         self._entered = "pid" not in kinds  # whether execs are born in its pid namespace
 
+    def open_network(self) -> int:
+        """Open the network namespace of the parked process, for the engine to furnish."""
+        return os.open(f"/proc/{self._init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
     def _hand_over(self, runtime: str, container: str) -> None:
         """Have another runtime make the container, in the cgroup that the nursery has left."""
         from .foreign import ForeignInit
@@ -107,6 +111,7 @@ class Shim:
     def _handle(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         {
             "adopt": self._adopt,
+            "pin": self._make_pin,
             "start": self._start,
             "attach": self._attach,
             "exec": self._exec,
@@ -119,6 +124,15 @@ class Shim:
 
     def _adopt(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         self._endpoint.move(message["dir"])
+
+    def _make_pin(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        """Make the user namespace that a start will ask for, and say where its network is."""
+        kinds = frozenset(message["namespaces"]) & OWNED
+        if self._pin is not None and self._pin.kinds != kinds:
+            self._pin.let_go()
+            self._pin = None
+        self._pin = self._pin or UserPin(self._nursery, kinds)
+        answer({"pid": self._pin.pid})
 
     def _start(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         if self._init.begun:

@@ -1,12 +1,12 @@
 """The spawner: a small warm process that forks shims: `python -I -S spawner.py RUN FD`.
 
 The engine is large and has threads, so it must not fork. This process keeps one shim forked ahead,
-with its nursery in a fresh cgroup. The shim sends the engine its pid and one end of its socket,
-over the SOCK_SEQPACKET FD. The engine says by a packet with the pid which one it takes, so that the
-next is forked: once the container has ended, which must not wait for it, or after a while, or at
-once if the engine says more; and by a 0 that it waits for one. A second number says whether a user
-namespace is worth making ahead. When the engine's end closes, the spawner leaves, and so do parked
-shims.
+with its nursery in a fresh cgroup. The shim sends the engine its pid, one end of its socket and the
+network namespace of its parked process, over the SOCK_SEQPACKET FD. The engine says by a packet
+with the pid which one it takes, so that the next is forked: once the container has ended, which
+must not wait for it, or after a while, or at once if the engine says more; and by a 0 that it waits
+for one. A second number says whether a user namespace is worth making ahead. When the engine's end
+closes, the spawner leaves, and so do parked shims.
 """
 
 import binascii
@@ -185,7 +185,10 @@ class Spawner:
                 # Whoever waits for it is told; the spawner removes what was made.
                 _tell(spawner, {"error": str(error)})
                 return 1
-            _tell(spawner, {"pid": pid, "cgroup": f"{self._prefix}{pid}"}, (engine.fileno(),))
+            network = shim.open_network()
+            told = {"pid": pid, "cgroup": f"{self._prefix}{pid}"}
+            _tell(spawner, told, (engine.fileno(), network))
+            os.close(network)
         engine.close()
         shim.run()
         return 0

@@ -37,6 +37,13 @@ class Parked(NamedTuple):
     pid: int
     cgroup: str
     sock: socket.socket
+    network: int
+    """The network namespace of its parked process."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.sock.close()
+        os.close(self.network)
 
 
 class Spawner:
@@ -100,8 +107,8 @@ class Spawner:
                 continue
             if not _ended(parked.sock):
                 folder = str(self._folder(container_id))
-                return ShimConnection(parked.sock, on_event, folder, parked.cgroup)
-            parked.sock.close()
+                return ShimConnection(parked.sock, on_event, folder, parked.cgroup, parked.network)
+            parked.close()
         raise Unavailable(
             f"no shim can be started: {refusal or 'each was killed'}; the engine's log may tell"
             " more (ipycontainer engine logs)"
@@ -116,7 +123,7 @@ class Spawner:
             if not _ended(parked.sock):
                 self._say(parked.pid)
                 return parked
-            parked.sock.close()  # it was killed, as the spawner sees too
+            parked.close()  # it was killed, as the spawner sees too
         waiting: asyncio.Future[Parked] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         self._say(0)
@@ -141,13 +148,15 @@ class Spawner:
         message, fds = packet
         while self._waiting and self._waiting[0].done():  # whoever waited was cancelled
             self._waiting.popleft()
-        if not fds:
+        if len(fds) < 2:
+            for fd in fds:
+                os.close(fd)
             if self._waiting:
                 # The kernel drops a descriptor for which there is no place.
                 why = message.get("error") or "the engine has too many open files"
                 self._waiting.popleft().set_exception(Unavailable(why))
             return
-        parked = Parked(message["pid"], message["cgroup"], socket.socket(fileno=fds[0]))
+        parked = Parked(message["pid"], message["cgroup"], socket.socket(fileno=fds[0]), fds[1])
         if self._waiting:
             self._waiting.popleft().set_result(parked)
             self._say(parked.pid)
@@ -168,7 +177,7 @@ class Spawner:
                 waiting.set_exception(Unavailable("the spawner of shims has ended"))
         self._waiting.clear()
         for parked in self._parked:
-            parked.sock.close()
+            parked.close()
         self._parked.clear()
 
     def left(self, container_id: str) -> bool:
@@ -210,6 +219,8 @@ class Spawner:
         sock, self._sock = self._sock, None
         if sock is not None:
             asyncio.get_running_loop().remove_reader(sock.fileno())
+            for parked in self._parked:
+                os.close(parked.network)
             await asyncio.to_thread(_see_off, sock, [parked.sock for parked in self._parked])
             self._parked.clear()
         self._lose()
@@ -224,7 +235,9 @@ def _see_off(spawner: socket.socket, parked: list[socket.socket]) -> None:
         with contextlib.suppress(OSError):  # it was killed, or does not leave
             spawner.shutdown(socket.SHUT_WR)
             while packet := receive_packet(spawner):
-                parked += [socket.socket(fileno=fd) for fd in packet[1]]
+                parked += [socket.socket(fileno=fd) for fd in packet[1][:1]]
+                for fd in packet[1][1:]:
+                    os.close(fd)
     for shim in parked:
         with shim, contextlib.suppress(OSError):
             shim.settimeout(LEAVE_SECONDS)

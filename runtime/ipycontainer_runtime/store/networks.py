@@ -1,6 +1,19 @@
 """What the engine keeps of networks, and of a container's place in one."""
 
+import contextlib
+import logging
+import os
+from pathlib import Path
+
 import msgspec
+
+from ipycontainer_runtime.store import atomic
+from ipycontainer_runtime.store.private import make_private
+
+_log = logging.getLogger(__name__)
+
+PREDEFINED = ("bridge", "host", "none")
+"""The networks that are always there."""
 
 
 class Subnet(msgspec.Struct, kw_only=True):
@@ -15,7 +28,7 @@ class Subnet(msgspec.Struct, kw_only=True):
 
 
 class Network(msgspec.Struct, kw_only=True):
-    """What was asked for: `networks/<id>.json`, written once."""
+    """What was asked for: `networks/<id>.json`."""
 
     id: str
     """64 hexadecimal characters."""
@@ -31,6 +44,13 @@ class Network(msgspec.Struct, kw_only=True):
     options: dict[str, str] = {}
     ipam_options: dict[str, str] = {}
     labels: dict[str, str] = {}
+    chosen: bool = False
+    """True where the engine has chosen the subnets, and so may choose others."""
+
+    @property
+    def predefined(self) -> bool:
+        """True for the networks that are always there."""
+        return self.name in PREDEFINED
 
     @property
     def device(self) -> str:
@@ -39,7 +59,7 @@ class Network(msgspec.Struct, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, kw_only=True):
-    """A container's place in one network while it runs; part of its `state.json`."""
+    """A container's place in one network while it runs; part of its `network.json`."""
 
     id: str
     """64 hexadecimal characters, new at every attachment."""
@@ -73,3 +93,100 @@ class Published(msgspec.Struct, kw_only=True, frozen=True):
     address: str
     """Of the container."""
     port: int
+
+
+class EndpointSettings(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What was asked for a container's place in one network; part of its `config.json`."""
+
+    network: str
+    """The network's id."""
+    ipv4: str = ""
+    """The address that it must have; empty for any."""
+    ipv6: str = ""
+    link_local: list[str] = []
+    mac: str = ""
+    aliases: list[str] = []
+    links: list[str] = []
+    """CONTAINER:ALIAS."""
+    options: dict[str, str] = {}
+    priority: int = 0
+    """The default route goes by the endpoint with the highest (`GwPriority`)."""
+    late: bool = False
+    """True where it was connected to a container that existed already."""
+
+
+class Sandbox(msgspec.Struct, kw_only=True):
+    """A run's network: `network.json`, written before anything of it is made."""
+
+    id: str
+    """64 hexadecimal characters, new at every start."""
+    endpoints: dict[str, Endpoint] = {}
+    """By the network's name, in the order of the interfaces."""
+    published: list[Published] = []
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Network).decode
+_decode_sandbox = msgspec.json.Decoder(Sandbox).decode
+
+
+class NetworkStore:
+    """The networks of a data root, by id; the engine is the only writer."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "networks"
+        make_private(self._folder)
+        self._networks: dict[str, Network] = {}
+        for entry in sorted(os.scandir(self._folder), key=lambda entry: entry.name):
+            if not entry.name.endswith(".json") or entry.name.startswith("."):
+                continue
+            try:
+                network = _decode(Path(entry.path).read_bytes())
+            except msgspec.MsgspecError as error:
+                _log.warning("%s: not a network that this version reads: %s", entry.path, error)
+            else:
+                self._networks[network.id] = network
+
+    def all(self) -> list[Network]:
+        """Return every network, the oldest first."""
+        return sorted(self._networks.values(), key=lambda network: network.created)
+
+    def get(self, network_id: str) -> Network | None:
+        """Return the network with this whole id, if it is there."""
+        return self._networks.get(network_id)
+
+    def save(self, network: Network) -> None:
+        """Write a network that is new or has changed."""
+        atomic.write(self._path(network), _encode(network), mode=0o600)
+        self._networks[network.id] = network
+
+    def remove(self, network: Network) -> None:
+        """Forget a network."""
+        self._networks.pop(network.id, None)
+        with contextlib.suppress(FileNotFoundError):
+            self._path(network).unlink()
+
+    def _path(self, network: Network) -> Path:
+        return self._folder / f"{network.id}.json"
+
+
+def save_sandbox(folder: str, sandbox: Sandbox) -> None:
+    """Write a run's network into its container's folder; not synced, as it ends with the boot."""
+    temporary = f"{folder}/.network.json"
+    with open(temporary, "wb") as file:
+        file.write(_encode(sandbox))
+    os.rename(temporary, f"{folder}/network.json")
+
+
+def read_sandbox(folder: str) -> Sandbox | None:
+    """Return what was written of a run's network; None where there is none."""
+    try:
+        return _decode_sandbox(Path(f"{folder}/network.json").read_bytes())
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def forget_sandbox(folder: str) -> None:
+    """Remove what was written of a run's network."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folder}/network.json")

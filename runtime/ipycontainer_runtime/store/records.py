@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from ipycontainer_runtime.oci.model import Healthcheck
+from ipycontainer_runtime.store.networks import EndpointSettings
 
 NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time: what the API says for an instant that has not come."""
@@ -196,6 +197,8 @@ class Record(msgspec.Struct, kw_only=True):
     host_config: HostConfig
     ids: IdRange | None = None
     """Of its own user namespace; None where it has none of its own."""
+    networks: dict[str, EndpointSettings] = {}
+    """Those that it is in, by name; the one of its network mode first."""
 
     @property
     def short_id(self) -> str:

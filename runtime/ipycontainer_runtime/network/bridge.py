@@ -1,0 +1,209 @@
+"""The driver `bridge`: a switch on the machine, with a cable to each container.
+
+The bridge has the gateway's address, so that containers reach the machine and, by it, what lies
+beyond. A container's end of the cable (veth(4)) is made in its network namespace at once; it goes,
+and the other end with it, when the namespace ends.
+"""
+
+import contextlib
+import ipaddress
+import os
+import secrets
+
+from ipycontainer_runtime.errors import InvalidParameter, Unavailable
+from ipycontainer_runtime.linux import netlink
+from ipycontainer_runtime.linux.netlink import Netlink
+from ipycontainer_runtime.linux.netns import entered, netlink_in
+from ipycontainer_runtime.network.addresses import random_mac
+from ipycontainer_runtime.network.place import Place
+from ipycontainer_runtime.store.networks import Endpoint, Network
+
+ALIAS = "ipycontainer:"
+"""What the alias of a bridge begins with; the data root of its engine follows."""
+
+_LONGEST_ALIAS = 255  # IFALIASZ less one, linux/if.h
+_LONGEST_NAME = 15  # IFNAMSIZ less one
+
+_PREFIX = "com.docker.network."
+MTU = f"{_PREFIX}driver.mtu"
+NAME = f"{_PREFIX}bridge.name"
+ICC = f"{_PREFIX}bridge.enable_icc"
+MASQUERADE = f"{_PREFIX}bridge.enable_ip_masquerade"
+BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
+INTERFACE = f"{_PREFIX}container_iface_prefix"
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+
+
+class Bridge:
+    """Makes bridges in one place, for the engine of one data root."""
+
+    name = "bridge"
+
+    def __init__(self, place: Place, root: str) -> None:
+        """Stand in `place`; `root` is the data root, by which later engines know what is whose."""
+        self._place = place
+        alias = f"{ALIAS}{root}"
+        self._alias = alias if len(os.fsencode(alias)) <= _LONGEST_ALIAS else ""
+
+    def check(self, network: Network) -> None:
+        """Refuse options whose values mean nothing."""
+        mtu(network)
+        for option in (ICC, MASQUERADE):
+            flag(network, option, default=True)
+        name = network.options.get(NAME, "")
+        if len(name.encode()) > _LONGEST_NAME or "/" in name or name.split() not in ([], [name]):
+            raise InvalidParameter(
+                f"invalid bridge name {name[:60]!r}: at most {_LONGEST_NAME} characters, without "
+                "spaces and slashes"
+            )
+        address = network.options.get(BINDING, "0.0.0.0")  # noqa: S104 - Docker's default
+        with contextlib.suppress(ValueError):
+            ipaddress.ip_address(address)
+            return
+        raise InvalidParameter(f"failed to parse {BINDING} value: {address}: no IP address")
+
+    def create(self, network: Network) -> None:
+        """Make the bridge, with the gateway's addresses, unless it is there."""
+        with self._place.netlink() as socket:
+            try:
+                self._create(socket, network)
+            except OSError as error:
+                self._remove(socket, network)
+                raise _refused(
+                    f"cannot make the bridge of the network {network.name}", error
+                ) from (error)
+
+    def _create(self, socket: Netlink, network: Network) -> None:
+        device = network.device
+        socket.do(
+            netlink.add_bridge(device, random_mac(), mtu(network)),
+            *([netlink.set_alias(device, self._alias)] if self._alias else ()),
+            *(() if network.ipv6 else (netlink.without_link_local(device),)),
+        )
+        index = socket.index(device)
+        if network.ipv6:
+            self._allow_ipv6(device)
+        socket.do(
+            *(netlink.add_address(index, address) for address in gateways(network)),
+            netlink.set_up(device),
+        )
+
+    def _allow_ipv6(self, device: str) -> None:
+        """Switch IPv6 on where the machine has it off for new interfaces."""
+        path = f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6"
+        with _inside(self._place), contextlib.suppress(FileNotFoundError), open(path, "r+") as file:
+            if file.read().strip() != "0":
+                file.write("0")
+
+    def remove(self, network: Network) -> None:
+        """Remove the bridge, if it is there and ours."""
+        with self._place.netlink() as socket:
+            self._remove(socket, network)
+
+    def _remove(self, socket: Netlink, network: Network) -> None:
+        try:
+            socket.do(netlink.remove_link(network.device))
+        except OSError as error:
+            raise _refused(f"cannot remove the bridge {network.device}", error) from error
+
+    def attach(self, network: Network, endpoint: Endpoint, netns: int) -> None:
+        """Lay a cable into a network namespace; `Driver.attach`."""
+        with self._place.netlink() as socket:
+            try:
+                self._attach(socket, network, endpoint, netns)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    socket.do(netlink.remove_link(endpoint.device))
+                raise _refused(
+                    f"failed to set up container networking on {network.name}", error
+                ) from error
+
+    def _attach(self, socket: Netlink, network: Network, endpoint: Endpoint, netns: int) -> None:
+        size = mtu(network)
+        socket.do(
+            netlink.add_veth(
+                endpoint.device,
+                master=socket.index(network.device),
+                peer=endpoint.interface,
+                netns=netns,
+                mac=endpoint.mac,
+                mtu=size,
+            ),
+            netlink.without_link_local(endpoint.device),
+            netlink.set_up(endpoint.device),
+        )
+        with netlink_in(netns) as inside:
+            configure(inside, endpoint)
+
+    def detach(self, network: Network, endpoint: Endpoint) -> None:
+        """Take the cable away; the end in the container goes with it."""
+        with self._place.netlink() as socket:
+            try:
+                socket.do(netlink.remove_link(endpoint.device))
+            except OSError as error:
+                raise _refused(f"cannot remove the interface {endpoint.device}", error) from error
+
+
+def configure(inside: Netlink, endpoint: Endpoint) -> None:
+    """Give an interface, by a socket in its namespace, its addresses and routes."""
+    name = endpoint.interface
+    index = inside.index(name)
+    inside.do(
+        *(() if endpoint.ipv6 else (netlink.without_link_local(name),)),
+        *(
+            netlink.add_address(index, ipaddress.ip_interface(address))
+            for address in (endpoint.ipv4, endpoint.ipv6)
+            if address
+        ),
+        netlink.set_up(name),
+        *(default_routes(index, endpoint) if endpoint.default else ()),
+    )
+
+
+def default_routes(index: int, endpoint: Endpoint) -> list[netlink.Message]:
+    """Return the requests by which what is for nobody near by goes by this endpoint."""
+    return [
+        netlink.add_default_route(index, ipaddress.ip_address(gateway))
+        for gateway in (endpoint.gateway, endpoint.gateway6)
+        if gateway
+    ]
+
+
+def gateways(network: Network) -> list[netlink.Interface]:
+    """Return the addresses of a network's bridge."""
+    return [
+        ipaddress.ip_interface(f"{subnet.gateway}/{ipaddress.ip_network(subnet.subnet).prefixlen}")
+        for subnet in network.subnets
+    ]
+
+
+def device_name() -> str:
+    """Return a name for the machine's end of a cable."""
+    return f"veth{secrets.token_hex(4)}"
+
+
+def mtu(network: Network) -> int:
+    """Return the largest packet that a network was made for; 0 for the kernel's default."""
+    text = network.options.get(MTU, "0")
+    if not text.isdecimal():
+        raise InvalidParameter(f"failed to parse {MTU} value: {text}: a number is wanted")
+    return int(text)
+
+
+def flag(network: Network, option: str, *, default: bool) -> bool:
+    """Return an option that is true or false."""
+    text = network.options.get(option)
+    if text is None:
+        return default
+    if text not in _TRUE | _FALSE:
+        raise InvalidParameter(f"failed to parse {option} value: {text}: true or false is wanted")
+    return text in _TRUE
+
+
+def _inside(place: Place) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if place.netns is None else entered(place.netns)
+
+
+def _refused(doing: str, error: OSError) -> Unavailable:
+    return Unavailable(f"{doing}: {error.strerror or error}")
