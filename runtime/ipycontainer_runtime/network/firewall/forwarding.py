@@ -1,0 +1,115 @@
+"""The kernel's switches that bridges need, in the namespace where they stand.
+
+Like Docker's engine, this one switches forwarding on for the whole namespace. Where it was off, the
+machine would be a router for its neighbours from then on: the firewall keeps the devices that there
+were from forwarding to each other (`Switched.outer`), and the switch goes back when the last bridge
+goes, unless somebody else has made devices meanwhile, who may count on it.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ipycontainer_runtime.errors import Unavailable
+from ipycontainer_runtime.linux.netns import entered
+from ipycontainer_runtime.network.place import Place
+
+from .bridges import Bridge
+
+_SETTINGS = Path("/proc/sys/net")
+_IPV4 = "ipv4/ip_forward"
+_IPV6 = "ipv6/conf/all/forwarding"
+
+
+class Switched(NamedTuple):
+    """What came of switching on."""
+
+    loopback: bool
+    """Whether every bridge takes replies to 127.0.0.0/8, so that its ports can be led there."""
+    outer: list[str]
+    """Devices between which nothing was forwarded before; empty where something was."""
+
+
+def switch_on(place: Place, bridges: Sequence[Bridge], outer: Sequence[str]) -> Switched:
+    """Switch on what these bridges need; `outer` is what an earlier call had found.
+
+    Raises Unavailable where forwarding is off and cannot be switched on.
+    """
+    with _within(place):
+        kept = list(outer)
+        if any(bridge.of(4) and not bridge.internal for bridge in bridges) and _off(_IPV4):
+            kept = _devices(bridges)
+            _write(_IPV4, "1")
+        if any(bridge.of(6) and not bridge.internal for bridge in bridges) and _off(_IPV6):
+            _keep_routes_told(_devices(bridges))
+            _write(_IPV6, "1")
+        return Switched(all(_takes_loopback(b.device) for b in bridges), kept)
+
+
+def switch_off(place: Place, outer: Sequence[str], bridges: Sequence[str]) -> None:
+    """Switch IPv4's forwarding off again, if it was off and the devices are those of then."""
+    with _within(place):
+        if outer and not set(_names()) - {*outer, *bridges, "lo"}:
+            _write(_IPV4, "0")
+
+
+@contextlib.contextmanager
+def _within(place: Place) -> Iterator[None]:
+    """Be in the place: /proc/sys/net shows the namespace of whoever opens it."""
+    if place.netns is None:
+        yield
+    else:
+        with entered(place.netns):
+            yield
+
+
+def _takes_loopback(device: str) -> bool:
+    try:
+        _write(f"ipv4/conf/{device}/route_localnet", "1")
+    except Unavailable:
+        return False
+    return True
+
+
+def _keep_routes_told(devices: Sequence[str]) -> None:
+    """Have these go on taking routers' word: a kernel that forwards takes it only where this is 2.
+
+    See accept_ra in the kernel's Documentation/networking/ip-sysctl.rst.
+    """
+    for device in devices:
+        setting = f"ipv6/conf/{device}/accept_ra"
+        if _read(setting) == "1":
+            _write(setting, "2")
+
+
+def _devices(bridges: Sequence[Bridge]) -> list[str]:
+    ours = {bridge.device for bridge in bridges}
+    return [name for name in _names() if name != "lo" and name not in ours]
+
+
+def _names() -> list[str]:
+    return [name for _index, name in socket.if_nameindex()]
+
+
+def _off(setting: str) -> bool:
+    return _read(setting) == "0"
+
+
+def _read(setting: str) -> str:
+    try:
+        return (_SETTINGS / setting).read_text().strip()
+    except OSError:
+        return ""  # no IPv6, or a device that has just gone
+
+
+def _write(setting: str, value: str) -> None:
+    path = _SETTINGS / setting
+    try:
+        path.write_text(value)
+    except OSError as error:
+        name = "net." + setting.replace("/", ".")
+        raise Unavailable(
+            f"cannot set {name}: {error.strerror}; set it on the machine: `sysctl {name}={value}`"
+        ) from error

@@ -1,0 +1,125 @@
+"""The firewall as one nftables table, put up by `nft` in one transaction."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from threading import Lock
+
+from ipycontainer_runtime.network.place import Place
+from ipycontainer_runtime.store.networks import Published
+
+from . import forwarding
+from .bridges import Bridge, checked
+from .rules import ANY, Key, Ports, forwarded, key, leading, near, ruleset
+
+# `nft -n list table` gives protocols by their numbers, and by their names in some versions.
+_ELEMENT = re.compile(
+    r"(?:([0-9a-f.:]+) \. )?(tcp|udp|6|17) \. (\d+) : ([0-9a-f.:]+) \. (\d+)", re.ASCII
+)
+_OUTER = re.compile(r"set outer \{[^}]*elements = \{([^}]*)\}")
+_PROTOCOLS = {"6": "tcp", "17": "udp", "tcp": "tcp", "udp": "udp"}
+
+
+class Tables:
+    """One table of the family inet, named for the engine."""
+
+    name = "nftables"
+
+    def __init__(self, place: Place, table: str) -> None:
+        self._place = place
+        self._table = table
+        self._lock = Lock()
+        self._bridges: list[Bridge] = []
+        self._ports: Ports | None = None  # asked of the kernel at the first use
+        self._outer: list[str] = []
+
+    def apply(self, bridges: Sequence[Bridge]) -> None:
+        """Put the whole table up anew; what is in between sees either the old or the new one."""
+        with self._lock:
+            wanted = checked(list(bridges))
+            ports = self._known()
+            switched = forwarding.switch_on(self._place, wanted, self._outer)
+            self._nft(ruleset(self._table, wanted, ports, switched.loopback, switched.outer))
+            self._bridges, self._outer = wanted, switched.outer
+
+    def publish(self, ports: Sequence[Published]) -> None:
+        """Add elements to the maps; a port that leads elsewhere is led anew."""
+        with self._lock:
+            known = self._known()
+            self._become(known | {key(port): port for port in ports if forwarded(port)})
+
+    def unpublish(self, ports: Sequence[Published]) -> None:
+        """Take elements out of the maps."""
+        with self._lock:
+            gone = {key(port): port for port in ports}
+            self._become({k: port for k, port in self._known().items() if gone.get(k) != port})
+
+    def published(self) -> list[Published]:
+        """Return what the maps hold."""
+        with self._lock:
+            return list(self._known().values())
+
+    def keep(self, ports: Collection[Published]) -> None:
+        """Take out what is not among these."""
+        with self._lock:
+            kept = set(ports)
+            self._become({k: port for k, port in self._known().items() if port in kept})
+
+    def close(self) -> None:
+        """Delete the table, and what forwarding was switched on for it."""
+        with self._lock:
+            self._known()
+            self._nft(f"add table inet {self._table}\ndelete table inet {self._table}")
+            forwarding.switch_off(self._place, self._outer, [b.device for b in self._bridges])
+            self._bridges, self._ports, self._outer = [], {}, []
+
+    def lacks(self) -> str:
+        """Return nothing: all that is needed is here."""
+        return ""
+
+    def _become(self, wanted: Ports) -> None:
+        """Change the maps from what is known to what is wanted, in one transaction."""
+        known = self._known()
+        old, new = (
+            {leading(port) for port in ports.values()}
+            | {f"near {{ {one} }}" for one in near(ports.values(), self._bridges)}
+            for ports in (known, wanted)
+        )
+        lines = [f"delete element inet {self._table} {one}" for one in sorted(old - new)]
+        lines += [f"add element inet {self._table} {one}" for one in sorted(new - old)]
+        if lines:
+            self._nft("\n".join(lines))
+        self._ports = wanted
+
+    def _known(self) -> Ports:
+        if self._ports is None:
+            listed = self._listed()
+            self._ports = dict(_read(listed))
+            self._outer = _outer(listed)
+        return self._ports
+
+    def _listed(self) -> str:
+        """Return what the kernel has of the table; empty where there is none."""
+        if f"table inet {self._table}\n" not in self._place.run(["nft", "list", "tables"]) + "\n":
+            return ""
+        return self._place.run(["nft", "-n", "list", "table", "inet", self._table])
+
+    def _nft(self, text: str) -> None:
+        self._place.run(["nft", "-f", "-"], text + "\n")
+
+
+def _read(table: str) -> Iterable[tuple[Key, Published]]:
+    for address, protocol, number, to, port in _ELEMENT.findall(table):
+        host = address or ANY[6 if ":" in to else 4]
+        found = Published(
+            protocol=_PROTOCOLS[protocol],
+            host_address=host,
+            host_port=int(number),
+            address=to,
+            port=int(port),
+        )
+        yield key(found), found
+
+
+def _outer(table: str) -> list[str]:
+    found = _OUTER.search(table)
+    return re.findall('"([^"]+)"', found[1]) if found else []

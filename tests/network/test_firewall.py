@@ -1,0 +1,173 @@
+"""The firewall: what reaches what, and by which address."""
+
+import pytest
+
+from ipycontainer_runtime.network.firewall import Bridge, Firewall
+from ipycontainer_runtime.network.firewall.tables import Tables
+from ipycontainer_runtime.store.networks import Published
+from support.town import BRIDGES, Town
+
+KINDS = pytest.mark.parametrize("kind", ["tcp", "udp"])
+
+
+def port(
+    number: int, address: str, kind: str = "tcp", host: str = "0.0.0.0", inside: int = 80
+) -> Published:
+    """A published port."""
+    return Published(
+        protocol=kind, host_address=host, host_port=number, address=address, port=inside
+    )
+
+
+@KINDS
+def test_a_container_reaches_the_outside_by_the_gate_s_address(
+    town: Town, firewall: Firewall, kind: str
+) -> None:
+    assert town.red.ask("198.51.100.2", 80, kind) == "neighbour 198.51.100.1"
+
+
+def test_a_container_reaches_the_outside_by_ipv6(town: Town, firewall: Firewall) -> None:
+    assert town.red.ask("2001:db8:1::2", 80) == "neighbour 2001:db8:1::1"
+
+
+def test_without_masquerade_it_keeps_its_own_address(town: Town, firewall: Firewall) -> None:
+    firewall.apply([Bridge("br-red", ("172.30.1.0/24",), masquerade=False)])
+    assert town.red.ask("198.51.100.2", 80) == "neighbour 172.30.1.2"
+
+
+def test_containers_of_one_network_reach_each_other(town: Town, firewall: Firewall) -> None:
+    assert town.red.ask("172.30.1.3", 80) == "pink 172.30.1.2"
+
+
+@pytest.mark.parametrize("filtered", ["0", "1"])
+def test_they_do_whether_or_not_bridges_are_filtered(
+    town: Town, firewall: Firewall, filtered: str
+) -> None:
+    town.gate.set("bridge/bridge-nf-call-iptables", filtered)
+    assert town.red.ask("172.30.1.3", 80) == "pink 172.30.1.2"
+
+
+@pytest.mark.parametrize("filtered", ["0", "1"])
+def test_networks_do_not_reach_each_other(town: Town, firewall: Firewall, filtered: str) -> None:
+    town.gate.set("bridge/bridge-nf-call-iptables", filtered)
+    asked = [
+        town.red.ask("172.30.2.2", 80),
+        town.blue.ask("172.30.1.2", 80),
+        town.red.ask("172.30.2.2", 80, "udp"),
+    ]
+    assert asked == ["silence"] * 3
+
+
+def test_an_internal_network_reaches_nothing_and_nothing_reaches_it(
+    town: Town, firewall: Firewall
+) -> None:
+    town.lab.serve(town.gate, "gate", "0.0.0.0", 81)
+    asked = [
+        town.inner.ask("198.51.100.2", 80),
+        town.inner.ask("172.30.1.2", 80),
+        town.inner.ask("172.30.3.1", 81),
+        town.red.ask("172.30.3.2", 80),
+        town.neighbour.ask("172.30.3.2", 80),
+    ]
+    assert asked == ["silence"] * 5
+
+
+def test_the_machine_itself_reaches_an_internal_network(town: Town, firewall: Firewall) -> None:
+    assert town.gate.ask("172.30.3.2", 80) == "inner 172.30.3.1"
+
+
+@KINDS
+def test_a_published_port_is_reached_from_outside(
+    town: Town, firewall: Firewall, kind: str
+) -> None:
+    firewall.publish([port(8080, "172.30.1.2", kind)])
+    assert town.neighbour.ask("198.51.100.1", 8080, kind) == "red 198.51.100.2"
+
+
+def test_a_published_port_is_reached_by_ipv6(town: Town, firewall: Firewall) -> None:
+    firewall.publish([port(8080, "fd00:1::2", host="::")])
+    assert town.neighbour.ask("2001:db8:1::1", 8080) == "red 2001:db8:1::2"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "198.51.100.1", "172.30.1.1"])
+@KINDS
+def test_a_published_port_is_reached_from_the_machine_itself(
+    town: Town, firewall: Firewall, address: str, kind: str
+) -> None:
+    firewall.publish([port(8080, "172.30.1.2", kind)])
+    assert town.gate.ask(address, 8080, kind).startswith("red ")
+
+
+def test_a_published_port_is_reached_from_another_network(town: Town, firewall: Firewall) -> None:
+    firewall.publish([port(8080, "172.30.1.2")])
+    asked = [town.blue.ask(gate, 8080) for gate in ("198.51.100.1", "172.30.2.1")]
+    assert [answer.partition(" ")[0] for answer in asked] == ["red", "red"]
+
+
+@pytest.mark.parametrize("filtered", ["0", "1"])
+def test_the_network_s_own_containers_are_left_to_the_relay(
+    town: Town, firewall: Firewall, filtered: str
+) -> None:
+    town.gate.set("bridge/bridge-nf-call-iptables", filtered)
+    town.lab.serve(town.gate, "relay", "0.0.0.0", 8080)
+    firewall.publish([port(8080, "172.30.1.2")])
+    asked = [host.ask("198.51.100.1", 8080) for host in (town.red, town.pink)]
+    assert [answer.partition(" ")[0] for answer in asked] == ["relay", "relay"]
+
+
+def test_a_port_of_one_address_is_at_no_other(town: Town, firewall: Firewall) -> None:
+    town.gate.ip("addr add 198.51.100.7/24 dev eth0")
+    firewall.publish([port(8080, "172.30.1.2", host="198.51.100.7")])
+    assert town.neighbour.ask("198.51.100.7", 8080) == "red 198.51.100.2"
+    assert town.neighbour.ask("198.51.100.1", 8080) == "Connection refused"
+
+
+def test_a_port_that_was_taken_back_is_closed(town: Town, firewall: Firewall) -> None:
+    ports = [port(8080, "172.30.1.2"), port(8080, "172.30.1.2", host="::1")]
+    firewall.publish(ports)
+    firewall.unpublish(ports)
+    firewall.unpublish(ports)
+    assert town.neighbour.ask("198.51.100.1", 8080) == "Connection refused"
+
+
+def test_a_later_engine_finds_the_ports_and_keeps_those_it_wants(
+    town: Town, firewall: Firewall
+) -> None:
+    wanted, gone = port(8080, "172.30.1.2"), port(81, "172.30.1.3", host="198.51.100.1")
+    six = port(8080, "fd00:1::2", "udp", host="::")
+    firewall.publish([wanted, gone, six])
+    later = Tables(town.gate.place, "ipyc-test")
+    assert set(later.published()) == {wanted, gone, six}
+    later.apply(BRIDGES)
+    later.keep([wanted])
+    assert Tables(town.gate.place, "ipyc-test").published() == [wanted]
+    assert town.neighbour.ask("198.51.100.1", 8080) == "red 198.51.100.2"
+
+
+def test_a_connection_outlives_the_renewal_of_the_rules(town: Town, firewall: Firewall) -> None:
+    with town.red.socket("udp", "198.51.100.2") as kept:
+        kept.connect(("198.51.100.2", 80))
+        kept.settimeout(10)
+        said = []
+        for _ in range(2):
+            kept.send(b"?")
+            said.append(kept.recv(100))
+            firewall.apply(BRIDGES[:1])
+    assert said == [b"neighbour 198.51.100.1"] * 2
+
+
+def test_nothing_is_left_of_it(town: Town, firewall: Firewall) -> None:
+    firewall.publish([port(8080, "172.30.1.2")])
+    firewall.close()
+    firewall.close()
+    assert town.gate.run("nft", "list", "ruleset") == ""
+
+
+def test_two_engines_on_one_machine_are_kept_apart(town: Town, firewall: Firewall) -> None:
+    firewall.apply(BRIDGES[:1])
+    other = Tables(town.gate.place, "ipyc-other")
+    other.apply(BRIDGES[1:])
+    assert town.red.ask("172.30.2.2", 80) == "silence"
+    assert town.blue.ask("198.51.100.2", 80) == "neighbour 198.51.100.1"
+    other.close()
+    assert town.red.ask("198.51.100.2", 80) == "neighbour 198.51.100.1"
