@@ -19,10 +19,13 @@ _FLAGS = {
     "CpusetCpus": "--cpuset-cpus",
     "Devices": "--device",
     "Dns": "--dns",
+    "DnsOptions": "--dns-option",
+    "DnsSearch": "--dns-search",
     "ExtraHosts": "--add-host",
     "GroupAdd": "--group-add",
     "Init": "--init",
     "IpcMode": "--ipc",
+    "Links": "--link",
     "LogConfig": "--log-driver",
     "Memory": "--memory",
     "MemoryReservation": "--memory-reservation",
@@ -44,6 +47,8 @@ _FLAGS = {
     "Tmpfs": "--tmpfs",
     "UTSMode": "--uts",
     "Ulimits": "--ulimit",
+    "VolumeDriver": "--volume-driver",
+    "VolumesFrom": "--volumes-from",
 }
 _FIELD = re.compile(r"HostConfig\.(\w+)")
 
@@ -94,6 +99,14 @@ _REWORDED = (
 _CURES = (
     (r"No such image: (\S+)", "`{program} images` lists those here, `{program} pull {0}` fetches"),
     (r"No such container: (\S+)", "`{program} ps -a` lists all containers"),
+    (r"[Nn]etwork (\S+) not found|No such network: (\S+)", "`{program} network ls` lists them"),
+    (r"get (\S+): no such volume|No such volume: (\S+)", "`{program} volume ls` lists them"),
+    (r"network (\S+) .*has active endpoints", "`{program} network show` tells who is in it"),
+    (r"volume is in use - \[", "`{program} ps -a --filter volume=NAME` lists who has it"),
+    (
+        r"port is already allocated|address already in use",
+        "`{program} ps` tells who has published what",
+    ),
     (r"No such exec instance", "it has ended"),
     (r"page not found", "this engine has no such operation"),
 )

@@ -103,9 +103,14 @@ def align(rows: Sequence[Sequence[str]]) -> str:
 
 def html_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return an escaped HTML table in the colours of the page, light or dark."""
+    return html_rows(caption, headings, [[escape(cell) for cell in row] for row in rows])
+
+
+def html_rows(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the same of cells that are HTML already."""
     head = "".join(f"<th scope='col' style='{_LEFT}'>{escape(h)}</th>" for h in headings)
     body = "".join(
-        "<tr>" + "".join(f"<td style='{_LEFT};{_MONO}'>{escape(c)}</td>" for c in row) + "</tr>"
+        "<tr>" + "".join(f"<td style='{_LEFT};{_MONO}'>{cell}</td>" for cell in row) + "</tr>"
         for row in rows
     )
     return (

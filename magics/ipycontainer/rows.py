@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .published import of_entry, summary
 from .units import ago, decimal_size, local_time, parse_time
 
 Entry = Mapping[str, Any]
@@ -44,10 +45,13 @@ HISTORY_COLUMNS = {
     "SIZE": "Size",
     "COMMENT": "Comment",
 }
+NETWORK_COLUMNS = {"NETWORK ID": "ID", "NAME": "Name", "DRIVER": "Driver", "SCOPE": "Scope"}
+VOLUME_COLUMNS = {"DRIVER": "Driver", "VOLUME NAME": "Name", "LINKS": "Links", "SIZE": "Size"}
 _SHORT_ID = 12
 _COMMAND_WIDTH = 20
 _STEP_WIDTH = 45
 _NONE = "<none>"
+_NOT_KNOWN = "N/A"
 
 
 def _id(full: str, *, whole: bool) -> str:
@@ -67,7 +71,6 @@ def container_name(entry: Entry) -> str:
 def container(entry: Entry, *, whole: bool) -> dict[str, Any]:
     """Return the row of one entry of `GET /containers/json`."""
     image = entry["Image"]
-    labels = entry.get("Labels") or {}
     mounts = [mount.get("Name") or mount.get("Source", "") for mount in entry.get("Mounts") or ()]
     networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
     return {
@@ -76,23 +79,15 @@ def container(entry: Entry, *, whole: bool) -> dict[str, Any]:
         "Command": f'"{_cut(entry["Command"], _COMMAND_WIDTH, whole=whole)}"',
         "CreatedAt": local_time(entry["Created"]),
         "RunningFor": ago(entry["Created"]),
-        "Ports": ", ".join(_port(port) for port in entry.get("Ports") or ()),
+        "Ports": summary(of_entry(entry)),
         "State": entry["State"],
         "Status": entry["Status"],
         "Names": ",".join(name.lstrip("/") for name in entry.get("Names") or ()),
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+        "Labels": _labels(entry),
         "Mounts": ",".join(mounts),
         "Networks": ",".join(networks),
         "Size": _container_size(entry),
     }
-
-
-def _port(port: Entry) -> str:
-    private = f"{port['PrivatePort']}/{port['Type']}"
-    if "PublicPort" not in port:
-        return private
-    host = port.get("IP") or ""
-    return f"{f'[{host}]' if ':' in host else host}:{port['PublicPort']}->{private}"
 
 
 def _container_size(entry: Entry) -> str:
@@ -133,9 +128,80 @@ def step(entry: Entry, *, whole: bool) -> dict[str, Any]:
     }
 
 
+def network(entry: Entry, *, whole: bool) -> dict[str, Any]:
+    """Return the row of one entry of `GET /networks`."""
+    return {
+        "ID": _id(entry["Id"], whole=whole),
+        "Name": entry["Name"],
+        "Driver": entry["Driver"],
+        "Scope": entry["Scope"],
+        "Internal": _truth(entry.get("Internal")),
+        "IPv4": _truth(entry.get("EnableIPv4", True)),
+        "IPv6": _truth(entry.get("EnableIPv6")),
+        "Labels": _labels(entry),
+        "CreatedAt": entry.get("Created") or "",
+    }
+
+
+def volume(entry: Entry) -> dict[str, Any]:
+    """Return the row of one entry of `GET /volumes`; size and links where they were measured."""
+    usage = entry.get("UsageData") or {"Size": -1, "RefCount": -1}
+    size, links = usage["Size"], usage["RefCount"]
+    return {
+        "Driver": entry["Driver"],
+        "Name": entry["Name"],
+        "Scope": entry.get("Scope") or "local",
+        "Mountpoint": entry.get("Mountpoint") or "",
+        "Labels": _labels(entry),
+        "Links": str(links) if links >= 0 else _NOT_KNOWN,
+        "Size": decimal_size(size) if size >= 0 else _NOT_KNOWN,
+    }
+
+
+def _labels(entry: Entry) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted((entry.get("Labels") or {}).items()))
+
+
+def _truth(value: object) -> str:
+    return "true" if value else "false"
+
+
 def facts(document: Entry) -> dict[str, str]:
-    """Return what a person asks first of an inspected container or image."""
-    return _container_facts(document) if "State" in document else _image_facts(document)
+    """Return what a person asks first of what was inspected."""
+    if "State" in document:
+        return _container_facts(document)
+    if "Mountpoint" in document:
+        return _volume_facts(document)
+    return network_facts(document) if "IPAM" in document else _image_facts(document)
+
+
+def network_facts(document: Entry) -> dict[str, str]:
+    """Return what a person asks first of an inspected network."""
+    pools = (document.get("IPAM") or {}).get("Config") or ()
+    found = {
+        "Network": document["Name"],
+        "ID": document["Id"][:_SHORT_ID],
+        "Driver": document["Driver"],
+        "Subnet": ", ".join(pool["Subnet"] for pool in pools if pool.get("Subnet")),
+        "Gateway": ", ".join(pool["Gateway"] for pool in pools if pool.get("Gateway")),
+        "Internal": "nothing gets out, nor in" if document.get("Internal") else "",
+        "Labels": _labels(document),
+        "Created": _when(document.get("Created") or ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _volume_facts(document: Entry) -> dict[str, str]:
+    options = sorted((document.get("Options") or {}).items())
+    found = {
+        "Volume": document["Name"],
+        "Driver": document["Driver"],
+        "Folder": document["Mountpoint"],
+        "Options": ", ".join(f"{name}={value}" for name, value in options),
+        "Labels": _labels(document),
+        "Created": _when(document.get("CreatedAt") or ""),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _container_facts(document: Entry) -> dict[str, str]:

@@ -84,7 +84,7 @@ def test_what_is_no_text_fills_a_variable_with_bytes(box: Box, shell: Shell) -> 
 
 def test_100_mb_go_in_and_come_out_at_once(box: Box, shell: Shell) -> None:
     body = "0123456789abcdef" * (MEGABYTES_100 // 16)
-    shell.magic("run --net none --rm -i --net none --out o busybox cat", body)
+    shell.magic("run --net none --rm -i --out o busybox cat", body)
     assert shell.names["o"] == body
 
 

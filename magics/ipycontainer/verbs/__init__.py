@@ -20,6 +20,8 @@ from . import (  # noqa: F401 - each adds its verbs to `main`
     logins,
     looking,
     moving,
+    networks,
+    ports,
     python,
     run,
     searching,
@@ -27,6 +29,7 @@ from . import (  # noqa: F401 - each adds its verbs to `main`
     streams,
     system,
     updating,
+    volumes,
 )
 from .aliases import add_aliases
 from .base import complete, invoke, main

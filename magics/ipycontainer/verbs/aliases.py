@@ -20,6 +20,7 @@ _CONTAINER = [
     "kill",
     "logs",
     "pause",
+    "port",
     "rename",
     "restart",
     "rm",
@@ -50,6 +51,11 @@ def add_aliases(main: click.Group) -> None:
         image.add_command(main.commands[verb], name)
     container.add_command(container_prune)
     image.add_command(image_prune)
+    for name in ("network", "volume"):
+        group = main.commands[name]
+        assert isinstance(group, click.Group)
+        for verb, long in (("ls", "list"), ("rm", "remove")):
+            group.add_command(_hidden(group.commands[verb]), long)
     main.add_command(container)
     main.add_command(image)
     system = main.commands["system"]

@@ -102,8 +102,22 @@ def _spellings(tag: str) -> list[str]:
     return [tag.removesuffix(":latest"), tag] if tag.endswith(":latest") else [tag]
 
 
+def network_names(session: Session) -> list[str]:
+    """Return the names of the networks that there are."""
+    return [entry["Name"] for entry in session.api.networks()]
+
+
+def _volume_names(session: Session) -> list[str]:
+    return [entry["Name"] for entry in session.api.volumes()["Volumes"] or ()]
+
+
 def _any_names(session: Session) -> list[str]:
-    return [*_container_names(session), *image_names(session)]
+    return [
+        *_container_names(session),
+        *image_names(session),
+        *network_names(session),
+        *_volume_names(session),
+    ]
 
 
 def container_argument(*, many: bool = False, required: bool = True) -> Callable[[F], F]:
@@ -116,8 +130,18 @@ def image_argument(*, many: bool = False, required: bool = True) -> Callable[[F]
     return _argument("image", image_names, many=many, required=required)
 
 
+def network_argument(*, many: bool = False, required: bool = True) -> Callable[[F], F]:
+    """Declare NETWORK, completed from those there are."""
+    return _argument("network", network_names, many=many, required=required)
+
+
+def volume_argument(*, many: bool = False) -> Callable[[F], F]:
+    """Declare VOLUME, completed from those there are."""
+    return _argument("volume", _volume_names, many=many)
+
+
 def object_argument() -> Callable[[F], F]:
-    """Declare one or more names, of containers or images."""
+    """Declare one or more names, of containers, images, networks or volumes."""
     return _argument("name", _any_names, many=True)
 
 

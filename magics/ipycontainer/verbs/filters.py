@@ -83,6 +83,9 @@ CONTAINERS = Filters(
     "ancestor before exited expose health id label name network publish since status volume"
 )
 IMAGES = Filters("before dangling label reference since until")
+NETWORKS = Filters("dangling driver id label name scope type")
+VOLUMES = Filters("dangling driver label name")
 FOUND = Filters("is-automated is-official stars")
 PRUNED = Filters("label label! until", "Remove")
+PRUNED_VOLUMES = Filters("label label!", "Remove")
 EVENTS = Filters("container daemon event image label network plugin scope type volume")

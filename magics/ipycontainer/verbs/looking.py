@@ -24,8 +24,10 @@ from .base import (
 )
 from .filters import CONTAINERS, IMAGES
 
+_KINDS = ("container", "image", "network", "volume")
 
-def _listed(
+
+def listed(
     session: Session, table: Table[Any], found: rows.Rows, template: str | None, *, quiet: bool
 ) -> object:
     """Show the table, its ids with -q, or what --format makes of its rows."""
@@ -61,7 +63,7 @@ def ps(session: Session, /, filters: tuple[str, ...], template: str | None, **fl
     found = [rows.container(e, whole=flags["no_trunc"]) for e in entries]
     columns = rows.CONTAINER_COLUMNS | ({"SIZE": "Size"} if flags["size"] else {})
     table = Table(items, counted(len(items), "container"), columns, found)
-    return _listed(session, table, found, template, quiet=flags["quiet"])
+    return listed(session, table, found, template, quiet=flags["quiet"])
 
 
 @main.command()
@@ -90,11 +92,11 @@ def images(
     found = [row for e in entries for row in rows.image(e, whole=flags["no_trunc"])]
     columns = rows.IMAGE_DIGEST_COLUMNS if flags["digests"] else rows.IMAGE_COLUMNS
     table = Table(items, counted(len(items), "image"), columns, found)
-    return _listed(session, table, found, template, quiet=flags["quiet"])
+    return listed(session, table, found, template, quiet=flags["quiet"])
 
 
 @main.command()
-@click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look only there.")
+@click.option("--type", "kind", type=click.Choice(_KINDS), help="Look only there.")
 @flag("-s", "--size", help="Measure a container's files too.")
 @formats
 @object_argument()
@@ -108,7 +110,7 @@ def inspect(
     size: bool,
     template: str | None,
 ) -> object:
-    """Show all that is known of containers or images."""
+    """Show all that is known of containers, images, networks or volumes."""
     found = [_inspected(session, name, kind, size=size) for name in names]
     documents = [item.attrs for item in found]
     if template is not None and template != "json":
@@ -118,31 +120,36 @@ def inspect(
 
 
 def _inspected(session: Session, name: str, kind: str | None, *, size: bool) -> Any:
-    from docker.errors import APIError, NotFound
+    """Return what has this name, looked for in Docker's order; raises `Failure` where nothing has.
 
-    api, client = session.api, session.client
-    # No container has a `/` within its name, and none could be asked for by such a path.
-    if kind == "container" or (kind is None and "/" not in name[1:]):
+    With `kind` the engine's own error is raised.
+    """
+    from docker.errors import APIError
+
+    for one in (kind,) if kind else _KINDS:
+        # No container has a `/` within its name, and none could be asked for by such a path.
+        if one != "image" and "/" in name[1:] and not kind:
+            continue
         try:
-            if not size:
-                return client.containers.get(name)
-            url = api._url("/containers/{0}/json", name)
-            document = api._result(api._get(url, params={"size": 1}), json=True)
-            return client.containers.prepare_model(document)
-        except NotFound:
-            if kind == "container":
+            return _looked_up(session, name, one, size=size)
+        except APIError as error:
+            # 400 is an engine's answer to what can be the name of nothing of this kind.
+            if kind or error.status_code not in {400, 404}:
                 raise
-    try:
-        return client.images.get(name)
-    except APIError as error:
-        # 400 is an engine's answer to what can be the name of no image.
-        if kind == "image" or error.status_code not in {400, 404}:
-            raise
-        program = session.program
-        raise Failure(
-            f"no container or image is named {name!r}; `{program} ps -a` and `{program} images`"
-            " list them"
-        ) from error
+    program = session.program
+    raise Failure(
+        f"no container, image, network or volume is named {name!r}; `{program} ps -a`,"
+        f" `{program} images`, `{program} network ls` and `{program} volume ls` list them"
+    )
+
+
+def _looked_up(session: Session, name: str, kind: str, *, size: bool) -> Any:
+    api, client = session.api, session.client
+    if kind == "container" and size:
+        url = api._url("/containers/{0}/json", name)
+        document = api._result(api._get(url, params={"size": 1}), json=True)
+        return client.containers.prepare_model(document)
+    return getattr(client, f"{kind}s").get(name)
 
 
 @main.command()
@@ -159,7 +166,7 @@ def history(
         steps = session.api.history(image)
     found = [rows.step(entry, whole=no_trunc) for entry in steps]
     table = Table(steps, f"{counted(len(steps), 'step')} of {image}", rows.HISTORY_COLUMNS, found)
-    return _listed(session, table, found, template, quiet=quiet)
+    return listed(session, table, found, template, quiet=quiet)
 
 
 class _Changes(Table[Any]):

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .base import flag
+from ..session import Session
+from .base import flag, network_names
 from .preferred import profile_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,9 +25,10 @@ def _many(*names: str, help: str, metavar: str) -> Any:  # noqa: A002 - click's 
 
 
 def _network_modes(
-    _context: click.Context, _parameter: click.Parameter, incomplete: str
+    context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    modes = ("none", "host", "default")
+    session = context.find_object(Session)
+    modes = dict.fromkeys(("none", "host", "default", *(network_names(session) if session else ())))
     return [CompletionItem(mode) for mode in modes if mode.startswith(incomplete)]
 
 
@@ -42,6 +44,12 @@ _LIMITS = (
     _text("--cpuset-mems", help="Use only memory of these nodes: 0,1.", metavar="LIST"),
     click.option("--pids-limit", type=int, metavar="NUMBER", help="Limit processes; -1: do not."),
     click.option("--blkio-weight", type=int, metavar="WEIGHT", help="Weigh disk time, 10 to 1000."),
+)
+ADDRESSES = (
+    _text("--ip", help="Its IPv4 address in the network.", metavar="ADDRESS"),
+    _text("--ip6", help="Its IPv6 address in the network.", metavar="ADDRESS"),
+    _many("--link", metavar="CONTAINER[:ALIAS]", help="Let it know another one by this name."),
+    _many("--link-local-ip", metavar="ADDRESS", help="A link-local address for it."),
 )
 _RESTART = _text("--restart", help="no, on-failure[:N], always, unless-stopped.", metavar="POLICY")
 
@@ -61,17 +69,37 @@ _OPTIONS = (
     *_LIMITS,
     click.option(
         *("--network", "--net", "network"),
+        multiple=True,
         metavar="NAME",
-        help="none, host, default or a name.",
+        help="none, host, default, container:NAME, a network, or name=NETWORK,alias=...,ip=...",
         shell_complete=_network_modes,
     ),
-    _many("-p", "--publish", metavar="HOST:CONTAINER", help="Publish a port."),
+    _many("--network-alias", "--net-alias", metavar="NAME", help="Another name for it there."),
+    *ADDRESSES,
+    _text("--mac-address", help="Its MAC address.", metavar="ADDRESS"),
+    _many("-p", "--publish", metavar="HOST:CONTAINER", help="Publish a port: 8080:80."),
     flag("-P", "--publish-all", help="Publish every exposed port."),
     _many("--expose", metavar="PORT", help="Expose a port."),
     _many("--dns", metavar="ADDRESS", help="Ask this DNS server."),
-    _many("--add-host", metavar="NAME:ADDRESS", help="Add a line to /etc/hosts."),
-    _many("-v", "--volume", metavar="FOLDER:TARGET", help="Mount a folder of the host."),
-    _many("--mount", metavar="KEY=VALUE,...", help="Mount: type=bind,source=...,target=..."),
+    _many("--dns-search", metavar="DOMAIN", help="Look for short names in this domain."),
+    _many("--dns-option", "--dns-opt", metavar="OPTION", help="Set an option of resolv.conf."),
+    _many(
+        "--add-host",
+        metavar="NAME:ADDRESS",
+        help="Add a line to /etc/hosts; host-gateway is this machine's address.",
+    ),
+    _many(
+        *("-v", "--volume"),
+        metavar="[SOURCE:]TARGET[:OPTIONS]",
+        help="Mount a volume or a folder of the host; options are ro, z, nocopy and the like.",
+    ),
+    _many(
+        "--mount",
+        metavar="KEY=VALUE,...",
+        help="Mount: type=bind|volume|tmpfs|image,source=...,target=...,readonly, and more.",
+    ),
+    _many("--volumes-from", metavar="CONTAINER[:ro]", help="Mount what another container mounts."),
+    _text("--volume-driver", help="The driver of the volumes that are made.", metavar="NAME"),
     _many("--tmpfs", metavar="PATH[:OPTIONS]", help="Mount a tmpfs."),
     _text("--shm-size", help="Size of /dev/shm.", metavar="SIZE"),
     flag("--read-only", help="Make the root file system read-only."),

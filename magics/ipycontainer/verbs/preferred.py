@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 # A limit of CPUs may be given in another way, which Docker refuses to have beside `--cpus`.
 _INSTEAD = {"--cpus": ("cpu_period", "cpu_quota")}
+_NETWORK = ("--network", "--net")
 
 
 class PreferredCommand(click.Command):
@@ -40,6 +41,8 @@ class PreferredCommand(click.Command):
             for name in typed.get("profile") or ()
             for word in self._profile(ctx, preferences, name)
         ]
+        if typed.get("network"):
+            profiles = _without_networks(profiles)
         given, _ = self._read(ctx, [*profiles, *args])
         limits = [
             word
@@ -70,6 +73,18 @@ class PreferredCommand(click.Command):
         taken = [values.pop(p.name, None) for p in self.params if isinstance(p, click.Argument)]
         words = [*(taken[0:1] if taken and isinstance(taken[0], str) else ()), *rest]
         return dict(values), words
+
+
+def _without_networks(words: Sequence[str]) -> list[str]:
+    """A container may be in several networks; what is typed is meant instead of a profile's."""
+    kept, value = [], False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if value or name in _NETWORK:
+            value = not value and not equals
+        else:
+            kept.append(word)
+    return kept
 
 
 def profile_option(function: F) -> F:

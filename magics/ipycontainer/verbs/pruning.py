@@ -21,7 +21,12 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _SURE = "Are you sure you want to continue?"
 _UNUSED_IMAGES = "all images without at least one container associated to them"
-_force = flag("-f", "--force", help="Do not ask.")
+force_option = flag("-f", "--force", help="Do not ask.")
+
+
+def sure(session: Session, what: str) -> bool:
+    """Ask in Docker's words whether all that is to be removed."""
+    return session.surface.ask(f"WARNING! This will remove {what}.\n{_SURE}")
 
 
 class Pruned:
@@ -71,12 +76,11 @@ class Pruned:
 
 @click.command("prune")
 @PRUNED.option
-@_force
+@force_option
 @pass_session
 def container_prune(session: Session, filters: tuple[str, ...], *, force: bool) -> None:
     """Remove all containers that do not run."""
-    question = f"WARNING! This will remove all stopped containers.\n{_SURE}"
-    if force or session.surface.ask(question):
+    if force or sure(session, "all stopped containers"):
         pruned = Pruned(session, filters, PRUNED)
         pruned.containers()
         pruned.total()
@@ -85,14 +89,14 @@ def container_prune(session: Session, filters: tuple[str, ...], *, force: bool) 
 @click.command("prune")
 @flag("-a", "--all", "everything", help="Remove those with a name, too, unless a container has it.")
 @PRUNED.option
-@_force
+@force_option
 @pass_session
 def image_prune(
     session: Session, filters: tuple[str, ...], *, everything: bool, force: bool
 ) -> None:
     """Remove images without a name."""
     what = _UNUSED_IMAGES if everything else "all dangling images"
-    if force or session.surface.ask(f"WARNING! This will remove {what}.\n{_SURE}"):
+    if force or sure(session, what):
         pruned = Pruned(session, filters, PRUNED)
         pruned.images(named=everything)
         pruned.total()
@@ -102,7 +106,7 @@ def image_prune(
 @flag("-a", "--all", "everything", help="Remove images with a name, too, that no container has.")
 @flag("--volumes", help="Remove anonymous volumes, too.")
 @PRUNED.option
-@_force
+@force_option
 @pass_session
 def system_prune(
     session: Session, filters: tuple[str, ...], *, everything: bool, volumes: bool, force: bool

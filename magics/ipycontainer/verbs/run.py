@@ -14,6 +14,7 @@ from ..endings import Ending, check_ending, start_failure
 from ..explain.unwatched import Unwatched
 from ..failures import ENGINE_FAILED, Failure, Usage
 from ..inputs import tells
+from ..published import Published, machine, of_document
 from ..session import Session
 from ..surface import Kind
 from ..transfers import pull as pull_image
@@ -27,9 +28,10 @@ from .base import (
     pass_session,
     variables,
 )
+from .endpoints import networking_of
 from .options import Flags, container_options
 from .preferred import PreferredCommand
-from .settings import OWN_FLAGS, annotations_of, config_of, host_config_of
+from .settings import OWN_FLAGS, config_of, host_config_of, more_host_config
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -81,12 +83,18 @@ def run(
         _warn(session, held)
         with watch.explaining(session, container):
             watch.start(lambda: _start(session, container))
+        _tell_ports(session, container, flags)
         return _returned(session, container)
     attended = _attended(session, container, flags)
+
+    def begin() -> None:
+        watch.start(lambda: _start(session, container))
+        _tell_ports(session, container, flags)
+
     with watch.explaining(session, container):
         ending = attended.run(
             stdin=flags["interactive"],
-            start=lambda: watch.start(lambda: _start(session, container)),
+            start=begin,
             proxy=flags["sig_proxy"],
             detach_keys=flags["detach_keys"],
             streams=_streams(flags["attached"]),
@@ -225,11 +233,9 @@ def _create(
     api = session.api
     _check_own_flags(session, flags)
     host = api.create_host_config(**host_config_of(flags))
-    if asked := annotations_of(flags):
-        host["Annotations"] = asked  # docker-py has no word for them
-    if flags["userns"]:
-        host["UsernsMode"] = flags["userns"]  # docker-py knows `host` alone
+    host.update(more_host_config(flags))
     config = api.create_container_config(**config_of(flags, image, command), host_config=host)
+    config.update(networking_of(flags))
     if flags["pull"] == "always":
         _fetch(session, image, flags)
     with session.naming(image), _id_file(flags["cidfile"]) as id_file:
@@ -238,7 +244,7 @@ def _create(
             id_file.write(made["Id"])
     held = []
     for warning in made.get("Warnings") or ():
-        if _ON_FAILURE in warning and flags["network"] is None:
+        if _ON_FAILURE in warning and not flags["network"]:
             held.append(warning)
         else:
             session.warn(warning)
@@ -326,6 +332,22 @@ def _start(session: Session, container: str) -> None:
         if error.status_code == 404 and "No such container" in str(error.explanation):
             raise
         raise start_failure(error) from error
+
+
+def _tell_ports(session: Session, container: str, flags: Flags) -> None:
+    """Show where the ports that were asked for are; one that has ended has none."""
+    if not (flags["publish"] or flags["publish_all"]):
+        return
+    from docker.errors import NotFound
+
+    try:
+        found = of_document(session.api.inspect_container(container))
+    except NotFound:
+        return
+    if found:
+        name = flags["name"] or container[:12]
+        here = machine(session.address)
+        session.surface.show_aside(Published(found, f"Published by {name}", here))
 
 
 def _returned(session: Session, container: str) -> Container:

@@ -10,9 +10,11 @@ from typing import Any
 from ..endings import TIMEOUT
 from ..failures import Usage
 from ..units import parse_duration
+from .endpoints import container_links, network_mode
+from .mounts import mount, volumes
 from .options import Flags
+from .ports import bindings, exposed
 
-_MOUNTS = ("bind", "tmpfs", "volume")
 OWN_FLAGS = {"--timeout": "timeout", "--require-limits": "require_limits"}
 """What Docker's API has no field for; our engine takes it as annotations."""
 
@@ -21,13 +23,13 @@ _SAME_NAME = (
     *("pids_limit", "blkio_weight"),
     *("read_only", "privileged", "oom_kill_disable"),
 )
-_SAME_NAME_LISTS = ("cap_add", "cap_drop", "group_add", "dns")
+_SAME_NAME_LISTS = ("cap_add", "cap_drop", "group_add", "dns", "dns_search")
 
 
 def config_of(flags: Flags, image: str, command: tuple[str, ...]) -> Flags:
     """Return the keywords of docker-py's `create_container_config` for these flags."""
-    targets, _ = _volumes(flags["volume"])
-    exposed = [*_port_bindings(flags["publish"]), *flags["expose"]]
+    targets, _ = volumes(flags["volume"])
+    ports = [*bindings(flags["publish"]), *exposed(flags["expose"])]
     return {
         "image": image,
         "command": list(command) or None,
@@ -45,14 +47,14 @@ def config_of(flags: Flags, image: str, command: tuple[str, ...]) -> Flags:
         "stop_signal": flags["stop_signal"],
         "stop_timeout": flags["stop_timeout"],
         "healthcheck": _healthcheck(flags),
-        "ports": [tuple(port.split("/")) if "/" in port else port for port in exposed] or None,
+        "ports": [tuple(port.split("/")) for port in ports] or None,
         "volumes": targets or None,
     }
 
 
 def host_config_of(flags: Flags) -> Flags:
     """Return the keywords of docker-py's `create_host_config` for these flags."""
-    _, binds = _volumes(flags["volume"])
+    _, binds = volumes(flags["volume"])
     given = {
         "auto_remove": flags["auto_remove"],
         "mem_limit": size(flags, "memory"),
@@ -60,12 +62,13 @@ def host_config_of(flags: Flags) -> Flags:
         "mem_reservation": size(flags, "memory_reservation"),
         "shm_size": size(flags, "shm_size"),
         "nano_cpus": _nano_cpus(flags),
-        "network_mode": flags["network"],
-        "port_bindings": _port_bindings(flags["publish"]),
+        "network_mode": network_mode(flags),
         "publish_all_ports": flags["publish_all"],
-        "extra_hosts": dict(_split(text, ":", "--add-host") for text in flags["add_host"]),
+        "dns_opt": list(flags["dns_option"]),
         "binds": binds,
-        "mounts": [_mount(text) for text in flags["mount"]],
+        "mounts": [mount(text) for text in flags["mount"]],
+        "volumes_from": list(flags["volumes_from"]),
+        "volume_driver": flags["volume_driver"],
         "tmpfs": {path: options for path, _, options in _partitioned(flags["tmpfs"], ":")},
         "security_opt": [_security_option(text) for text in flags["security_opt"]],
         "devices": [text if ":" in text else f"{text}:{text}:rwm" for text in flags["device"]],
@@ -84,7 +87,26 @@ def host_config_of(flags: Flags) -> Flags:
     return {name: value for name, value in given.items() if value not in (None, [], {})}
 
 
-def annotations_of(flags: Flags) -> dict[str, str]:
+def more_host_config(flags: Flags) -> Flags:
+    """Return what docker-py has no words for, or too few of them, in the API's words."""
+    given = {
+        "Annotations": _annotations(flags),
+        "UsernsMode": flags["userns"],
+        "PortBindings": bindings(flags["publish"]),
+        "ExtraHosts": [_host_line(text) for text in flags["add_host"]],
+        "Links": container_links(flags),
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def _host_line(text: str) -> str:
+    """Return `name:address`; Docker takes `name=address` as well, and an IPv6 one in brackets."""
+    separator = "=" if "=" in text else ":"
+    name, address = _split(text, separator, "--add-host")
+    return f"{name}:{address.removeprefix('[').removesuffix(']')}"
+
+
+def _annotations(flags: Flags) -> dict[str, str]:
     """Return the annotations, our own flags' among them."""
     found = pairs(flags["annotation"])
     if flags["timeout"] is not None:
@@ -214,46 +236,6 @@ def _split(text: str, separator: str, option: str) -> tuple[str, str]:
     if not (left and found and right):
         raise Usage(f"{option} {text!r}: write it with a {separator!r}")
     return left, right
-
-
-def _port_bindings(publish: tuple[str, ...]) -> dict[str, Any]:
-    from docker.utils.ports import build_port_bindings
-
-    try:
-        return build_port_bindings(list(publish)) if publish else {}
-    except ValueError as error:
-        raise Usage(f"--publish {' '.join(publish)!r}: {error}") from error
-
-
-def _volumes(volumes: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Return the anonymous volumes' targets, and the binds with their sources made absolute."""
-    targets, binds = [], []
-    for text in volumes:
-        source, colon, rest = text.partition(":")
-        if not colon:
-            targets.append(source)
-        elif source.startswith((".", "~")):
-            binds.append(f"{Path(source).expanduser().absolute()}:{rest}")
-        else:
-            binds.append(text)
-    return targets, binds
-
-
-def _mount(text: str) -> Any:
-    from docker.types import Mount
-
-    fields: dict[str, str] = {k: v for k, _, v in _partitioned(text.split(","), "=")}
-    target = fields.get("target") or fields.get("dst") or fields.get("destination")
-    if not target:
-        raise Usage(f"--mount {text!r}: it has no target=PATH")
-    source = fields.get("source") or fields.get("src")
-    read_only = bool({"readonly", "ro"} & fields.keys())
-    kind: Any = fields.get("type", "volume")
-    if kind not in _MOUNTS:
-        raise Usage(f"--mount {text!r}: its type is one of {', '.join(_MOUNTS)}")
-    if kind == "bind" and not source:
-        raise Usage(f"--mount {text!r}: it has no source=PATH")
-    return Mount(target, source, type=kind, read_only=read_only)
 
 
 def ulimit(text: str) -> Any:
