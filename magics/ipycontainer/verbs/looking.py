@@ -133,8 +133,9 @@ def _inspected(session: Session, name: str, kind: str | None, *, size: bool) -> 
         try:
             return _looked_up(session, name, one, size=size)
         except APIError as error:
-            # 400 is an engine's answer to what can be the name of nothing of this kind.
-            if kind or error.status_code not in {400, 404}:
+            # 400 is an engine's answer to what can be the name of nothing of this kind, 501 to a
+            # kind that it does not have.
+            if kind or error.status_code not in {400, 404, 501}:
                 raise
     program = session.program
     raise Failure(
