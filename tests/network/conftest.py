@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from helperroom import Room
 
 from ipycontainer_runtime.network.firewall import Firewall
 from ipycontainer_runtime.network.firewall.tables import Tables
@@ -31,3 +32,13 @@ def firewall(town: Town) -> Firewall:
     made = Tables(town.gate.place, "ipyc-test")
     made.apply(BRIDGES)
     return made
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    """The engine's side of a helper of its own."""
+    made = Room()
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,226 @@
+"""The engine's side of the helper, in asyncio: started when it is needed, and again when killed."""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import ContainerError, Unavailable
+from ...linux.asking import Asking
+from ...linux.channel import Message
+from ...paths import ROOT_VARIABLE, RUN_VARIABLE, Paths
+from ...store.networks import Published
+from .binding import PortError
+from .presence import Presence, told
+
+ATTEMPTS = 3  # a helper that leaves, or is killed, just when it is asked is replaced
+CALM_SECONDS = 1.0  # one that lasts less is not replaced before it is needed
+BACKLOG = 64
+PROCESS = Path(__file__).with_name("process.py")
+# Of the person's variables the helper has none: nothing that it does depends on them.
+VARIABLES = ("LD_LIBRARY_PATH", ROOT_VARIABLE, RUN_VARIABLE)
+
+Reopen = Callable[[str], "tuple[int, int] | None"]
+"""Open a running container's network namespace and a pidfd of its first process, which the caller
+closes; None when it does not run."""
+
+
+class Helper:
+    """Names and published ports of an engine's containers; one for an engine.
+
+    A helper that was killed is started again, and told anew what it had: `reopen` gives the
+    descriptors that this takes. One that an earlier engine started goes on; ask it for `held`,
+    drop what is gone, and serve what runs.
+    """
+
+    def __init__(self, paths: Paths, reopen: Reopen) -> None:
+        self._folder = paths.run
+        # A helper in another user namespace cannot enter ours; it leaves with its containers.
+        self._name = f"helper-{os.stat('/proc/self/ns/user').st_ino}.sock"
+        self._reopen = reopen
+        self._asking: Asking | None = None
+        self._told: dict[str, Presence] = {}
+        self._since = 0.0
+
+    def start(self) -> None:
+        """Start it, or connect to the one that there is; returns at once.
+
+        What is asked before it is warm waits. To be called when a need is foreseen. Raises
+        Unavailable.
+        """
+        if self._asking is not None and not self._asking.closed.done():
+            return
+        self._asking = Asking(self._connected(), "the helper of networks", _ignore, _error)
+        self._asking.closed.add_done_callback(self._lost)
+        self._since = asyncio.get_running_loop().time()
+        for presence in self._told.values():
+            self._renew(self._asking, presence)
+
+    def _lost(self, closed: "asyncio.Future[None]") -> None:
+        """Start another in place of one that was killed: names and ports are of use meanwhile."""
+        calm = asyncio.get_running_loop().time() - self._since > CALM_SECONDS
+        if self._told and calm:
+            try:
+                self.start()
+            except Unavailable as error:
+                print(f"ipycontainer: {error}", file=sys.stderr)
+
+    def _renew(self, asking: Asking, presence: Presence) -> None:
+        descriptors = self._reopen(presence.container)
+        if descriptors is None:
+            return
+        netns, process = descriptors
+        try:
+            message = _serve_message(presence, ["netns", "process"])
+            asking.ask(message, descriptors).add_done_callback(_report)
+        except (OSError, Unavailable) as error:
+            print(f"ipycontainer: {error}", file=sys.stderr)
+        finally:
+            os.close(netns)
+            os.close(process)
+
+    async def serve(self, presence: Presence, netns: int | None = None) -> list[Published]:
+        """Have a container's names answered and its ports published, which are returned.
+
+        With a new run come the descriptors of its network namespace and, in the presence, its
+        first process; without them what is known of it changes. Nothing is changed when it fails:
+        ContainerError in Docker's words for a port that cannot be had.
+        """
+        given = {"netns": netns, "process": presence.process, "place": presence.place}
+        fds = {name: fd for name, fd in given.items() if fd is not None}
+        try:
+            reply = await self._ask(_serve_message(presence, [*fds]), tuple(fds.values()))
+        except PortError as error:
+            raise ContainerError(
+                "driver failed programming external connectivity on endpoint "
+                f"{presence.name} ({presence.endpoint}): {error}"
+            ) from error
+        # Told anew, it gets the same ports.
+        pinned = zip(presence.wanted, reply["bound"], strict=True)
+        self._told[presence.container] = presence._replace(
+            wanted=tuple(wanted._replace(first=port, last=port) for wanted, port in pinned),
+            process=None,
+        )
+        return [
+            Published(
+                protocol=protocol,
+                host_address=host_address,
+                host_port=host_port,
+                address=address,
+                port=port,
+            )
+            for protocol, host_address, host_port, address, port in reply["ports"]
+        ]
+
+    async def drop(self, container_id: str) -> None:
+        """Forget a container and give its ports up; harmless for one that is not known."""
+        known = self._told.pop(container_id, None)
+        if known is not None or self._asking is not None or self._there():
+            await self._ask({"do": "drop", "container": container_id})
+
+    async def held(self) -> list[str]:
+        """Return the ids of the containers that the helper keeps, also an earlier engine's."""
+        if self._asking is None and not self._there():
+            return []
+        held: list[str] = (await self._ask({"do": "held"}))["containers"]
+        return held
+
+    async def _ask(self, message: Message, fds: tuple[int, ...] = ()) -> Message:
+        for _ in range(ATTEMPTS - 1):
+            with contextlib.suppress(Unavailable):
+                return await self._ask_once(message, fds)
+        return await self._ask_once(message, fds)
+
+    async def _ask_once(self, message: Message, fds: tuple[int, ...]) -> Message:
+        self.start()
+        if self._asking is None:
+            raise Unavailable("the helper of networks has ended; try again")
+        return await self._asking.ask(message, fds)
+
+    def _there(self) -> bool:
+        return (self._folder / self._name).exists()
+
+    def _connected(self) -> socket.socket:
+        """Connect to the helper, the present one or a new one."""
+        folder = os.open(self._folder, os.O_PATH | os.O_CLOEXEC)
+        try:
+            # A path under /proc, since the real one may be past the 108 bytes of an address.
+            address = f"/proc/self/fd/{folder}/{self._name}"
+            for _ in range(ATTEMPTS):
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                try:
+                    sock.connect(address)
+                except (FileNotFoundError, ConnectionRefusedError):
+                    sock.close()
+                    self._execute(folder)
+                except BaseException:
+                    sock.close()
+                    raise
+                else:
+                    return sock
+        except OSError as error:
+            raise Unavailable(f"cannot start the helper of networks: {error}") from error
+        finally:
+            os.close(folder)
+        raise Unavailable("the helper of networks ends as soon as it starts; engine.log tells why")
+
+    def _execute(self, folder: int) -> None:
+        """Start a helper that listens; what connects waits until it is warm."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._name, dir_fd=folder)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            address = f"/proc/self/fd/{folder}/{self._name}"
+            listener.bind(address)
+            os.chmod(address, 0o600)  # before listen(), so that nobody connects under a wider mode
+            listener.listen(BACKLOG)
+            fds = (listener.fileno(), folder)
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", PROCESS, *map(str, fds), self._name, _libraries()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={name: value for name, value in os.environ.items() if name in VARIABLES},
+                cwd="/",
+                pass_fds=fds,
+                start_new_session=True,
+            )
+        # It outlives this engine, or is to be collected by it.
+        threading.Thread(target=process.wait, name="helper-end", daemon=True).start()
+
+    def close(self) -> None:
+        """Leave the helper to the next engine; with nothing to keep it leaves too."""
+        self._told.clear()
+        if self._asking is not None:
+            self._asking.close()
+
+
+def _error(message: Message) -> Exception:
+    if message.get("refused"):
+        return PortError(message["error"])
+    return ContainerError(f"the helper of networks: {message['error']}")
+
+
+def _ignore(event: Message) -> None:
+    """Hear no events: the helper sends none."""
+
+
+def _report(reply: "asyncio.Future[Message]") -> None:
+    if not reply.cancelled() and (error := reply.exception()):
+        print(f"ipycontainer: a container is not told to the new helper: {error}", file=sys.stderr)
+
+
+def _serve_message(presence: Presence, given: list[str]) -> Message:
+    return {"do": "serve", "presence": told(presence), "given": given}
+
+
+def _libraries() -> str:
+    """Return the folder that the library of DNS messages is in, which the helper is told of."""
+    found = importlib.util.find_spec("dnslib")
+    if found is None or found.origin is None:
+        raise Unavailable("dnslib is not installed, which names of containers need")
+    return str(Path(found.origin).parents[1])

@@ -1,0 +1,167 @@
+"""The published ports of one container: sockets that are held, and what comes to them passed on.
+
+Where the kernel forwards, nothing comes but what it does not forward: connections of the machine
+to itself, and all of them without a firewall of ours.
+"""
+
+import socket
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ...linux.loop import IN, Loop
+from .accepting import accepted
+from .binding import Binding, Key
+from .datagrams import Datagrams
+from .presence import Presence, Wanted
+from .streams import Stream
+
+MOST_STREAMS = 4096  # connections of one container under way; the next must wait
+Connect = Callable[[int, str, int], socket.socket]
+"""Make a socket of this kind and begin to connect it to an address and a port."""
+
+
+class Group(NamedTuple):
+    """What was bound for one that was wanted: one host port, on each of its addresses."""
+
+    wanted: Wanted
+    keys: tuple[Key, ...]
+
+    def serves(self, wanted: Wanted) -> bool:
+        """Tell whether it is what somebody wants, perhaps in other words."""
+        port = self.keys[0][2]
+        mine = (self.wanted.protocol, self.wanted.port, self.wanted.host_address)
+        return mine == (wanted.protocol, wanted.port, wanted.host_address) and (
+            wanted.first <= port <= wanted.last or not wanted.last
+        )
+
+
+class Ports:
+    """What one container has published."""
+
+    def __init__(self, loop: Loop, connect: Connect) -> None:
+        self._loop = loop
+        self._connect = connect
+        self._groups: list[Group] = []
+        self._ports: dict[Key, _Streams | _Datagrams] = {}
+
+    def held(self) -> Iterable[Key]:
+        """Return what is held."""
+        return self._ports.keys()
+
+    def publish(self, presence: Presence, others: Iterable[Key]) -> list[Group]:
+        """Hold what is wanted and nothing else; return it in the order wanted.
+
+        `others` are the ports of other containers. What is held already stays as it is. Raises
+        PortError, and then everything is as before.
+        """
+        kept: dict[Wanted, Group] = {}
+        for wanted in presence.wanted:
+            for group in self._groups:
+                if group.serves(wanted) and group not in kept.values():
+                    kept[wanted] = group
+                    break
+        new = self._bind([wanted for wanted in presence.wanted if wanted not in kept], others)
+        for group in self._groups:
+            if group not in kept.values():
+                for key in group.keys:
+                    self._ports.pop(key).close()
+        for sockets in new.values():
+            for key, sock in sockets.items():
+                kind = _Streams if key[0] == "tcp" else _Datagrams
+                self._ports[key] = kind(self._loop, sock, self._connect)
+        made = {wanted: Group(wanted, tuple(sockets)) for wanted, sockets in new.items()}
+        self._groups = [*kept.values(), *made.values()]
+        for group in self._groups:
+            for key in group.keys:
+                self._ports[key].lead_to(target(presence, key), group.wanted.port)
+        return [(kept | made)[wanted] for wanted in presence.wanted]
+
+    def _bind(
+        self, wanted: list[Wanted], others: Iterable[Key]
+    ) -> dict[Wanted, dict[Key, socket.socket]]:
+        """Bind all or nothing."""
+        new: dict[Wanted, dict[Key, socket.socket]] = {}
+        binding = Binding([*others, *self._ports])
+        try:
+            for one in wanted:
+                new[one] = binding.bound(one)
+        except BaseException:
+            for sockets in new.values():
+                for sock in sockets.values():
+                    sock.close()
+            raise
+        return new
+
+    def close(self) -> None:
+        """Give all up, with the connections under way."""
+        for port in self._ports.values():
+            port.close()
+        self._ports.clear()
+        self._groups.clear()
+
+
+def target(presence: Presence, key: Key) -> str:
+    """Return the container's address that a host address leads to: of its kind if there is one."""
+    if ":" in key[1]:
+        return presence.address6 or presence.address
+    return presence.address or presence.address6
+
+
+class _Streams:
+    """A listening TCP socket and its connections."""
+
+    def __init__(self, loop: Loop, sock: socket.socket, connect: Connect) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._connect = connect
+        self._target = ("", 0)
+        self._streams: set[Stream] = set()
+        loop.watch(sock.fileno(), IN, self._on_client)
+
+    def lead_to(self, address: str, port: int) -> None:
+        """Pass connections on to this address from now on; those under way stay."""
+        self._target = (address, port)
+
+    def _on_client(self, events: int) -> None:
+        taken = accepted(self._sock)
+        if taken is None:
+            return
+        client, _ = taken
+        try:
+            container = self._connect(socket.SOCK_STREAM, *self._target)
+        except OSError:
+            client.close()
+            return
+        self._streams.add(Stream(self._loop, client, container, self._ended))
+        if len(self._streams) >= MOST_STREAMS:
+            self._loop.forget(self._sock.fileno())
+
+    def _ended(self, stream: Stream) -> None:
+        self._streams.discard(stream)
+        if len(self._streams) == MOST_STREAMS - 1 and self._sock.fileno() >= 0:
+            self._loop.watch(self._sock.fileno(), IN, self._on_client)
+
+    def close(self) -> None:
+        """Close the port and reset its connections."""
+        self._loop.forget(self._sock.fileno())
+        self._sock.close()
+        for stream in tuple(self._streams):
+            stream.reset()
+
+
+class _Datagrams:
+    """A UDP socket and its clients."""
+
+    def __init__(self, loop: Loop, sock: socket.socket, connect: Connect) -> None:
+        self._target = ("", 0)
+        self._datagrams = Datagrams(loop, sock, lambda: connect(socket.SOCK_DGRAM, *self._target))
+
+    def lead_to(self, address: str, port: int) -> None:
+        """Pass datagrams on to this address from now on."""
+        if self._target != (address, port):
+            self._target = (address, port)
+            self._datagrams.forget_all()
+
+    def close(self) -> None:
+        """Close the port."""
+        self._datagrams.close()

@@ -1,0 +1,252 @@
+"""The helper: `python -I -S process.py LISTENER FOLDER NAME LIBRARIES`.
+
+LISTENER is the descriptor of its socket, which has this NAME in the folder of descriptor FOLDER.
+
+It keeps names and published ports of an engine's containers, and outlives the engine: the next one
+connects, and says what has changed. A container is dropped when the engine says so or its first
+process ends. With nothing to keep the helper leaves: at once without an engine, else after a while.
+"""
+
+import errno
+import gc
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+
+# -S leaves the search path without our own package and the libraries, -I without this folder.
+sys.path += [os.path.abspath(f"{__file__}/../../../.."), sys.argv[4]]
+
+from ipycontainer_runtime.launch.syscalls import CLONE_NEWNET, setns
+from ipycontainer_runtime.linux.connection import Connection
+from ipycontainer_runtime.linux.loop import IN, Loop
+from ipycontainer_runtime.network.helper.accepting import accepted
+from ipycontainer_runtime.network.helper.binding import PortError
+from ipycontainer_runtime.network.helper.directory import Directory
+from ipycontainer_runtime.network.helper.machine import MachineResolvers
+from ipycontainer_runtime.network.helper.ports import Ports, target
+from ipycontainer_runtime.network.helper.presence import Presence, heard
+from ipycontainer_runtime.network.helper.resolver import Resolver, opened
+from ipycontainer_runtime.network.helper.upstream import Forwarder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipycontainer_runtime.linux.channel import Message
+    from ipycontainer_runtime.linux.connection import Answer
+
+IDLE = 30.0
+_CREDENTIALS = struct.Struct("3i")
+
+
+class Kept:
+    """All that is kept of one container."""
+
+    def __init__(self, loop: Loop, home: int) -> None:
+        self._loop = loop
+        self._home = home
+        self.ports = Ports(loop, self._connect)
+        self.resolver: Resolver | None = None
+        self.netns: tuple[int, int] | None = None
+        """Device and inode of the namespace that the resolver is in."""
+        self._process = -1
+        self._place = -1
+
+    def take(self, given: dict[str, int], on_end: "Callable[[int], None]") -> None:
+        """Keep the descriptors of its first process and of the place from which it is reached."""
+        if "process" in given:
+            self._let_go(self._process)
+            self._process = os.dup(given["process"])
+            self._loop.watch(self._process, IN, on_end)
+        if "place" in given:
+            self._let_go(self._place)
+            self._place = os.dup(given["place"])
+
+    def _let_go(self, fd: int) -> None:
+        if fd >= 0:
+            self._loop.forget(fd)
+            os.close(fd)
+
+    def _connect(self, kind: int, address: str, port: int) -> socket.socket:
+        """Begin to connect to the container, from where it is reached."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        if self._place < 0:
+            sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        else:
+            setns(self._place, CLONE_NEWNET)
+            try:
+                sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+            finally:
+                setns(self._home, CLONE_NEWNET)
+        failed = sock.connect_ex((address, port))
+        if failed not in {0, errno.EINPROGRESS}:
+            sock.close()
+            raise OSError(failed, os.strerror(failed))
+        return sock
+
+    def close(self) -> None:
+        """Give everything up."""
+        self.ports.close()
+        if self.resolver is not None:
+            self.resolver.close()
+        self._let_go(self._process)
+        self._let_go(self._place)
+
+
+class Helper:
+    """Serves engines at a listening socket; `run` returns when there is nothing more to keep."""
+
+    def __init__(self, listener: socket.socket, folder: int, name: str) -> None:
+        self._loop = Loop()
+        self._listener = listener
+        self._folder = folder
+        self._name = name
+        self._engines: list[Connection] = []
+        self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._directory = Directory()
+        self._forwarder = Forwarder(self._loop)
+        self._machine = MachineResolvers()
+        self._kept: dict[str, Kept] = {}
+        self._leaving = False
+        listener.setblocking(False)
+        self._loop.watch(listener.fileno(), IN, self._on_engine)
+        self._loop.call_after(IDLE, self._leave)
+
+    def run(self) -> None:
+        """Serve until there is nothing to keep."""
+        while not self._leaving:
+            self._loop.turn()
+
+    def _leave(self) -> None:
+        """Leave unless something is kept. Who connects just now finds the connection ended."""
+        if not self._kept and not self._leaving:
+            self._leaving = True
+            try:  # noqa: SIM105 - contextlib is a module more
+                os.unlink(self._name, dir_fd=self._folder)
+            except OSError:
+                pass  # the run folder was removed before us
+
+    def _rest(self) -> None:
+        """See whether there is a reason to stay."""
+        if not self._kept and not self._engines:
+            self._leave()
+        elif not self._kept:
+            self._loop.call_after(IDLE, self._leave)
+
+    def _on_engine(self, events: int) -> None:
+        taken = accepted(self._listener)
+        if taken is None:
+            return
+        sock = taken[0]
+        size = _CREDENTIALS.size
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        if _CREDENTIALS.unpack(credentials)[1] != os.geteuid():
+            sock.close()
+            return
+        self._engines.append(Connection(self._loop, sock, self._handle, self._on_closed))
+
+    def _on_closed(self, connection: Connection) -> None:
+        self._engines.remove(connection)
+        self._rest()
+
+    def _handle(self, message: "Message", fds: list[int], answer: "Answer") -> None:
+        given = dict(zip(message.get("given", ()), fds, strict=False))
+        try:
+            match message["do"]:
+                case "serve":
+                    answer(self._serve(heard(message["presence"]), given))
+                case "drop":
+                    self._drop(message["container"])
+                    answer({})
+                case "held":
+                    answer({"containers": [*self._kept]})
+        except PortError as error:
+            answer({"error": str(error), "refused": True})
+        finally:
+            for fd in given.values():
+                os.close(fd)
+
+    def _serve(self, presence: Presence, given: dict[str, int]) -> "Message":
+        kept = self._kept.get(presence.container)
+        if kept is None:
+            if "process" not in given:
+                return {
+                    "bound": [0 for _ in presence.wanted],
+                    "ports": [],
+                }  # it has ended, and was dropped
+            kept = Kept(self._loop, self._home)
+        try:
+            others = [
+                key
+                for container, other in self._kept.items()
+                if container != presence.container
+                for key in other.ports.held()
+            ]
+            groups = kept.ports.publish(presence, others)
+            kept.take(given, lambda events: self._drop(presence.container))
+            self._resolve(presence, kept, given.get("netns"))
+        except BaseException:
+            if presence.container not in self._kept:
+                kept.close()
+            raise
+        self._kept[presence.container] = kept
+        self._loop.call_off(self._leave)
+        self._directory.put(presence)
+        return {
+            "bound": [group.keys[0][2] for group in groups],
+            "ports": [
+                [*key, target(presence, key), group.wanted.port]
+                for group in groups
+                for key in group.keys
+            ],
+        }
+
+    def _resolve(self, presence: Presence, kept: Kept, netns: int | None) -> None:
+        """Have names resolved in the container's namespace, or no longer."""
+        if not presence.resolves:
+            if kept.resolver is not None:
+                kept.resolver.close()
+                kept.resolver = kept.netns = None
+            return
+        if netns is not None:
+            found = os.fstat(netns)
+            if kept.netns != (found.st_dev, found.st_ino):
+                if kept.resolver is not None:
+                    kept.resolver.close()
+                sockets = opened(netns, self._home)
+                kept.resolver = Resolver(
+                    self._loop, presence.container, sockets, self._directory, self._forwarder
+                )
+                kept.netns = (found.st_dev, found.st_ino)
+        if kept.resolver is not None:
+            kept.resolver.resolvers = self._resolvers(presence)
+
+    def _resolvers(self, presence: Presence) -> "Callable[[], tuple[str, ...]]":
+        if all(place.internal for place in presence.networks):
+            return tuple
+        return (lambda: presence.upstreams) if presence.upstreams else self._machine
+
+    def _drop(self, container: str) -> None:
+        kept = self._kept.pop(container, None)
+        if kept is not None:
+            kept.close()
+            self._directory.remove(container)
+        self._rest()
+
+
+def main() -> None:
+    """Serve until there is nothing to keep."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal in which an engine was started
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    helper = Helper(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3])
+    gc.collect()
+    gc.freeze()
+    helper.run()
+
+
+if __name__ == "__main__":
+    main()
