@@ -15,7 +15,7 @@ from support.town import BRIDGES, Town, founded
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     """A laboratory of network namespaces."""
-    require("root")
+    require("root", "nft")
     with laboratory() as made:
         yield made
 

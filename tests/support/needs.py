@@ -47,6 +47,12 @@ def _busybox() -> str:
     return "" if found.exists() else "no /bin/busybox: apt install busybox-static"
 
 
+def _tun() -> str:
+    device = Path("/dev/net/tun")
+    everybodys = device.exists() and device.stat().st_mode & 0o006 == 0o006
+    return "" if everybodys else f"{device} is not everybody's: chmod 0666 {device}, as udev does"
+
+
 def _headers() -> str:
     found = Path("/usr/include/linux/capability.h")
     return "" if found.exists() else f"no {found}: apt install linux-libc-dev"
@@ -122,7 +128,9 @@ CAPABILITIES = {
     "limits": Capability(_limits, of_the_kernel=True),
     "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
     "newuidmap": _command("newuidmap", "uidmap"),
+    "nft": _command("nft", "nftables"),
     "openssl": _command("openssl", "openssl"),
+    "pasta": _command("pasta", "passt"),
     "playwright": Capability(_playwright),
     "podman": _command("podman", "podman"),
     "ps": _command("ps", "procps"),
@@ -131,6 +139,8 @@ CAPABILITIES = {
     "runc": _command("runc", "runc"),
     "setpriv": _command("setpriv", "util-linux"),
     "skopeo": _command("skopeo", "skopeo"),
+    "slirp4netns": _command("slirp4netns", "slirp4netns"),
+    "tun": Capability(_tun, of_the_kernel=True),
     "pass": _command("docker-credential-pass", "golang-docker-credential-helpers pass gnupg"),
     "user_session": Capability(_user_session, of_the_kernel=True),
     "user_namespaces": Capability(_user_namespaces, of_the_kernel=True),

@@ -18,7 +18,9 @@ IN_MODIFY = 0x00000002
 IN_MOVE_SELF = 0x00000800
 IN_NONBLOCK = os.O_NONBLOCK
 IN_Q_OVERFLOW = 0x00004000
+MNT_DETACH = 0x00000002
 MOUNT_ATTR_RDONLY = 0x00000001
+MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_SLAVE = 0x80000
 FSCONFIG_CMD_CREATE = 6
@@ -46,6 +48,7 @@ _libc.mount.argtypes = (
 )
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.unshare.argtypes = (ctypes.c_int,)
 _libc.syscall.restype = ctypes.c_long
 
@@ -70,6 +73,19 @@ def setns(fd: int, flags: int) -> None:
 def mount_propagation(target: str, flags: int) -> None:
     """Change how mounts under `target` spread; see mount(2)."""
     _check(_libc.mount(None, os.fsencode(target), None, flags, None), f"mount {target}")
+
+
+def mount_bind(source: str, target: str) -> None:
+    """Show a file or folder at another place as well; see mount(2)."""
+    _check(
+        _libc.mount(os.fsencode(source), os.fsencode(target), None, MS_BIND, None),
+        f"mount {target}",
+    )
+
+
+def unmount(target: str) -> None:
+    """Take away what is mounted last at a place, once nobody uses it; see umount2(2)."""
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
 
 
 def get_seccomp() -> int:

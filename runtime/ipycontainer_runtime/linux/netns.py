@@ -1,18 +1,38 @@
-"""Network namespaces by their descriptors: entered by one thread, for as long as a block lasts."""
+"""Network namespaces by their descriptors: what is to be done in one is done on a thread there."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from . import netlink
 from .calls import CLONE_NEWNET, setns
 
 _OF_THREAD = "/proc/thread-self/ns/net"
+_Result = TypeVar("_Result")
+
+
+def within(netns: int | None, work: Callable[[], _Result]) -> _Result:
+    """Do this in another network namespace, where one is given, and return what came of it.
+
+    It is done on a thread that ends with it: an engine in a user namespace may enter the network
+    namespaces that belong to that, but nothing lets it back into the machine's.
+    """
+    if netns is None:
+        return work()
+
+    def there() -> _Result:
+        setns(netns, CLONE_NEWNET)
+        return work()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(there).result()
 
 
 @contextlib.contextmanager
 def entered(netns: int) -> Iterator[None]:
-    """Have the calling thread, and what it forks, in another network namespace.
+    """Have the calling thread, and what it forks, in another network namespace; for root alone.
 
     Nothing may be awaited in the block: whatever else ran on the thread would be in it as well.
     """
@@ -29,8 +49,7 @@ def entered(netns: int) -> Iterator[None]:
 
 def netlink_in(netns: int) -> netlink.Netlink:
     """Return a rtnetlink socket in a network namespace, to be used from any."""
-    with entered(netns):
-        return netlink.opened()
+    return within(netns, netlink.opened)
 
 
 def opened_of(pid: int) -> int:

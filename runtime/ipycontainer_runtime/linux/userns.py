@@ -6,21 +6,18 @@ leaves a tiny process behind in the namespace, the pin, and later engines join t
 """
 
 import errno
-import json
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..errors import Unavailable
-from . import calls, idmaps, subids
+from . import calls, idmaps, pins, subids
 from .subids import IdRange
 
 __all__ = ["IdMap", "IdRange", "enter", "must_enter", "release"]
 
 RECORD = "userns.json"
-FOREVER = "2147483647"  # seconds: `sleep infinity` is not POSIX's
 # What Ubuntu and Debian set to keep ordinary users from user namespaces: setting, refuses, allows.
 RESTRICTIONS = (
     ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
@@ -48,13 +45,6 @@ class IdMap(NamedTuple):
         return self.size == 1
 
 
-class Pin(NamedTuple):
-    """The process that keeps the namespace: a number alone might be another's by now."""
-
-    pid: int
-    started: int
-
-
 def must_enter() -> bool:
     """Tell whether this process may mount only in a user namespace, as root of a container too."""
     return os.geteuid() != 0 or not idmaps.holds("CAP_SYS_ADMIN")
@@ -71,7 +61,7 @@ def enter(run: Path) -> IdMap:
     """
     if must_enter():
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (pidfd := _open_pin(run)) is None:
+        if (pidfd := pins.opened(run / RECORD)) is None:
             pidfd = _make(run)
         try:
             _join(pidfd)
@@ -92,31 +82,7 @@ def release(run: Path) -> None:
     Called by an engine that leaves no container behind, while it still holds the activation lock:
     the next engine then makes a namespace of its own.
     """
-    pidfd = _open_pin(run)
-    if pidfd is None:
-        return
-    (run / RECORD).unlink(missing_ok=True)
-    try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-    except (ProcessLookupError, ChildProcessError):
-        return  # it had ended, or an earlier engine is its parent and init reaps it
-    finally:
-        os.close(pidfd)
-
-
-def _open_pin(run: Path) -> int | None:
-    """Return a pidfd of the recorded pin if that is still the same process and ours."""
-    try:
-        pin = Pin(**json.loads((run / RECORD).read_text()))
-        pidfd = os.pidfd_open(pin.pid)
-    except (FileNotFoundError, ProcessLookupError, ValueError, TypeError):
-        return None
-    # The pidfd holds the process that has the number now; only then is it looked at.
-    if _start_time(pin.pid) == pin.started and _owner(pin.pid) == os.geteuid():
-        return pidfd
-    os.close(pidfd)
-    return None
+    pins.release(run / RECORD)
 
 
 def _make(run: Path) -> int:
@@ -138,7 +104,7 @@ def _make(run: Path) -> int:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
-    _record(run, Pin(pid, _start_time(pid)))
+    pins.record(run / RECORD, pid)
     return os.pidfd_open(pid)
 
 
@@ -160,8 +126,7 @@ def _become_pin(go: int, say: int) -> NoReturn:
         # It outlives the engine: with a copy of its socket, clients would wait there for ever.
         os.closerange(3, say)
         os.closerange(say + 1, os.sysconf("SC_OPEN_MAX"))
-        sleep = shutil.which("sleep", path=os.defpath) or "/bin/sleep"
-        os.execve(sleep, ["sleep", FOREVER], {})  # noqa: S606 - that is what becoming it means
+        os.execve(pins.COMMAND[0], pins.COMMAND, {})  # noqa: S606 - that is what becoming it means
     except OSError as error:
         os.write(say, f"{error.filename} {error.errno}".encode()[:64])
     finally:
@@ -227,25 +192,3 @@ def _sysctl(name: str) -> str:
         return Path("/proc/sys", name).read_text().strip()
     except OSError:
         return ""
-
-
-def _record(run: Path, pin: Pin) -> None:
-    temporary = run / f".{RECORD}.{os.getpid()}"
-    temporary.write_text(json.dumps(pin._asdict()))
-    temporary.rename(run / RECORD)
-
-
-def _start_time(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[19])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-
-
-def _owner(pid: int) -> int:
-    try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except FileNotFoundError:
-        return -1

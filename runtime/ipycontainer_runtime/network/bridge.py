@@ -13,7 +13,7 @@ import secrets
 from ipycontainer_runtime.errors import InvalidParameter, Unavailable
 from ipycontainer_runtime.linux import netlink
 from ipycontainer_runtime.linux.netlink import Netlink
-from ipycontainer_runtime.linux.netns import entered, netlink_in
+from ipycontainer_runtime.linux.netns import netlink_in, within
 from ipycontainer_runtime.network.addresses import random_mac
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Endpoint, Network
@@ -92,9 +92,7 @@ class Bridge:
     def _allow_ipv6(self, device: str) -> None:
         """Switch IPv6 on where the machine has it off for new interfaces."""
         path = f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6"
-        with _inside(self._place), contextlib.suppress(FileNotFoundError), open(path, "r+") as file:
-            if file.read().strip() != "0":
-                file.write("0")
+        within(self._place.netns, lambda: _switch_off(path))
 
     def remove(self, network: Network) -> None:
         """Remove the bridge, if it is there and ours."""
@@ -201,8 +199,10 @@ def flag(network: Network, option: str, *, default: bool) -> bool:
     return text in _TRUE
 
 
-def _inside(place: Place) -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext() if place.netns is None else entered(place.netns)
+def _switch_off(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError), open(path, "r+") as file:
+        if file.read().strip() != "0":
+            file.write("0")
 
 
 def _refused(doing: str, error: OSError) -> Unavailable:

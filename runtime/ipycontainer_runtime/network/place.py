@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.netlink import Netlink, opened
-from ipycontainer_runtime.linux.netns import entered, netlink_in
+from ipycontainer_runtime.linux.netns import netlink_in, within
 
 _SECONDS = 20.0
 """How long a program may take; one that waits for a lock of another takes a second or two."""
@@ -64,8 +64,7 @@ class NamespacePlace:
     def run(self, args: Sequence[str], input: str = "") -> str:  # noqa: A002 - subprocess's name
         """Run a program in it and return what it prints."""
         assert self.netns is not None, "given at its making"
-        with entered(self.netns):
-            return run(args, input)
+        return within(self.netns, lambda: run(args, input))
 
     def close(self) -> None:
         """Hold nothing of its own."""

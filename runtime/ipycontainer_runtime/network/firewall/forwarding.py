@@ -6,14 +6,13 @@ were from forwarding to each other (`Switched.outer`), and the switch goes back 
 goes, unless somebody else has made devices meanwhile, who may count on it.
 """
 
-import contextlib
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.linux.netns import entered
+from ipycontainer_runtime.linux.netns import within
 from ipycontainer_runtime.network.place import Place
 
 from .bridges import Bridge
@@ -37,32 +36,27 @@ def switch_on(place: Place, bridges: Sequence[Bridge], outer: Sequence[str]) -> 
 
     Raises Unavailable where forwarding is off and cannot be switched on.
     """
-    with _within(place):
-        kept = list(outer)
-        if any(bridge.of(4) and not bridge.internal for bridge in bridges) and _off(_IPV4):
-            kept = _devices(bridges)
-            _write(_IPV4, "1")
-        if any(bridge.of(6) and not bridge.internal for bridge in bridges) and _off(_IPV6):
-            _keep_routes_told(_devices(bridges))
-            _write(_IPV6, "1")
-        return Switched(all(_takes_loopback(b.device) for b in bridges), kept)
+    return within(place.netns, lambda: _switch_on(bridges, list(outer)))
 
 
 def switch_off(place: Place, outer: Sequence[str], bridges: Sequence[str]) -> None:
     """Switch IPv4's forwarding off again, if it was off and the devices are those of then."""
-    with _within(place):
+
+    def switch() -> None:
         if outer and not set(_names()) - {*outer, *bridges, "lo"}:
             _write(_IPV4, "0")
 
+    within(place.netns, switch)
 
-@contextlib.contextmanager
-def _within(place: Place) -> Iterator[None]:
-    """Be in the place: /proc/sys/net shows the namespace of whoever opens it."""
-    if place.netns is None:
-        yield
-    else:
-        with entered(place.netns):
-            yield
+
+def _switch_on(bridges: Sequence[Bridge], outer: list[str]) -> Switched:
+    if any(bridge.of(4) and not bridge.internal for bridge in bridges) and _off(_IPV4):
+        outer = _devices(bridges)
+        _write(_IPV4, "1")
+    if any(bridge.of(6) and not bridge.internal for bridge in bridges) and _off(_IPV6):
+        _keep_routes_told(_devices(bridges))
+        _write(_IPV6, "1")
+    return Switched(all([_takes_loopback(b.device) for b in bridges]), outer)  # noqa: C419 - for every bridge
 
 
 def _takes_loopback(device: str) -> bool:
