@@ -57,19 +57,20 @@ class Box:
         sock.settimeout(SECONDS)
         return sock
 
-    def ask_raw(self, message: bytes) -> bytes:
+    def ask_raw(self, message: bytes, seconds: float = SECONDS) -> bytes:
         with self.made() as sock:
+            sock.settimeout(seconds)
             sock.sendto(message, RESOLVER)
             return sock.recv(65535)
 
-    def ask(self, name: str, kind: str = "A") -> dnslib.DNSRecord:
+    def ask(self, name: str, kind: str = "A", seconds: float = SECONDS) -> dnslib.DNSRecord:
         question = dnslib.DNSRecord.question(name, kind)
-        answer = dnslib.DNSRecord.parse(self.ask_raw(question.pack()))
+        answer = dnslib.DNSRecord.parse(self.ask_raw(question.pack(), seconds))
         assert answer.header.id == question.header.id
         return answer
 
-    def addresses(self, name: str, kind: str = "A") -> list[str]:
-        return sorted(str(record.rdata) for record in self.ask(name, kind).rr)
+    def addresses(self, name: str, kind: str = "A", seconds: float = SECONDS) -> list[str]:
+        return sorted(str(record.rdata) for record in self.ask(name, kind, seconds).rr)
 
     def listening(self, kind: int, port: int) -> socket.socket:
         sock = self.made(kind)

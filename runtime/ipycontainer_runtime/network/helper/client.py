@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import ContainerError, Unavailable
 from ...linux.asking import Asking
@@ -20,7 +21,6 @@ from .binding import PortError
 from .presence import Presence, told
 
 ATTEMPTS = 3  # a helper that leaves, or is killed, just when it is asked is replaced
-CALM_SECONDS = 1.0  # one that lasts less is not replaced before it is needed
 BACKLOG = 64
 PROCESS = Path(__file__).with_name("process.py")
 # Of the person's variables the helper has none: nothing that it does depends on them.
@@ -46,7 +46,7 @@ class Helper:
         self._reopen = reopen
         self._asking: Asking | None = None
         self._told: dict[str, Presence] = {}
-        self._since = 0.0
+        self._answers = False  # whether the present one has ever answered
 
     def start(self) -> None:
         """Start it, or connect to the one that there is; returns at once.
@@ -58,14 +58,16 @@ class Helper:
             return
         self._asking = Asking(self._connected(), "the helper of networks", _ignore, _error)
         self._asking.closed.add_done_callback(self._lost)
-        self._since = asyncio.get_running_loop().time()
+        self._answers = False
         for presence in self._told.values():
             self._renew(self._asking, presence)
 
     def _lost(self, closed: "asyncio.Future[None]") -> None:
-        """Start another in place of one that was killed: names and ports are of use meanwhile."""
-        calm = asyncio.get_running_loop().time() - self._since > CALM_SECONDS
-        if self._told and calm:
+        """Start another in place of one that was killed, before it is asked for.
+
+        One that never answered would end again: that is tried when it is needed.
+        """
+        if self._told and self._answers:
             try:
                 self.start()
             except Unavailable as error:
@@ -76,14 +78,22 @@ class Helper:
         if descriptors is None:
             return
         netns, process = descriptors
+        given = _Given(netns, process, presence.place)
         try:
-            message = _serve_message(presence, ["netns", "process"])
-            asking.ask(message, descriptors).add_done_callback(_report)
+            asking.ask(*given.message(presence)).add_done_callback(self._renewed)
         except (OSError, Unavailable) as error:
             print(f"ipycontainer: {error}", file=sys.stderr)
         finally:
             os.close(netns)
             os.close(process)
+
+    def _renewed(self, reply: "asyncio.Future[Message]") -> None:
+        if reply.cancelled():
+            return
+        if error := reply.exception():
+            print(f"ipycontainer: the new helper of networks: {error}", file=sys.stderr)
+        else:
+            self._answers = True
 
     async def serve(self, presence: Presence, netns: int | None = None) -> list[Published]:
         """Have a container's names answered and its ports published, which are returned.
@@ -92,20 +102,21 @@ class Helper:
         first process; without them what is known of it changes. Nothing is changed when it fails:
         ContainerError in Docker's words for a port that cannot be had.
         """
-        given = {"netns": netns, "process": presence.process, "place": presence.place}
-        fds = {name: fd for name, fd in given.items() if fd is not None}
+        given = _Given(netns, presence.process, presence.place)
         try:
-            reply = await self._ask(_serve_message(presence, [*fds]), tuple(fds.values()))
+            reply = await self._ask(*given.message(presence))
         except PortError as error:
             raise ContainerError(
                 "driver failed programming external connectivity on endpoint "
                 f"{presence.name} ({presence.endpoint}): {error}"
             ) from error
+        before = self._told.get(presence.container)
         # Told anew, it gets the same ports.
         pinned = zip(presence.wanted, reply["bound"], strict=True)
         self._told[presence.container] = presence._replace(
             wanted=tuple(wanted._replace(first=port, last=port) for wanted, port in pinned),
             process=None,
+            place=presence.place if presence.place is not None or not before else before.place,
         )
         return [
             Published(
@@ -141,7 +152,9 @@ class Helper:
         self.start()
         if self._asking is None:
             raise Unavailable("the helper of networks has ended; try again")
-        return await self._asking.ask(message, fds)
+        reply = await self._asking.ask(message, fds)
+        self._answers = True
+        return reply
 
     def _there(self) -> bool:
         return (self._folder / self._name).exists()
@@ -209,13 +222,18 @@ def _ignore(event: Message) -> None:
     """Hear no events: the helper sends none."""
 
 
-def _report(reply: "asyncio.Future[Message]") -> None:
-    if not reply.cancelled() and (error := reply.exception()):
-        print(f"ipycontainer: a container is not told to the new helper: {error}", file=sys.stderr)
+class _Given(NamedTuple):
+    """The descriptors that go with a presence."""
 
+    netns: int | None
+    process: int | None
+    place: int | None
 
-def _serve_message(presence: Presence, given: list[str]) -> Message:
-    return {"do": "serve", "presence": told(presence), "given": given}
+    def message(self, presence: Presence) -> tuple[Message, tuple[int, ...]]:
+        """Return what is sent: the message, and the descriptors that there are."""
+        fds = {name: fd for name, fd in self._asdict().items() if fd is not None}
+        message = {"do": "serve", "presence": told(presence), "given": [*fds]}
+        return message, tuple(fds.values())
 
 
 def _libraries() -> str:

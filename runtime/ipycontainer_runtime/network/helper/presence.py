@@ -56,7 +56,8 @@ class Presence(NamedTuple):
     process: int | None = None
     """A pidfd of the first process, with whose end everything is dropped; the caller's to close."""
     place: int | None = None
-    """The network namespace from which the container is reached; None for the helper's own."""
+    """The network namespace from which the container is reached; None for the helper's own. It is
+    the caller's, and stays open as long as the engine runs."""
 
 
 def told(presence: Presence) -> dict[str, Any]:
