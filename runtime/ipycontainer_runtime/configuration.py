@@ -7,6 +7,7 @@ $IPYCONTAINER_CONFIG, else $XDG_CONFIG_HOME/ipycontainer/engine.json (~/.config)
 import ipaddress
 import os
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -21,7 +22,11 @@ class Configuration(
     msgspec.Struct,
     frozen=True,
     forbid_unknown_fields=True,
-    rename={"mirrors": "registry-mirrors", "insecure": "insecure-registries"},
+    rename={
+        "mirrors": "registry-mirrors",
+        "insecure": "insecure-registries",
+        "context_limit": "build-context-limit",
+    },
 ):
     """What the file says; a key that is none of these is refused, not ignored."""
 
@@ -29,6 +34,9 @@ class Configuration(
     """URLs of registries that are asked for Docker Hub's images before Docker Hub."""
     insecure: tuple[str, ...] = ()
     """Registries, as HOST[:PORT] or a network, that may lack a certificate, or TLS."""
+    context_limit: Annotated[int, msgspec.Meta(gt=0)] = 16 << 30
+    """Bytes that the context of a build may have, or one thing that it fetches; no key of Docker's,
+    whose builds end with the disk."""
 
 
 def path() -> Path:
@@ -61,6 +69,7 @@ def read() -> Configuration:
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise InvalidParameter(
             f"{where} is no configuration of the engine ({error}): its keys are"
-            " registry-mirrors, URLs, and insecure-registries, HOST[:PORT] or networks, each a list"
+            " registry-mirrors, URLs, and insecure-registries, HOST[:PORT] or networks, each a"
+            " list, and build-context-limit, a number of bytes"
         ) from error
     return found

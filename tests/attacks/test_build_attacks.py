@@ -9,7 +9,6 @@ import http.server
 import io
 import json
 import shutil
-import socketserver
 import subprocess
 import tarfile
 import threading
@@ -27,6 +26,7 @@ from ipycontainer_runtime.errors import Unavailable
 from support.builds import Message, begun, build, image_of, packed, send, text
 from support.copies import archive, folder, hard_link, member, symlink
 from support.engines import Engine, running_engine
+from support.repositories import git, serving
 
 pytestmark = pytest.mark.ordinary_user
 
@@ -227,14 +227,14 @@ def test_a_mounts_source_is_in_the_context(
 def test_a_mounts_target_is_in_the_steps_root(
     shared_engine: Engine, busybox: str, outside: Path, target: str
 ) -> None:
-    # launch.root: RESOLVE_IN_ROOT
-    climb = "../" * 40 + str(outside)[1:]
-    mount = f"--mount=type=tmpfs,target={target.format(outside)}"
+    # launch.root.Root.open: openat2
+    climb, target = "../" * 40 + str(outside)[1:], target.format(outside)
     lines = (
         f"FROM {busybox}\nRUN ln -s {outside} /l && ln -s {climb} /up && mkdir -p {outside}/by\n"
-        f"RUN {mount} true\n"
+        f"RUN --mount=type=tmpfs,target={target} touch {target}/mounted && "
+        f"grep -q ' {outside}.* tmpfs ' /proc/self/mounts\n"
     )
-    build(shared_engine, {"Dockerfile": lines})
+    image_of(build(shared_engine, {"Dockerfile": lines}))
     assert untouched(outside)
 
 
@@ -321,7 +321,7 @@ def redirecting() -> Iterator[str]:
 def test_nothing_is_fetched_from_the_machines_link(
     shared_engine: Engine, busybox: str, redirecting: str
 ) -> None:
-    # remote._refuse_link
+    # bounds.refuse_link
     for url in ("http://169.254.169.254/", "http://[fe80::1]/x", redirecting):
         told = build(shared_engine, {"Dockerfile": f"FROM {busybox}\nADD {url} /got\n"})
         assert "an address of this machine's link" in error(told)
@@ -344,7 +344,7 @@ def test_nothing_is_fetched_from_the_machines_link(
 def test_an_address_is_no_option_and_no_program(
     shared_engine: Engine, busybox: str, outside: Path, word: str
 ) -> None:
-    # remote.clone: startswith("-"); remote._GIT
+    # git.clone: startswith("-"); git._ADDRESS
     address = word.format(outside)
     error(send(shared_engine, b"", f"remote={quote(address)}"))
     files = {"Dockerfile": f"FROM {busybox}\nADD {json.dumps([address, '/got'])}\n"}
@@ -356,41 +356,22 @@ def test_an_address_is_no_option_and_no_program(
 def test_a_repository_names_none_of_this_machine(
     shared_engine: Engine, busybox: str, outside: Path, tmp_path: Path
 ) -> None:
-    # remote._QUIET: GIT_ALLOW_PROTOCOL
+    # git._QUIET: GIT_ALLOW_PROTOCOL
     own, served = tmp_path / "own", tmp_path / "served"
     served.mkdir()
     for place in (own, served / "evil"):
-        _git(place.parent, "init", "-q", str(place))
+        git(place.parent, "init", "-q", str(place))
         (place / "file").write_text(SECRET if place == own else "plain")
-        _git(place, "add", ".")
-        _git(place, "commit", "-q", "-m", "all")
+        git(place, "add", ".")
+        git(place, "commit", "-q", "-m", "all")
     evil = served / "evil"
-    _git(evil, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(own), "sub")
-    _git(evil, "commit", "-q", "-m", "sub")
-    _git(served, "clone", "-q", "--bare", str(evil), "x.git")
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _giving(served)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"git://127.0.0.1:{server.server_address[1]}/x.git"
-        told = build(shared_engine, {"Dockerfile": f"FROM {busybox}\nADD {url} /got/\n"})
-        server.shutdown()
-        thread.join()
+    git(evil, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(own), "sub")
+    git(evil, "commit", "-q", "-m", "sub")
+    git(served, "clone", "-q", "--bare", str(evil), "x.git")
+    with serving(served) as url:
+        lines = f"FROM {busybox}\nADD {url}/x.git /got/\n"
+        told = build(shared_engine, {"Dockerfile": lines})
     assert "Failed to clone" in error(told)
-
-
-def _git(place: Path, *arguments: str) -> None:
-    names = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-    subprocess.run(["git", *names, *arguments], cwd=place, check=True, capture_output=True)
-
-
-def _giving(place: Path) -> type[socketserver.BaseRequestHandler]:
-    daemon = ["git", "daemon", "--inetd", "--export-all", f"--base-path={place}", str(place)]
-
-    class Giving(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            subprocess.run(daemon, stdin=self.request, stdout=self.request, check=False)
-
-    return Giving
 
 
 class _Asking(http.server.BaseHTTPRequestHandler):
@@ -411,7 +392,7 @@ class _Asking(http.server.BaseHTTPRequestHandler):
 def test_an_add_is_fetched_without_the_persons_netrc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # remote._Written and _Session.rebuild_auth
+    # download._own_login and _Session.rebuild_auth
     netrc = tmp_path / "netrc"
     netrc.write_text(f"default login me password {SECRET}\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -432,7 +413,7 @@ def test_an_add_is_fetched_without_the_persons_netrc(
 def test_an_add_has_no_keys_that_the_build_was_not_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
 ) -> None:
-    # remote._given
+    # git.lent
     ssh = tmp_path / "ssh"
     ssh.write_text(f'#!/bin/sh\necho "[$SSH_AUTH_SOCK] $HOME $*" >> {tmp_path}/asked\nexit 1\n')
     ssh.chmod(0o755)
@@ -477,6 +458,6 @@ def test_a_secret_does_not_outlive_an_engine_that_is_killed(busybox: str) -> Non
 
 
 def test_an_archive_that_claims_exabytes_is_refused(shared_engine: Engine) -> None:
-    # context.LIMITS
+    # Limits.file
     huge = member("Dockerfile", size=1 << 62)[0].tobuf()
     assert "no archive to unpack" in error(send(shared_engine, huge))

@@ -2,16 +2,13 @@
 
 import gzip
 import hashlib
-import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import quote
 
 import pytest
 
-from support.builds import Message, build, image_of, packed
-from support.calls import begin
+from support.builds import build, elsewhere, image_of, packed, shown
 from support.engines import Engine
 
 pytestmark = [pytest.mark.needs("busybox"), pytest.mark.ordinary_user]
@@ -51,24 +48,13 @@ def web(busybox: str) -> Iterator[str]:
         thread.join()
 
 
-def remote(engine: Engine, address: str) -> list[Message]:
-    connection, reply = begin(engine, "POST", f"/build?remote={quote(address)}")
-    messages = [json.loads(line) for line in reply.read().splitlines()]
-    connection.close()
-    return messages
-
-
-def run(engine: Engine, image: str, *command: str) -> str:
-    return engine.succeed("run", "--rm", "--network", "none", image, *command)
-
-
 @pytest.mark.parametrize(
     ("path", "said"), [("context.tar.gz", "packed"), ("Dockerfile", "no context")]
 )
 def test_an_archive_or_a_dockerfile_can_be_elsewhere(
     shared_engine: Engine, web: str, path: str, said: str
 ) -> None:
-    assert run(shared_engine, image_of(remote(shared_engine, f"{web}/{path}"))) == said
+    assert shown(shared_engine, image_of(elsewhere(shared_engine, f"{web}/{path}"))) == said
 
 
 def test_add_fetches_a_file_with_the_servers_time_and_nobody_elses_rights(
@@ -76,9 +62,9 @@ def test_add_fetches_a_file_with_the_servers_time_and_nobody_elses_rights(
 ) -> None:
     lines = f"FROM {busybox}\nADD {web}/said /a/\nADD --chmod=644 {web}/said /b\n"
     image = image_of(build(shared_engine, {"Dockerfile": lines}))
-    told = run(shared_engine, image, "stat", "-c", "%a %u %Y", "/a/said", "/b")
+    told = shown(shared_engine, image, "stat", "-c", "%a %u %Y", "/a/said", "/b")
     assert told.splitlines() == [f"600 0 {SECONDS}", f"644 0 {SECONDS}"]
-    assert run(shared_engine, image, "cat", "/a/said") == SAID.decode().strip()
+    assert shown(shared_engine, image, "cat", "/a/said") == SAID.decode().strip()
 
 
 def test_add_checks_what_it_fetched(shared_engine: Engine, web: str, busybox: str) -> None:

@@ -76,7 +76,7 @@ DEFENCES = (
     Defence(
         "17",
         "a file is fetched from the machine's link",
-        "engine/building/remote.py",
+        "engine/building/bounds.py",
         "    if is_private_address(host) and not is_loopback(host):\n",
         "    if False:\n",
         (BUILD + "test_nothing_is_fetched_from_the_machines_link",),
@@ -85,7 +85,7 @@ DEFENCES = (
     Defence(
         "17",
         "a repository names another one on this machine",
-        "engine/building/remote.py",
+        "engine/building/git.py",
         '"GIT_ALLOW_PROTOCOL": "http:https:git:ssh",',
         '"GIT_ALLOW_PROTOCOL": "http:https:git:ssh:file",',
         (BUILD + "test_a_repository_names_none_of_this_machine",),
@@ -157,15 +157,15 @@ DEFENCES = (
     Defence(
         "17",
         "ADD is fetched with what the person's .netrc has",
-        "engine/building/remote.py",
-        ", auth=auth",
+        "registry/download.py",
+        ", auth=_own_login",
         "",
         (BUILD + "test_an_add_is_fetched_without_the_persons_netrc",),
     ),
     Defence(
         "17",
         "ADD is fetched with the person's own keys",
-        "engine/building/remote.py",
+        "engine/building/git.py",
         '        "SSH_AUTH_SOCK": agent,\n',
         "",
         (BUILD + "test_an_add_has_no_keys_that_the_build_was_not_given",),

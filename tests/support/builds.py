@@ -6,8 +6,9 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from support.calls import Connection
+from support.calls import Connection, begin
 from support.engines import Engine
 from support.hosts import Host
 
@@ -58,6 +59,19 @@ def build(host: Host, files: Files, query: str = "", **headers: str) -> list[Mes
     """Build files, and return all that is told of it; headers have `_` for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return list(begun(host, files, query, named)[1])
+
+
+def elsewhere(host: Host, address: str) -> list[Message]:
+    """Build a context that is elsewhere; a refusal before the first message is one too."""
+    connection, reply = begin(host, "POST", f"/build?remote={quote(address)}")
+    messages = [json.loads(line) for line in reply.read().splitlines()]
+    connection.close()
+    return messages
+
+
+def shown(engine: Engine, image: str, *command: str) -> str:
+    """Return what a command, or the image's own, says in a container of an image."""
+    return engine.succeed("run", "--rm", "--network", "none", image, *command)
 
 
 def image_of(messages: list[Message]) -> str:

@@ -7,14 +7,19 @@ from ipycontainer_runtime.layers.compression import inflate
 from ipycontainer_runtime.layers.tarread import Limits
 
 
+class TooLarge(Corrupt):
+    """An archive has more than it may have, whatever its compressed size."""
+
+
 def inflated(chunks: Iterable[bytes], limits: Limits, what: str) -> Iterator[bytes]:
     """Yield the uncompressed bytes of `what`; Corrupt beyond what so many compressed may give."""
     counted = _Counted(chunks)
     size = 0
     for chunk in inflate(counted):
         size += len(chunk)
+        if size > limits.unpacked:
+            raise TooLarge(f"the {what} has more than {limits.unpacked} bytes")
         allowed = limits.free + limits.ratio * counted.size
-        allowed = min(allowed, limits.unpacked)
         if size > allowed:
             raise Corrupt(
                 f"the {what} inflates to more than the {allowed} bytes that its"

@@ -1,7 +1,7 @@
 """What is at a URL that a person gave, as it comes: no registry, and no login but the URL's own."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import requests
@@ -31,6 +31,15 @@ class Fetched(NamedTuple):
     """The Last-Modified header, or nothing."""
 
 
+class Refused(NotFound):
+    """The server answered with an error; `code` is its HTTP status, `reason` its words for it."""
+
+    def __init__(self, told: str, code: int, reason: str) -> None:
+        super().__init__(f"cannot fetch {told}: the server answers {code}")
+        self.code = code
+        self.reason = reason
+
+
 def check(url: str) -> None:
     """Raise InvalidParameter for what is no URL that can be fetched."""
     if not url.lower().startswith(("http://", "https://")):
@@ -39,11 +48,15 @@ def check(url: str) -> None:
 
 
 @contextlib.contextmanager
-def fetching(url: str) -> Iterator[Fetched]:
-    """Ask for a URL of http or https; NotFound for what is not there, Unavailable out of reach."""
+def fetching(url: str, permit: Callable[[str], None] = check) -> Iterator[Fetched]:
+    """Ask for a URL of http or https; Refused for what is not there, Unavailable out of reach.
+
+    `permit` is called with every URL before it is asked, also where a redirect leads, and raises
+    for those that may not be.
+    """
     check(url)
     told = without_login(url)
-    with _Session() as session:
+    with _Session(permit) as session:
         session.max_redirects = REDIRECT_LIMIT
         session.headers["User-Agent"] = USER_AGENT
         # As it is: a server that compresses on the way would change what a digest is taken of.
@@ -56,7 +69,7 @@ def fetching(url: str) -> Iterator[Fetched]:
             raise Unavailable(f"cannot fetch {told}: {_reason(error)}") from error
         with response:
             if response.status_code >= 400:
-                raise NotFound(f"cannot fetch {told}: the server answers {response.status_code}")
+                raise Refused(told, response.status_code, response.reason or "")
             length = response.headers.get("Content-Length", "")
             yield Fetched(
                 _chunks(response, told),
@@ -71,6 +84,15 @@ class _Session(requests.Session):
 
     It is the engine's, and a Dockerfile that says from where may be anybody's.
     """
+
+    def __init__(self, permit: Callable[[str], None]) -> None:
+        super().__init__()
+        self._permit = permit
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request, a redirected one too, unless it may not be."""
+        self._permit(request.url or "")
+        return super().send(request, **kwargs)
 
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response

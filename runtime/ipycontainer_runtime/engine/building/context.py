@@ -13,18 +13,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ipycontainer_runtime.build import ignore
-from ipycontainer_runtime.engine.building import remote
+from ipycontainer_runtime.engine.building import bounds, git, remote
 from ipycontainer_runtime.engine.building.placing import is_archive
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter
 from ipycontainer_runtime.launch.syscalls import openat2
-from ipycontainer_runtime.layers.bounds import inflated
+from ipycontainer_runtime.layers.bounds import TooLarge, inflated
 from ipycontainer_runtime.layers.copying import CopyIn, LiveFiles
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pipe import Feed, Stopped, Work
-from ipycontainer_runtime.layers.tarread import Limits
 from ipycontainer_runtime.layers.untar import unpack
 
-LIMITS = Limits(entries=1_000_000, unpacked=64 << 30)
 _LONGEST_DOCKERFILE = 16 << 20
 _IGNORE = ".dockerignore"
 
@@ -37,6 +35,7 @@ class Context:
         self.home = folder.parent
         """The build's own folder."""
         self._ownership = ownership
+        self._limits = bounds.limits()
         folder.mkdir(parents=True)
         self._feed = Feed()
         self._empty = True
@@ -60,6 +59,8 @@ class Context:
         self._feed.end()
         try:
             await asyncio.to_thread(self._work.result)
+        except TooLarge as error:
+            raise InvalidParameter(f"{error}: {bounds.cure()}") from error
         except Corrupt as error:
             raise InvalidParameter(f"the build context is no archive to unpack: {error}") from error
         return not self._empty
@@ -69,8 +70,8 @@ class Context:
 
         An address is a git repository's, or a URL of an archive or of a Dockerfile.
         """
-        if remote.is_git(address):
-            self.folder = remote.clone(address, self.folder)
+        if git.is_git(address):
+            self.folder = git.clone(address, self.folder)
             return None
         if not remote.is_remote(address):
             raise InvalidParameter(
@@ -93,8 +94,8 @@ class Context:
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             ground = LiveFiles(b"", CopyIn("/", owner=(0, 0)))
-            plain = inflated(chunks, LIMITS, "build context")
-            unpack(plain, folder, self._ownership, ground, LIMITS)
+            plain = inflated(chunks, self._limits, "build context")
+            unpack(plain, folder, self._ownership, ground, self._limits)
         finally:
             os.close(folder)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ipycontainer_runtime.build.ignore import Ignore
+from ipycontainer_runtime.build.ignore import MAX_SIZE, Ignore
 from ipycontainer_runtime.engine import progress
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage, Made
@@ -199,7 +199,9 @@ class Captures:
 def _ignored(folder: str) -> "Ignored":
     """Return what the `.dockerignore` of a project leaves out."""
     try:
-        text = (Path(folder) / ".dockerignore").read_text(errors="surrogateescape")
+        # What it may have in all, so that one that has more is read no further and refused.
+        with (Path(folder) / ".dockerignore").open(errors="surrogateescape") as file:
+            text = file.read(MAX_SIZE + 1)
     except OSError:
         return lambda _path, _is_folder: False
     ignore = Ignore(text)
