@@ -121,6 +121,20 @@ def test_a_dockerfile_is_found_in_the_context_alone(
     assert "Cannot locate specified Dockerfile" in said
 
 
+def test_what_dockerignore_names_is_taken_out_of_the_context_alone(
+    shared_engine: Engine, outside: Path
+) -> None:
+    # context._unlink: openat2
+    inside = str(outside)[1:]
+    sent = archive(
+        symlink("l", str(outside)),
+        member(f"{inside}/file", b"FROM scratch\nCOPY . /\n"),
+        member(".dockerignore", f"l/file\n!../{outside.name}\n".encode()),
+    )
+    image_of(send(shared_engine, sent, "dockerfile=l/file"))
+    assert untouched(outside)
+
+
 @pytest.mark.parametrize("kind", [b"6", b"3"], ids=["pipe", "device"])
 def test_a_dockerfile_that_is_no_file_is_not_read(shared_engine: Engine, kind: bytes) -> None:
     # context._read: S_ISREG
@@ -432,6 +446,28 @@ def test_an_add_has_no_keys_that_the_build_was_not_given(
 # -- secrets
 
 
+def test_a_proxys_password_is_in_no_image_no_history_and_no_key(
+    engine: Engine, busybox: str
+) -> None:
+    # running.run: `told` without the proxies; caching.key: the same
+    engine.succeed("pull", "-q", busybox)
+    files = {"Dockerfile": f"FROM {busybox}\nARG a=1\nRUN test -n $HTTP_PROXY\n"}
+    proxies = [json.dumps({"HTTP_PROXY": f"http://me:{word}@proxy"}) for word in (SECRET, "other")]
+    first, second = (build(engine, files, f"buildargs={quote(proxy)}") for proxy in proxies)
+    assert image_of(first) == image_of(second)
+    assert found_in(engine) == ""
+
+
+def found_in(engine: Engine) -> str:
+    """Return the names of an engine's files that have the secret."""
+    return subprocess.run(
+        ["grep", "-rlF", SECRET, str(engine.paths.root), str(engine.paths.run)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+
+
 def test_a_secret_does_not_outlive_an_engine_that_is_killed(busybox: str) -> None:
     # runmounts._secret; builds.Builds: what a build left is swept
     given = base64.b64encode(
@@ -448,13 +484,7 @@ def test_a_secret_does_not_outlive_an_engine_that_is_killed(busybox: str) -> Non
         engine.kill()
         connection.close()
         engine.start()
-        found = subprocess.run(
-            ["grep", "-rlF", SECRET, str(engine.paths.root), str(engine.paths.run)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert found.stdout == ""
+        assert found_in(engine) == ""
 
 
 def test_an_archive_that_claims_exabytes_is_refused(shared_engine: Engine) -> None:

@@ -3,10 +3,71 @@
 from defence import BOTH, Defence
 
 BUILD = "attacks/test_build_attacks.py::"
+BOUNDS = "attacks/test_build_bounds.py::"
 STEPS = "building/test_build_steps.py::"
 CACHE = "build/test_build_cache.py::"
 
 DEFENCES = (
+    Defence(
+        "15",
+        "a context has more than it may have",
+        "layers/bounds.py",
+        "if size > limits.unpacked:",
+        "if False:",
+        (BOUNDS + "test_what_is_larger_than_a_context_may_be_is_refused_with_the_cure",),
+    ),
+    Defence(
+        "15",
+        "a file that ADD fetches has no end",
+        "engine/building/remote.py",
+        "if size > most:",
+        "if False:",
+        (BOUNDS + "test_what_is_larger_than_a_context_may_be_is_refused_with_the_cure",),
+    ),
+    Defence(
+        "15",
+        "a repository of a few objects has files without end",
+        "engine/building/git.py",
+        "if _exceeds(self._top, outputs, self._limits):",
+        "if False:",
+        (BOUNDS + "test_a_repository_of_few_objects_and_many_files_is_stopped",),
+    ),
+    Defence(
+        "17",
+        "git writes into a repository that the engine's variables name",
+        "engine/building/git.py",
+        ' if not k.startswith("GIT_")}',
+        "}",
+        (BOUNDS + "test_what_the_engine_was_started_with_is_not_gits",),
+    ),
+    Defence(
+        "17",
+        "a file of the host is removed because .dockerignore names it",
+        "engine/building/context.py",
+        'parent = openat2(root, folder or ".", os.O_PATH | os.O_DIRECTORY)',
+        'parent = os.open(folder or ".", os.O_PATH | os.O_DIRECTORY, dir_fd=root)',
+        (BUILD + "test_what_dockerignore_names_is_taken_out_of_the_context_alone",),
+        BOTH,
+    ),
+    Defence(
+        "17",
+        "the target of a step's mount is made on the host",
+        "launch/root.py",
+        "return openat2(self.fd, path, flags)",
+        'return os.open(path.lstrip("/") or ".", flags, dir_fd=self.fd)',
+        (BUILD + "test_a_mounts_target_is_in_the_steps_root",),
+        BOTH,
+    ),
+    Defence(
+        "17",
+        "what a step writes to a bind mount is there for the next",
+        "engine/building/binds.py",
+        "    if one.is_folder and (made := _overlay(folders, target, mount, layering, scratch)) is "
+        "not None:\n        return made\n",
+        "    if one.is_folder:\n"
+        '        return Mount("bind", os.fsdecode(folders[0]), target, options)\n',
+        (BUILD + "test_what_is_written_to_a_bind_is_not_there_afterwards",),
+    ),
     Defence(
         "17",
         "a Dockerfile is found outside of its context",
@@ -144,6 +205,56 @@ DEFENCES = (
         "named = iter(builds.image_store.list())",
         (BUILD + "test_a_pulled_image_that_claims_a_step_is_not_believed",),
         BOTH,
+    ),
+    Defence(
+        "18",
+        "a step is taken from the cache though it runs as somebody else",
+        "engine/building/running.py",
+        "                user=described.config.user,\n                folder=described.folder,\n"
+        "                mounts=mounts.inputs,\n",
+        "                mounts=mounts.inputs,\n",
+        (CACHE + "test_what_changed_is_built_again_and_nothing_else",),
+    ),
+    Defence(
+        "18",
+        "a step is taken from the cache though its network is another",
+        "engine/building/running.py",
+        "                network=network or host.network_mode,\n",
+        "",
+        (CACHE + "test_what_changed_is_built_again_and_nothing_else",),
+    ),
+    Defence(
+        "18",
+        "a copy is taken from the cache though it has another mode",
+        "engine/building/transfer.py",
+        "                chmod=instruction.chmod,\n",
+        "",
+        (CACHE + "test_what_changed_is_built_again_and_nothing_else",),
+    ),
+    Defence(
+        "19",
+        "a secret stays on the disk when its step is done",
+        "engine/building/runmounts.py",
+        "        self._held.callback(shutil.rmtree, folder)\n",
+        "",
+        (STEPS + "test_a_secret_is_in_its_step_and_nowhere_else",),
+        BOTH,
+    ),
+    Defence(
+        "19",
+        "a secret is an input of a step's key",
+        "engine/building/runmounts.py",
+        'content = self._binds[number].digest if number in self._binds else ""',
+        "content = str(self._binds.get(number) or self._site.request.secrets)",
+        (STEPS + "test_a_secret_is_in_its_step_and_nowhere_else",),
+    ),
+    Defence(
+        "19",
+        "the password of a proxy is in an image's history",
+        "engine/building/running.py",
+        '(f"|{len(arguments)}", *arguments, told)',
+        '(f"|{len(arguments)}", *arguments, *proxies, told)',
+        (BUILD + "test_a_proxys_password_is_in_no_image_no_history_and_no_key",),
     ),
     Defence(
         "18",

@@ -7,6 +7,7 @@ CUT = "engine_images/test_push_cut.py::"
 HELPERS = "registry/test_helpers.py::"
 REGISTRIES = "engine_images/test_registries.py::"
 TOKENS = "registry/test_authentication.py::"
+FETCHING = "registry/test_fetching.py::"
 COPY = "attacks/test_copy_attacks.py::"
 PULL = "engine_images/test_pull.py::"
 LOAD = "attacks/test_archive_attacks.py::"
@@ -439,6 +440,47 @@ DEFENCES = (
         "ours = self._is_ours(url)",
         "ours = True",
         (CUT + "test_an_upload_to_another_host_carries_no_authorization",),
+    ),
+    Defence(
+        "21",
+        "a token call is redirected, with the credentials",
+        "registry/client.py",
+        "                data=call.form,\n                stream=True,\n"
+        "                allow_redirects=False,\n",
+        "                data=call.form,\n                stream=True,\n",
+        (TOKENS + "test_a_token_call_is_not_redirected",),
+    ),
+    Defence(
+        "21",
+        "a redirect leads to this machine's network",
+        "registry/client.py",
+        "            self._check(target)\n            url = target\n",
+        "            url = target\n",
+        (TOKENS + "test_a_redirect_off_this_machine_in_plain_http_is_refused",),
+    ),
+    Defence(
+        "21",
+        "a login that was sent for one registry is told another",
+        "registry/credentials.py",
+        "return login if not meant or domain(meant) == domain(server) else None",
+        "return login",
+        ("registry/test_credentials.py::test_a_header_for_another_server_is_not_used",),
+    ),
+    Defence(
+        "21",
+        "the login of a URL follows a redirect to another host",
+        "registry/download.py",
+        "if session.should_strip_auth(response.request.url, prepared_request.url):",
+        "if False:",
+        (FETCHING + "test_a_login_in_the_url_goes_to_that_server_alone_and_into_no_message",),
+    ),
+    Defence(
+        "22",
+        "the login of a URL is in a message",
+        "registry/download.py",
+        "    told = without_login(url)\n    with",
+        "    told = url\n    with",
+        (FETCHING + "test_a_login_in_the_url_goes_to_that_server_alone_and_into_no_message",),
     ),
     Defence(
         "21",
