@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -40,9 +41,12 @@ def refuse_to_show(session: Session, cure: str) -> None:
 def to_file(session: Session, chunks: Iterable[bytes], path: str, what: str) -> None:
     """Write an archive to a file, whole or not at all, and show how it comes."""
     view = session.surface.progress(f"Writing {what} to {path}", aside=True)
-    partial = Path(f"{path}.partial")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Failure(f"cannot write {path}: it is no file; give another path")
+    # Somebody else may write to the same path.
+    partial = Path(f"{path}.{secrets.token_hex(4)}.partial")
     try:
-        with _told(view), partial.open("wb") as file:
+        with _told(view), partial.open("xb") as file:
             for chunk in _counted(chunks, view, "Writing"):
                 file.write(chunk)
             partial.replace(path)

@@ -139,6 +139,8 @@ def explain(error: BaseException, program: str) -> Failure | None:
     `program` is `%container` or `ipycontainer`, for the commands that a cure names.
     """
     if isinstance(error, Failure):
+        # Engines name Docker's command, for those who have that.
+        error.args = (str(error).replace("docker login", f"{program} login"),)
         return error
     if isinstance(error, BrokenPipeError):
         return None  # whoever read our output has left: nothing to tell, and nobody to tell it

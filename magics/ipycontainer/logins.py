@@ -54,7 +54,7 @@ def for_build(session: Session) -> dict[str, str]:
     from ipycontainer_runtime.client import logins
 
     try:
-        return {"X-Registry-Config": logins().config_header()}
+        return {"X-Registry-Config": logins().config_header(session.surface.note)}
     except Exception as error:
         session.surface.note(f"built without logins: {session.explained(error)}")
         return {}

@@ -64,7 +64,9 @@ PIECES = [
 def read_whole(text: str | bytes) -> None:
     """Do all that a build does with a Dockerfile before it does anything else."""
     file = parse(text)
-    outside = global_scope(file.arguments, {"a": "x y", "b": None}, build=HERE, target=HERE)
+    outside = global_scope(
+        file.arguments, {"a": "x y", "b": None, "zero": "a\0b"}, build=HERE, target=HERE
+    )
     made = plan(file, outside)
     check(made, {0: ["PATH=/bin"]})
     for stage in made.needed:
@@ -84,6 +86,32 @@ def refusal(text: str) -> str:
     except ContainerError as error:
         return str(error)
     return ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "WORKDIR /a\0b",
+            "ENV a=b\0",
+            "LABEL a=\0",
+            "RUN a\0b",
+            'RUN ["a\\u0000"]',
+            "COPY a\0 /b",
+        ),
+        *('COPY ["a", "/b\\u0000c"]', 'CMD ["a\\u0000"]', "ONBUILD RUN \0", "ARG \0=1", "USER a\0"),
+    ],
+)
+def test_a_zero_byte_is_refused_with_its_line(line: str) -> None:
+    # To the kernel it is the end of a word: what is looked at would not be what is used.
+    assert "error on line 2: " in refusal(f"FROM x\n{line}\n")
+    assert "zero byte" in refusal(f"FROM x\n{line}\n")
+
+
+def test_a_variable_brings_no_zero_byte_in() -> None:
+    assert "the value of zero has a zero byte" in refusal("FROM x\nARG zero\nWORKDIR /$zero\n")
+    # A file's contents may have it.
+    assert not refusal("FROM x\nCOPY <<E /f\na\0b\nE\n")
 
 
 def hostile(seed: int) -> Iterator[str | bytes]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -128,6 +129,26 @@ def test_a_step_reaches_the_agent_that_it_was_lent(
     image_of(told)
     error = build(shared_engine, {"Dockerfile": lines}, "nocache=1")[-1]["error"]
     assert "ssh agent default: not found" in error
+
+
+def test_a_step_that_is_lent_two_agents_has_both(
+    shared_engine: Engine, busybox: str, tmp_path: Path
+) -> None:
+    # Each is where BuildKit has it: ssh_agent.N, and the variable names the first.
+    lines = (
+        f"FROM {busybox}\n"
+        "RUN --mount=type=ssh,id=one --mount=type=ssh,id=two stat -c %i "
+        "/run/buildkit/ssh_agent.0 /run/buildkit/ssh_agent.1 && echo first $SSH_AUTH_SOCK\n"
+    )
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
+        one.bind(str(tmp_path / "one"))
+        two.bind(str(tmp_path / "two"))
+        given = {"ssh": {name: str(tmp_path / name) for name in ("one", "two")}}
+        header = base64.b64encode(json.dumps(given).encode()).decode()
+        told = build(shared_engine, {"Dockerfile": lines}, X_Ipycontainer_Build=header)
+        numbers = [os.stat(tmp_path / name).st_ino for name in ("one", "two")]
+    said = "\n".join(map(str, numbers))
+    assert f"{said}\nfirst /run/buildkit/ssh_agent.0\n" in text(told)
 
 
 def test_independent_stages_run_side_by_side(shared_engine: Engine, busybox: str) -> None:

@@ -170,7 +170,8 @@ def test_a_capture_whose_client_goes_away_leaves_nothing(
     api = engine.client.api
     params = {"name": "left", "python": str(environment.python)}
     reply = api.post(api.base_url + "/ipycontainer/capture", params=params, stream=True)
-    next(line for line in reply.iter_lines() if b'"Capturing"' in line)
+    lines = reply.iter_lines()  # without which the connection would be closed
+    assert any(b'"Capturing"' in line for line in lines)
     reply.close()
     # Only once the first has ended does the engine let go of what it wrote.
     capture(engine, "other", environment.python)

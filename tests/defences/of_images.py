@@ -443,15 +443,6 @@ DEFENCES = (
     ),
     Defence(
         "21",
-        "a token call is redirected, with the credentials",
-        "registry/client.py",
-        "                data=call.form,\n                stream=True,\n"
-        "                allow_redirects=False,\n",
-        "                data=call.form,\n                stream=True,\n",
-        (TOKENS + "test_a_token_call_is_not_redirected",),
-    ),
-    Defence(
-        "21",
         "a redirect leads to this machine's network",
         "registry/client.py",
         "            self._check(target)\n            url = target\n",

@@ -81,6 +81,8 @@ def test_a_login_that_is_refused_names_registry_and_file(
         assert done.returncode == 1
         assert guarded.address in done.stderr.decode()
         assert str(config) in done.stderr.decode()
+        # Not in the words of a command that may not be here.
+        assert b"docker login" not in done.stderr
         assert b"outdated" not in done.stderr
     box.client.images.remove(name)
 

@@ -84,6 +84,7 @@ def test_an_exported_container_is_imported_through_a_pipe(box: Box, command: Com
         ("import - moved:5", Usage, "a cell has no archive"),
         ("load -i /none.tar", Failure, "cannot read /none.tar: No such file"),
         (f"save -o /none/x.tar {IMAGE}", Failure, "cannot write /none/x.tar: No such file"),
+        (f"save -o /dev/null {IMAGE}", Failure, "cannot write /dev/null: it is no file"),
         ("save -o /tmp/never.tar absent-image", Failure, "absent-image"),
         ("import /etc/hostname moved:5", Failure, ""),
     ],

@@ -194,7 +194,7 @@ def test_credentials_do_not_go_to_a_realm_of_another_domain() -> None:
     assert calls[0].authorization is None
 
 
-# security: fails with `allow_redirects=True` in Registry._fetch_token.
+# security: fails with `allow_redirects=True` in Registry._fetch_token and `requests.Session`.
 def test_a_token_call_is_not_redirected(server: Scripted, other: Scripted) -> None:
     guard(server, "Bearer t0ken", challenge(f"{server.url}/token"))
     server.on("/token", Answer(b"", 307, {"Location": f"{other.url}/steal"}))

@@ -1,5 +1,6 @@
 """Credential helpers: what they keep is found, and those that are broken or hostile do no harm."""
 
+import base64
 import json
 import os
 import subprocess
@@ -101,13 +102,29 @@ def test_a_build_is_sent_every_login(programs: Path, tmp_path: Path) -> None:
     logins = config(tmp_path, credsStore="own", auths={"host": {}})
     logins.keep("host", Login("me", SECRET))
     logins.keep("docker.io", Login("you", "other"))
-    import base64
-
-    sent = json.loads(base64.urlsafe_b64decode(logins.config_header()))
+    sent = json.loads(base64.urlsafe_b64decode(logins.config_header(pytest.fail)))
     assert {server: entry["username"] for server, entry in sent.items()} == {
         "host": "me",
         "https://index.docker.io/v1/": "you",
     }
+
+
+def test_a_helper_that_fails_costs_a_build_that_helpers_login_alone(
+    programs: Path, tmp_path: Path
+) -> None:
+    helper(programs, "broken", "sys.exit(1)")
+    logins = config(
+        tmp_path,
+        auths={"host": {"auth": base64.b64encode(b"me:word").decode()}},
+        credHelpers={"gcr.io": "broken", "other": "absent"},
+    )
+    warned: list[str] = []
+    sent = json.loads(base64.urlsafe_b64decode(logins.config_header(warned.append)))
+    assert list(sent) == ["host"]
+    assert [told.partition(":")[0] for told in warned] == [
+        "built without the login to gcr.io",
+        "built without the login to other",
+    ]
 
 
 # security: fails without `_NAME` in Helper.

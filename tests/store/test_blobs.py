@@ -8,7 +8,7 @@ import pytest
 
 from ipycontainer_runtime.errors import Conflict, Corrupt, InvalidParameter, NotFound
 from ipycontainer_runtime.store import atomic
-from ipycontainer_runtime.store.blobs import BlobStore
+from ipycontainer_runtime.store.blobs import BlobStore, disk_error
 from ipycontainer_runtime.store.lock import RootLock
 from ipycontainer_runtime.store.trash import Trash
 
@@ -87,6 +87,14 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert target.read_bytes() == b"new"
     assert target.stat().st_mode & 0o777 == 0o600
     assert files(tmp_path) == ["file"]
+
+
+def test_a_name_that_no_disk_takes_is_not_the_disks_fault() -> None:
+    with pytest.raises(OSError, match="too long") as caught:
+        os.stat("x" * 300)
+    told = str(disk_error(caught.value, "cannot unpack a layer"))
+    assert told.startswith("cannot unpack a layer: xxx")
+    assert told.endswith("File name too long: give it a shorter one")
 
 
 def test_one_engine_has_the_root(tmp_path: Path) -> None:

@@ -12,16 +12,26 @@ class NotStringsError(ValueError):
         super().__init__("when using JSON array syntax, arrays must be comprised of strings only")
 
 
+class ZeroByteError(ValueError):
+    """A JSON array with a zero byte in a word."""
+
+    def __init__(self) -> None:
+        super().__init__("a zero byte (\\u0000) is in no path, word or name: remove it")
+
+
 def json_words(text: str) -> tuple[str, ...] | None:
     """Return the strings of a JSON array; None for what is no JSON array, which is other text.
 
-    NotStringsError for an array with anything else in it.
+    NotStringsError for an array with anything else in it, ZeroByteError for a word that no program
+    can be given.
     """
     found = _array(text)
     if found is None:
         return None
     if not all(isinstance(word, str) for word in found):
         raise NotStringsError
+    if any("\0" in word for word in found):
+        raise ZeroByteError
     return tuple(found)
 
 

@@ -108,6 +108,8 @@ class Reader:
         first = self._at
         text = self._continued(line, first)
         span = Span(first, self._at)
+        if "\0" in text:
+            raise DockerfileError("a zero byte is in no path, word or name: remove it", span)
         word, flags, rest = split(text, self._escape)
         documents: tuple[Heredoc, ...] = ()
         if "<<" in text and _takes_heredocs(word.upper(), rest, self._escape):

@@ -191,6 +191,8 @@ class Lexer:
         value = self._variables.get(name)
         if value is None:
             self.missing.add(name)
+        elif "\0" in value:  # from a build argument, or from an image that somebody made by hand
+            raise WordError(f"the value of {name} has a zero byte: set it anew")
         return value
 
     def _taken(self, value: str | None, begin: int) -> str:

@@ -1,11 +1,13 @@
 """What a client knows of logins: those in config.json, and those that helpers keep."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ipycontainer_runtime.credentials.config import DockerConfig
 from ipycontainer_runtime.credentials.helpers import Helper
 from ipycontainer_runtime.credentials.login import Login, domain, encode_header, entry, key
+from ipycontainer_runtime.errors import ContainerError
 
 MOST = 64
 """Logins that are sent along with a build: each may be a run of a helper."""
@@ -36,15 +38,26 @@ class Logins:
         login = self.lookup(server)
         return login.header(server) if login else {}
 
-    def config_header(self) -> str:
-        """Return the header X-Registry-Config, with every login there is, for a build."""
+    def config_header(self, warn: Callable[[str], None]) -> str:
+        """Return the header X-Registry-Config, with every login there is, for a build.
+
+        `warn` is told of those that cannot be had: the build may want none of their registries.
+        """
         content = self._config.content()
         names = [*content.auths, *content.helpers]
         if content.store:
-            names += Helper(content.store).servers()
-        servers = dict.fromkeys(domain(name) for name in names)
-        found = {key(server): self.header(server) for server in list(servers)[:MOST]}
-        return encode_header({server: header for server, header in found.items() if header})
+            try:
+                names += Helper(content.store).servers()
+            except ContainerError as error:
+                warn(f"built without the logins of {content.store}: {error}")
+        found: dict[str, dict[str, str]] = {}
+        for server in list(dict.fromkeys(domain(name) for name in names))[:MOST]:
+            try:
+                if header := self.header(server):
+                    found[key(server)] = header
+            except ContainerError as error:
+                warn(f"built without the login to {server}: {error}")
+        return encode_header(found)
 
     def request(self, server: str, username: str, password: str) -> dict[str, str]:
         """Return the body of POST /auth that has an engine check a login."""

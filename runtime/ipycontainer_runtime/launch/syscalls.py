@@ -4,6 +4,7 @@ Sources: include/uapi/linux of the kernel; man-pages mount(2), fsopen(2), openat
 """
 
 import ctypes
+import errno
 import functools
 import os
 import signal
@@ -132,6 +133,9 @@ def _check(result: int) -> int:
 
 
 def _text(value: str | None) -> bytes | None:
+    if value is not None and "\0" in value:
+        # The kernel would read as far as that, and find something else.
+        raise OSError(errno.EINVAL, "a zero byte is in no path")
     return None if value is None else os.fsencode(value)
 
 

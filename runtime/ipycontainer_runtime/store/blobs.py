@@ -1,6 +1,7 @@
 """Blobs by digest, as `images/blobs/sha256/…` of an OCI image layout. Present means whole."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -181,6 +182,8 @@ def disk_error(error: OSError, doing: str) -> Unavailable:
     if (short := shortage(error, doing)) is not None:
         return short
     name = f" {error.filename!s}" if error.filename else ""
+    if error.errno == errno.ENAMETOOLONG:  # on whatever disk
+        return Unavailable(f"{doing}:{name[:200]} {error.strerror}: give it a shorter one")
     return Unavailable(f"{doing}:{name} {error.strerror}; set IPYCONTAINER_ROOT to another disk")
 
 

@@ -162,7 +162,24 @@ def _healthcheck(instruction: Healthcheck) -> model.Healthcheck:
 def _told_check(check: model.Healthcheck) -> str:
     times = (check.interval, check.timeout, check.start_period)
     told = " ".join(f'"{_duration(time)}"' for time in times)
-    return f"&{{{_quoted(check.test or ())} {told} '\\x{check.retries:02d}'}}"
+    return f"&{{{_quoted(check.test or ())} {told} {_rune(check.retries)}}}"
+
+
+_NAMED = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
+_NAMED |= {ord("'"): "\\'", ord("\\"): "\\\\"}
+
+
+def _rune(number: int) -> str:
+    """Return a number as Go's %q writes it: as the character of that code, in quotes."""
+    if not 0 <= number <= 0x10FFFF:
+        number = 0xFFFD
+    if number in _NAMED:
+        return f"'{_NAMED[number]}'"
+    if chr(number).isprintable():
+        return f"'{chr(number)}'"
+    if number < 0x80:
+        return f"'\\x{number:02x}'"
+    return f"'\\u{number:04x}'" if number <= 0xFFFF else f"'\\U{number:08x}'"
 
 
 def _duration(nanoseconds: int) -> str:

@@ -30,7 +30,8 @@ from ipycontainer_runtime.engine.building.stage import StageBuild
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.runtime import Mount
 
-_AGENT = "/run/buildkit/ssh_agent.0"
+_AGENT = "/run/buildkit/ssh_agent.{}"
+"""Where a step has the agents that it is lent, counted from 0; BuildKit's places."""
 _AGENT_VARIABLE = "SSH_AUTH_SOCK"
 _QUIET = ("nosuid", "nodev")
 
@@ -46,6 +47,8 @@ class Mounts:
         self._held = contextlib.AsyncExitStack()
         self._binds: dict[int, Bound] = {}
         self._caches: dict[str, Path] = {}
+        agents = (number for number, mount in enumerate(asked) if mount.kind == "ssh")
+        self._agents = {number: _AGENT.format(count) for count, number in enumerate(agents)}
         self._points: Points = []
         self.environment: tuple[str, ...] = ()
         """The variables that secrets and agents are given in, once the mounts are placed."""
@@ -74,14 +77,19 @@ class Mounts:
     def _input(self, number: int, mount: Asked) -> list[Any]:
         content = self._binds[number].digest if number in self._binds else ""
         return [
-            *(mount.kind, self._target(mount), mount.read_only, mount.identity, mount.sharing),
+            *(
+                mount.kind,
+                self._target(number, mount),
+                mount.read_only,
+                mount.identity,
+                mount.sharing,
+            ),
             *(mount.origin, mount.source, mount.mode, mount.uid, mount.gid, mount.size),
             *(mount.env, content),
         ]
 
-    def _target(self, mount: Asked) -> str:
-        default = "" if mount.kind != "ssh" else _AGENT
-        target = mount.target or default
+    def _target(self, number: int, mount: Asked) -> str:
+        target = mount.target or self._agents.get(number, "")
         if not target:
             return ""
         return posixpath.normpath(posixpath.join("/", self._stage.state.described.folder, target))
@@ -130,7 +138,7 @@ class Mounts:
         return Mount("bind", str(folder), SCRIPTS, ("rbind", "rprivate", "ro"))
 
     async def _placed(self, number: int, mount: Asked, environment: list[str]) -> list[Mount]:
-        target = self._target(mount)
+        target = self._target(number, mount)
         if mount.kind in ("bind", "cache", "tmpfs") and target in ("", "/"):
             raise InvalidParameter(
                 f"RUN --mount=type={mount.kind} has the target {mount.target!r}: name a folder"
@@ -241,7 +249,8 @@ class Mounts:
         real = os.path.realpath(path)
         if not os.path.exists(real) or not stat.S_ISSOCK(os.stat(real).st_mode):
             raise InvalidParameter(f"ssh agent {mount.identity}: {path} is no socket here")
-        environment.append(f"{_AGENT_VARIABLE}={target}")
+        if not any(variable.startswith(f"{_AGENT_VARIABLE}=") for variable in environment):
+            environment.append(f"{_AGENT_VARIABLE}={target}")  # of several the first one's
         return [Mount("bind", real, target, ("rbind", "rprivate"))]
 
     def _scratch(self, kind: str) -> Path:
