@@ -16,6 +16,8 @@ from ipycontainer_runtime.linux import pins
 from ipycontainer_runtime.network import ownplace
 from ipycontainer_runtime.network.firewall import Bridge
 from ipycontainer_runtime.network.firewall.tables import Tables
+from ipycontainer_runtime.network.place import NamespacePlace
+from ipycontainer_runtime.store.networks import Published
 from support import leftovers
 from support.netlab import Host, Lab
 from support.users import OrdinaryUser
@@ -35,6 +37,12 @@ run = Path(sys.argv[1])
 userns.enter(run)
 place = OwnPlace(run)
 """
+
+
+class Alone(NamespacePlace):
+    """The place as its engine has it."""
+
+    alone = True
 
 
 class Settled(NamedTuple):
@@ -133,6 +141,30 @@ def test_nothing_on_either_side_is_opened_on_the_other(settled: Settled, program
     settled.lab.serve(settled.place(), "inside", "0.0.0.0", 8081)
     assert settled.place().ask("127.0.0.1", 8080) == "Connection refused"
     assert settled.machine.ask("127.0.0.1", 8081) == "Connection refused"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_containers_reach_each_other_and_themselves_by_published_ports(
+    settled: Settled, kind: str
+) -> None:
+    settled.python("uplink.UPLINKS = ()\nplace.netns")
+    place = settled.place()
+    for number, bridge in ((1, "br-red"), (2, "br-blue")):
+        place.ip(f"link add {bridge} type bridge")
+        place.ip(f"addr add 172.30.{number}.1/24 dev {bridge}")
+        place.ip(f"link set {bridge} up")
+    red = settled.lab.container(place, "br-red", "172.30.1.2/24", "172.30.1.1")
+    pink = settled.lab.container(place, "br-red", "172.30.1.3/24", "172.30.1.1")
+    blue = settled.lab.container(place, "br-blue", "172.30.2.2/24", "172.30.2.1")
+    settled.lab.serve(red, "red", "172.30.1.2", 80, kind)
+    firewall = Tables(Alone(place.netns), "ipyc-test")
+    firewall.apply([Bridge("br-red", ("172.30.1.0/24",)), Bridge("br-blue", ("172.30.2.0/24",))])
+    port = Published(
+        protocol=kind, host_address="0.0.0.0", host_port=8080, address="172.30.1.2", port=80
+    )
+    firewall.publish([port])
+    asked = [host.ask("172.30.1.1", 8080, kind) for host in (red, pink, blue)]
+    assert [said.partition(" ")[0] for said in asked] == ["red"] * 3
 
 
 def test_a_later_engine_finds_the_place_and_its_uplink(settled: Settled) -> None:

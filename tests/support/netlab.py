@@ -118,15 +118,19 @@ class Lab:
                 host.ip(f"route add default via {its_gateway}")
         return host
 
-    def serve(self, host: Host, name: str, address: str, port: int, kind: str = "tcp") -> None:
-        """Answer everybody with this name and the address he is seen from."""
+    def serve(self, host: Host, name: str, address: str, port: int, kind: str = "tcp") -> list[str]:
+        """Answer everybody with this name and the address he is seen from.
+
+        Returns a list to which the addresses of all who asked are added.
+        """
         serving = host.socket(kind, address)
         serving.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         serving.bind((address, port))
         if kind == "tcp":
             serving.listen(64)
         over, stop = os.pipe()
-        thread = threading.Thread(target=_serve, args=(serving, name, kind, over))
+        seen: list[str] = []
+        thread = threading.Thread(target=_serve, args=(serving, name, kind, over, seen))
         thread.start()
 
         def end() -> None:
@@ -136,17 +140,20 @@ class Lab:
             serving.close()
 
         self._stack.callback(end)
+        return seen
 
 
-def _serve(serving: socket.socket, name: str, kind: str, over: int) -> None:
+def _serve(serving: socket.socket, name: str, kind: str, over: int, seen: list[str]) -> None:
     while over not in select.select([serving, over], [], [])[0]:
         if kind == "tcp":
             taken, peer = serving.accept()
+            seen.append(peer[0])
             with taken, contextlib.suppress(OSError):
                 taken.recv(100)  # what is closed unread is reset, and the answer may be lost
                 taken.sendall(f"{name} {peer[0]}".encode())
         else:
             _, peer = serving.recvfrom(100)
+            seen.append(peer[0])
             with contextlib.suppress(OSError):
                 serving.sendto(f"{name} {peer[0]}".encode(), peer)
 

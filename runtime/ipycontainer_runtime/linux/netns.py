@@ -1,14 +1,16 @@
 """Network namespaces by their descriptors: what is to be done in one is done on a thread there."""
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from . import netlink
+from . import idmaps, netlink
 from .calls import CLONE_NEWNET, setns
 
+NS_GET_USERNS = 0xB701  # linux/nsfs.h
 _OF_THREAD = "/proc/thread-self/ns/net"
 _Result = TypeVar("_Result")
 
@@ -50,6 +52,24 @@ def entered(netns: int) -> Iterator[None]:
 def netlink_in(netns: int) -> netlink.Netlink:
     """Return a rtnetlink socket in a network namespace, to be used from any."""
     return within(netns, netlink.opened)
+
+
+def may_configure() -> bool:
+    """Tell whether this process may make interfaces in the network namespace that it is in.
+
+    That takes CAP_NET_ADMIN in the user namespace to which it belongs: root of another has none.
+    """
+    if not idmaps.holds("CAP_NET_ADMIN"):
+        return False
+    with open("/proc/self/ns/net", "rb") as ours:
+        try:
+            owner = fcntl.ioctl(ours, NS_GET_USERNS)
+        except PermissionError:
+            return False  # it is above ours: ioctl_ns(2)
+    try:
+        return os.fstat(owner).st_ino == os.stat("/proc/self/ns/user").st_ino
+    finally:
+        os.close(owner)
 
 
 def opened_of(pid: int) -> int:

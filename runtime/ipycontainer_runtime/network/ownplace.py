@@ -16,11 +16,12 @@ from threading import Lock
 from typing import TypeVar
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.linux import calls, netlink, pins
+from ipycontainer_runtime.linux import calls, netlink, netns, pins
 from ipycontainer_runtime.linux.netlink import Netlink
 from ipycontainer_runtime.linux.netns import netlink_in, opened_of, within
 
-from . import place, uplink
+from . import uplink
+from .place import MachinePlace, Place, run
 
 RECORD = "place.json"
 _BOUND = "place"
@@ -29,6 +30,8 @@ _Result = TypeVar("_Result")
 
 class OwnPlace:
     """A network namespace that belongs to the engine's user namespace."""
+
+    alone = True
 
     def __init__(self, run: Path) -> None:
         """Keep the record in `run`, a folder that only this engine's user may write."""
@@ -51,7 +54,16 @@ class OwnPlace:
 
     def run(self, args: Sequence[str], input: str = "") -> str:  # noqa: A002 - subprocess's name
         """Run a program in it and return what it prints."""
-        return within(self._entered(), lambda: place.run(args, input))
+        return within(self._entered(), lambda: run(args, input))
+
+    @property
+    def there(self) -> bool:
+        """Whether it was made, by this engine or one before it, and has not ended."""
+        with self._lock:
+            if self._netns is None and (pidfd := pins.opened(self._run / RECORD)) is not None:
+                os.close(pidfd)
+                return True
+            return self._netns is not None
 
     def lacks(self) -> str:
         """Say what containers here cannot have, and the cure; empty when nothing is missing."""
@@ -71,9 +83,9 @@ class OwnPlace:
         self._unbind()
 
     def _entered(self) -> int:
-        netns = self.netns
-        assert netns is not None, "made above"
-        return netns
+        made = self.netns
+        assert made is not None, "made above"
+        return made
 
     def _found(self) -> int | None:
         """Return the namespace that an earlier engine left, with its uplink or a new one."""
@@ -82,15 +94,15 @@ class OwnPlace:
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, pidfd)
             try:
-                netns = opened_of(pins.pid_of(pidfd))
-                inside = stack.enter_context(netlink_in(netns))
+                found = opened_of(pins.pid_of(pidfd))
+                inside = stack.enter_context(netlink_in(found))
             except OSError:
                 # Left by a user namespace that has gone: nobody can use its place.
                 pins.release(self._run / RECORD)
                 return None
             there = uplink.DEVICE in {link.name for link in inside.links()}
             self._lack = "" if there else self._begin_uplink(pidfd)
-            return netns
+            return found
 
     def _made(self) -> int:
         """Make the namespace, pin it, and begin its uplink."""
@@ -106,13 +118,13 @@ class OwnPlace:
             failed.callback(pins.release, self._run / RECORD)
             pidfd = os.pidfd_open(pin.pid)
             stack.callback(os.close, pidfd)
-            netns = opened_of(pin.pid)
-            failed.callback(os.close, netns)
-            stack.enter_context(netlink_in(netns)).do(netlink.set_up("lo"))
+            found = opened_of(pin.pid)
+            failed.callback(os.close, found)
+            stack.enter_context(netlink_in(found)).do(netlink.set_up("lo"))
             self._bind(pin.pid)
             self._lack = self._begin_uplink(pidfd)
             failed.pop_all()
-        return netns
+        return found
 
     def _begin_uplink(self, pidfd: int) -> str:
         def spawn(args: Sequence[str], inherited: tuple[int, ...]) -> uplink.Started:
@@ -135,6 +147,11 @@ class OwnPlace:
         with contextlib.suppress(OSError):  # nothing is mounted there any more
             calls.unmount(str(bound))
         bound.unlink(missing_ok=True)
+
+
+def choose(run: Path) -> Place:
+    """Return the place where this engine may make bridges: the machine's, or one of its own."""
+    return MachinePlace() if netns.may_configure() else OwnPlace(run)
 
 
 def _pinned() -> subprocess.Popen[bytes]:

@@ -15,6 +15,9 @@ _SECONDS = 20.0
 class Place(Protocol):
     """One network namespace in which bridges, rules and the gateways' addresses are."""
 
+    alone: bool
+    """Whether nobody but one engine has devices and rules in it."""
+
     @property
     def netns(self) -> int | None:
         """Its descriptor; None for the engine's own."""
@@ -28,14 +31,25 @@ class Place(Protocol):
         Raises Unavailable with what it said where it fails, and where it is not installed.
         """
 
+    @property
+    def there(self) -> bool:
+        """Whether it is there; asking for anything else of it makes it."""
+
+    def lacks(self) -> str:
+        """Say what containers in it cannot have, and the cure; empty when nothing is missing."""
+
     def close(self) -> None:
         """Let go of what this engine holds of it; what containers need stays."""
+
+    def end(self) -> None:
+        """End it, where it is the engine's own, with all that is in it."""
 
 
 class MachinePlace:
     """The network namespace in which the engine is."""
 
     netns: int | None = None
+    alone = False
 
     def netlink(self) -> Netlink:
         """Return a rtnetlink socket in it."""
@@ -45,12 +59,26 @@ class MachinePlace:
         """Run a program in it and return what it prints."""
         return run(args, input)
 
+    @property
+    def there(self) -> bool:
+        """Be there always."""
+        return True
+
+    def lacks(self) -> str:
+        """Lack nothing."""
+        return ""
+
     def close(self) -> None:
         """Hold nothing, and so let go of nothing."""
+
+    def end(self) -> None:
+        """Leave the machine as it is."""
 
 
 class NamespacePlace:
     """A network namespace that somebody else keeps, by its descriptor."""
+
+    alone = False
 
     def __init__(self, netns: int) -> None:
         """Use a descriptor, which stays the caller's to close."""
@@ -66,8 +94,20 @@ class NamespacePlace:
         assert self.netns is not None, "given at its making"
         return within(self.netns, lambda: run(args, input))
 
+    @property
+    def there(self) -> bool:
+        """Be there always."""
+        return True
+
+    def lacks(self) -> str:
+        """Lack nothing that is known here."""
+        return ""
+
     def close(self) -> None:
         """Hold nothing of its own."""
+
+    def end(self) -> None:
+        """Leave it to whoever keeps it."""
 
 
 def run(args: Sequence[str], given: str) -> str:

@@ -6,6 +6,7 @@ were from forwarding to each other (`Switched.outer`), and the switch goes back 
 goes, unless somebody else has made devices meanwhile, who may count on it.
 """
 
+import contextlib
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from .bridges import Bridge
 
 _SETTINGS = Path("/proc/sys/net")
 _IPV4 = "ipv4/ip_forward"
+_FILTERED = ("bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables")
 _IPV6 = "ipv6/conf/all/forwarding"
 
 
@@ -36,7 +38,7 @@ def switch_on(place: Place, bridges: Sequence[Bridge], outer: Sequence[str]) -> 
 
     Raises Unavailable where forwarding is off and cannot be switched on.
     """
-    return within(place.netns, lambda: _switch_on(bridges, list(outer)))
+    return within(place.netns, lambda: _switch_on(bridges, list(outer), alone=place.alone))
 
 
 def switch_off(place: Place, outer: Sequence[str], bridges: Sequence[str]) -> None:
@@ -49,7 +51,9 @@ def switch_off(place: Place, outer: Sequence[str], bridges: Sequence[str]) -> No
     within(place.netns, switch)
 
 
-def _switch_on(bridges: Sequence[Bridge], outer: list[str]) -> Switched:
+def _switch_on(bridges: Sequence[Bridge], outer: list[str], *, alone: bool) -> Switched:
+    if alone:
+        _leave_bridges_alone()
     if any(bridge.of(4) and not bridge.internal for bridge in bridges) and _off(_IPV4):
         outer = _devices(bridges)
         _write(_IPV4, "1")
@@ -57,6 +61,17 @@ def _switch_on(bridges: Sequence[Bridge], outer: list[str]) -> Switched:
         _keep_routes_told(_devices(bridges))
         _write(_IPV6, "1")
     return Switched(all([_takes_loopback(b.device) for b in bridges]), outer)  # noqa: C419 - for every bridge
+
+
+def _leave_bridges_alone() -> None:
+    """Keep what stays on a bridge from rules for what is routed, where br_netfilter is loaded.
+
+    Where that may not be set, only a container that asks itself by its published port is not heard.
+    """
+    with contextlib.suppress(Unavailable):
+        for setting in _FILTERED:
+            if _read(setting) == "1":
+                _write(setting, "0")
 
 
 def _takes_loopback(device: str) -> bool:

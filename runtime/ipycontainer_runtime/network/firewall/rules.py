@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 from ipycontainer_runtime.store.networks import Published
 
@@ -35,6 +36,18 @@ def leading(port: Published) -> str:
     return f"at{version} {{ {at} : {target} }}"
 
 
+class Shape(NamedTuple):
+    """What a ruleset goes by besides its bridges and ports."""
+
+    loopback: bool = True
+    """Whether the bridges take what comes back to 127.0.0.0/8, so that ports can be led there."""
+    outer: Sequence[str] = ()
+    """Devices between which nothing was forwarded before the engine switched that on."""
+    alone: bool = False
+    """Whether the bridges stand where the engine is alone: nobody has them filtered there, and no
+    socket of the helper waits for what is asked by a bridge's own containers."""
+
+
 def near(ports: Iterable[Published], bridges: Sequence[Bridge]) -> set[str]:
     """Return the elements of `near`: which ports lead back to the bridge that a packet is from.
 
@@ -51,23 +64,17 @@ def near(ports: Iterable[Published], bridges: Sequence[Bridge]) -> set[str]:
     return found
 
 
-def ruleset(
-    table: str, bridges: Sequence[Bridge], ports: Ports, loopback: bool, outer: Sequence[str]
-) -> str:
-    """Return the transaction that puts a table in the place of whatever had its name.
-
-    `loopback` tells whether the bridges take what comes back to 127.0.0.0/8. Between the `outer`
-    devices nothing was forwarded before the engine switched forwarding on, and nothing is.
-    """
+def ruleset(table: str, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> str:
+    """Return the transaction that puts a table in the place of whatever had its name."""
     parts = [
         f"add table inet {table}",
         f"delete table inet {table}",
         f"table inet {table} {{",
-        _sets(bridges, ports, outer),
+        _sets(bridges, ports, shape),
         _FORWARD,
         _early(bridges),
-        _published(loopback=loopback),
-        _masquerade(bridges),
+        _published(loopback=shape.loopback),
+        _masquerade(bridges, shape),
         "}",
     ]
     return "\n".join(parts)
@@ -104,7 +111,7 @@ chain visiting {
 """
 
 
-def _sets(bridges: Sequence[Bridge], ports: Ports, outer: Sequence[str]) -> str:
+def _sets(bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> str:
     devices = [f'"{bridge.device}"' for bridge in bridges]
     own = [f'"{b.device}" . "{b.device}"' for b in bridges]
     talking = [f'"{b.device}" . "{b.device}"' for b in bridges if b.talking]
@@ -114,11 +121,11 @@ def _sets(bridges: Sequence[Bridge], ports: Ports, outer: Sequence[str]) -> str:
         _set("set internal", "ifname", internal),
         _set("set same", "ifname . ifname", own),
         _set("set talking", "ifname . ifname", talking),
-        _set("set outer", "ifname", [f'"{device}"' for device in outer]),
+        _set("set outer", "ifname", [f'"{device}"' for device in shape.outer]),
         _set(
             "set near",
             "ifname . inet_proto . inet_service",
-            sorted(near(ports.values(), bridges)),
+            [] if shape.alone else sorted(near(ports.values(), bridges)),
         ),
     ]
     elements: dict[str, list[str]] = {name: [] for name in ("any4", "at4", "any6", "at6")}
@@ -190,8 +197,15 @@ def _published(*, loopback: bool) -> str:
     )
 
 
-def _masquerade(bridges: Sequence[Bridge]) -> str:
+def _masquerade(bridges: Sequence[Bridge], shape: Shape) -> str:
+    """Give the gate's address to what leaves for elsewhere, and what must come back by the gate."""
     lines = ["oifname @bridges ip saddr 127.0.0.0/8 masquerade"]
+    for bridge in bridges if shape.alone else ():
+        for subnet in bridge.subnets:
+            family = "ip6" if ":" in subnet else "ip"
+            lines.append(
+                f'{family} saddr {subnet} oifname "{bridge.device}" ct status dnat masquerade'
+            )
     for bridge in bridges:
         if bridge.masquerade and not bridge.internal:
             for version, family in ((4, "ip"), (6, "ip6")):

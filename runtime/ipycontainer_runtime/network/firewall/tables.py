@@ -9,7 +9,7 @@ from ipycontainer_runtime.store.networks import Published
 
 from . import forwarding
 from .bridges import Bridge, checked
-from .rules import ANY, Key, Ports, forwarded, key, leading, near, ruleset
+from .rules import ANY, Key, Ports, Shape, forwarded, key, leading, near, ruleset
 
 # `nft -n list table` gives protocols by their numbers, and by their names in some versions.
 _ELEMENT = re.compile(
@@ -26,6 +26,7 @@ class Tables:
 
     def __init__(self, place: Place, table: str) -> None:
         self._place = place
+        self._alone = place.alone
         self._table = table
         self._lock = Lock()
         self._bridges: list[Bridge] = []
@@ -38,7 +39,7 @@ class Tables:
             wanted = checked(list(bridges))
             ports = self._known()
             switched = forwarding.switch_on(self._place, wanted, self._outer)
-            self._nft(ruleset(self._table, wanted, ports, switched.loopback, switched.outer))
+            self._nft(ruleset(self._table, wanted, ports, Shape(*switched, self._alone)))
             self._bridges, self._outer = wanted, switched.outer
 
     def publish(self, ports: Sequence[Published]) -> None:
@@ -79,16 +80,16 @@ class Tables:
     def _become(self, wanted: Ports) -> None:
         """Change the maps from what is known to what is wanted, in one transaction."""
         known = self._known()
-        old, new = (
-            {leading(port) for port in ports.values()}
-            | {f"near {{ {one} }}" for one in near(ports.values(), self._bridges)}
-            for ports in (known, wanted)
-        )
+        old, new = self._elements(known), self._elements(wanted)
         lines = [f"delete element inet {self._table} {one}" for one in sorted(old - new)]
         lines += [f"add element inet {self._table} {one}" for one in sorted(new - old)]
         if lines:
             self._nft("\n".join(lines))
         self._ports = wanted
+
+    def _elements(self, ports: Ports) -> set[str]:
+        back = set() if self._alone else near(ports.values(), self._bridges)
+        return {leading(port) for port in ports.values()} | {f"near {{ {one} }}" for one in back}
 
     def _known(self) -> Ports:
         if self._ports is None:
