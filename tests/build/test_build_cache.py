@@ -231,6 +231,36 @@ def test_another_base_builds_everything_again(shared_engine: Engine, busybox: st
     shared_engine.succeed("rmi", "changing")
 
 
+def test_a_linked_copy_is_kept_when_what_is_below_it_changes(
+    shared_engine: Engine, busybox: str
+) -> None:
+    # "COPY --link … lets you reuse already built layers … even if the previous layers have
+    # changed" (Dockerfile reference).
+    lines = (
+        f"FROM {busybox}\nRUN echo {{}} > /below && mkdir -m 700 /d\n"
+        "COPY --link f /d/e/f\nRUN cat /below /d/e/f && stat -c %a /d /d/e /d/e/f\n"
+    )
+    first = build(shared_engine, {"Dockerfile": lines.format("1"), "f": "linked\n"})
+    second = build(shared_engine, {"Dockerfile": lines.format("2"), "f": "linked\n"})
+    assert text(first).count("Using cache") == 0
+    assert text(second).count("Using cache") == 1
+    modes = "\n755\n755\n644\n"
+    assert f"1\nlinked{modes}" in text(first)
+    assert f"2\nlinked{modes}" in text(second)
+    layers = [
+        shared_engine.client.images.get(image_of(told)).attrs["RootFS"]["Layers"]
+        for told in (first, second)
+    ]
+    assert layers[0][-1] == layers[1][-1]
+    # On the layers of the first again it is what it was, and the rest is in the cache as well.
+    third = build(shared_engine, {"Dockerfile": lines.format("1"), "f": "linked\n"})
+    assert image_of(third) == image_of(first)
+    fresh = build(shared_engine, {"Dockerfile": lines.format("2"), "f": "linked\n"}, "nocache=1")
+    assert text(fresh).count("Using cache") == 0
+    changed = build(shared_engine, {"Dockerfile": lines.format("3"), "f": "other\n"})
+    assert "3\nother\n" in text(changed)
+
+
 def test_the_cache_is_there_for_the_next_engine(engine: Engine, busybox: str) -> None:
     files = {"Dockerfile": f"FROM {busybox}\nCOPY f /\nRUN echo '{RAN}'\n", "f": "1"}
     assert ran(build(engine, files))

@@ -14,6 +14,7 @@ from ipycontainer_runtime.engine.garbage import Garbage, Made
 from ipycontainer_runtime.engine.loading import Loads, sent, silence
 from ipycontainer_runtime.engine.piped import Incoming, incoming
 from ipycontainer_runtime.engine.progress import Pace, Progress, Say
+from ipycontainer_runtime.engine.threads import to_its_end
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.layers.pipe import Feed, Stopped
 from ipycontainer_runtime.layers.shelf import Member, shelve_layer
@@ -104,13 +105,7 @@ class Imports:
             loop.call_soon_threadsafe(say, message)
 
         with self._garbage.making() as made:
-            work = asyncio.ensure_future(asyncio.to_thread(self._download, url, tell, stop, made))
-            try:
-                layer = await asyncio.shield(work)
-            except asyncio.CancelledError:
-                stop.set()
-                await asyncio.wait([work])
-                raise
+            layer = await to_its_end(lambda: self._download(url, tell, stop, made), stop.set)
             say(progress.status(await self.make(request, config, layer, made)))
 
     def _download(

@@ -11,12 +11,15 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ipycontainer_runtime.engine.building.mountpoints import Points, take_away
 from ipycontainer_runtime.engine.garbage import Made
+from ipycontainer_runtime.engine.threads import to_its_end
+from ipycontainer_runtime.engine.unpacking import Local
+from ipycontainer_runtime.layers.apply import apply
 from ipycontainer_runtime.layers.changes import changes
 from ipycontainer_runtime.layers.diff import Packed, write_blob, write_layer
 from ipycontainer_runtime.layers.ownership import Ownership
@@ -36,6 +39,13 @@ class Finished(NamedTuple):
 
     diff_id: str
     chain_id: str
+    blob: model.Descriptor
+
+
+class _Content(NamedTuple):
+    """What a layer has, whatever is below it."""
+
+    info: LayerInfo
     blob: model.Descriptor
 
 
@@ -111,30 +121,65 @@ class Layering:
 
     def begin(self, delta: "Delta", stack: Stack) -> Layer:
         """Have what a step wrote packed, and return it as a layer over `stack` at once."""
+        return self._begun(delta.staging, stack, self._packed(delta))
+
+    async def again(self, diff_id: str, blob: model.Descriptor, stack: Stack) -> Layer:
+        """Return a layer of the cache over a stack that may be another than it was made on.
+
+        A layer's folder is named after all that is below: where that is not here, it is unpacked.
+        """
+        self._made.blobs.add(blob.digest)
+        if not stack or stack[-1].finished.done():
+            lower = (await stack[-1].finished).chain_id if stack else ""
+            if self.layers.has(chain_id := model.chained(lower, diff_id)):
+                return self.known(diff_id, chain_id, blob)
+        staging, source = (
+            self._left.enter_context(self.layers.staging()),
+            Local(self._blobs.path(blob.digest)),
+        )
+        applied = await to_its_end(
+            lambda: apply(source, staging, ownership=self.ownership, diff_id=diff_id),
+            source.cancel,
+        )
+        info = LayerInfo(diff_id, applied.size, applied.implicit)
+        ready: asyncio.Future[_Content] = asyncio.get_running_loop().create_future()
+        ready.set_result(_Content(info, blob))
+        return self._begun(staging, stack, ready)
+
+    def _begun(self, staging: Staging, stack: Stack, content: "Awaitable[_Content]") -> Layer:
+        layer = Layer(staging.diff, asyncio.get_running_loop().create_future())
         below = stack[-1] if stack else None
-        layer = Layer(delta.staging.diff, asyncio.get_running_loop().create_future())
-        task = asyncio.create_task(self._finish(delta, layer, below))
+        task = asyncio.create_task(self._finish(layer, staging, below, content))
         layer.finished = task
         self._tasks.append(task)
         return layer
 
-    async def _finish(self, delta: "Delta", layer: Layer, below: Layer | None) -> Finished:
+    async def _packed(self, delta: "Delta") -> "_Content":
         async with self._slots:
             try:
                 packed = await asyncio.to_thread(delta.pack, self._blobs)
             except OSError as error:
                 raise disk_error(error, "cannot write a layer of the build") from error
         self._made.blobs.add(packed.blob.digest)
+        blob = model.Descriptor(packed.media_type, packed.blob.digest, packed.blob.size)
+        return _Content(LayerInfo(packed.diff_id, packed.size), blob)
+
+    async def _finish(
+        self,
+        layer: Layer,
+        staging: Staging,
+        below: Layer | None,
+        content: "Awaitable[_Content]",
+    ) -> Finished:
+        info, blob = await content
         lower = "" if below is None else (await below.finished).chain_id
-        chain_id = model.chained(lower, packed.diff_id)
+        chain_id = model.chained(lower, info.diff_id)
         self._made.layers.add(chain_id)
         async with self._still:
             # Where this layer was made before, the steps that stand on it may still use this one,
             # which then goes at the end.
-            info = LayerInfo(packed.diff_id, packed.size)
-            layer.folder = delta.staging.commit(chain_id, info)
-        descriptor = model.Descriptor(packed.media_type, packed.blob.digest, packed.blob.size)
-        return Finished(packed.diff_id, chain_id, descriptor)
+            layer.folder = staging.commit(chain_id, info)
+        return Finished(info.diff_id, chain_id, blob)
 
     def clamp(self, folder: Path) -> None:
         """Take times after SOURCE_DATE_EPOCH back to it: they tell of the build alone."""

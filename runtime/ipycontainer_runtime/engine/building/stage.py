@@ -194,13 +194,17 @@ class StageBuild:
         """Take a step from the cache, or have `make` do it; True when it was there.
 
         `told` is the step in the words of the history; `worded` says that all its inputs are in
-        them. A step without `make` changes no file, one that is `alone` sees none of those before.
+        them. A step without `make` changes no file, one that is `alone` sees none of those before,
+        so that its layer fits on any others and its key has none of them.
         """
         before, described = self.state, described or self.state.described
-        known = await key(before) if self._cached else ""
+        # What is alone has nothing of the steps before in its key, so they may have been missed.
+        looks = self._cached or (alone and not self.site.request.no_cache)
+        known = await key(before) if looks else ""
         if known and (record := self._found(known, told, worded)) is not None:
             self.site.output.line(step, " ---> Using cache")
-            self._advance(described, told, record.created, self._layer(record), known)
+            layer = await self._layer(record, alone=alone)
+            self._advance(described, told, record.created, layer, known)
             return True
         layer = None
         if make is not None:
@@ -223,10 +227,12 @@ class StageBuild:
             return record
         return None
 
-    def _layer(self, record: caching.Record) -> Layer | None:
+    async def _layer(self, record: caching.Record, *, alone: bool) -> Layer | None:
         if not record.diff_id:
             return None
         assert record.blob is not None, "who has a layer has its blob"
+        if alone:
+            return await self.site.layering.again(record.diff_id, record.blob, self.state.stack)
         return self.site.layering.known(record.diff_id, record.chain_id, record.blob)
 
     def _advance(

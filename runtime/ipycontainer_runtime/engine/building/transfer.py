@@ -62,10 +62,13 @@ async def transfer(stage: StageBuild, instruction: Copy | Add, step: Step) -> bo
         chown = f"--chown={instruction.chown}" if instruction.chown else ""
         told = _told(stage, instruction, f"{chown}{_named(pieces, digests)}")
 
+        # Whose name is to be found needs the files before it.
+        alone = instruction.link and not re.search("[^0-9:]", instruction.chown)
+
         async def key(before: State) -> str:
             return caching.key(
                 instruction.keyword.lower(),
-                chain=await before.chain(),
+                chain="" if alone else await before.chain(),
                 contents=digests,
                 unpacked=[piece.archive is not None for piece in pieces],
                 names=[one.path for piece in pieces for one in piece.selection.chosen],
@@ -81,8 +84,6 @@ async def transfer(stage: StageBuild, instruction: Copy | Add, step: Step) -> bo
                 content = functools.partial(_content, stage, destination, piece, several)
                 await place(delta, content)
 
-        # Whose name is to be found needs the files before it.
-        alone = instruction.link and not re.search("[^0-9:]", instruction.chown)
         unpack = isinstance(instruction, Add) and instruction.unpack is not None
         worded = not (instruction.chmod or instruction.link or unpack)  # see _told
         return await stage.done(step, key, told, make, alone=alone, worded=worded)

@@ -9,16 +9,17 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.build.ignore import MAX_SIZE, Ignore
 from ipycontainer_runtime.engine import progress
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage, Made
 from ipycontainer_runtime.engine.progress import Progress, Say
+from ipycontainer_runtime.engine.threads import to_its_end
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.layers.ownership import Ownership
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ipycontainer_runtime.capture.plan import Plan, Request
     from ipycontainer_runtime.engine.capturing.layers import Writing, Written
 
-T = TypeVar("T")
 
 HOST = "host"
 """The image that is always there: pulling it, or running it, captures the engine's own Python."""
@@ -111,13 +111,14 @@ class Captures:
         say(progress.status(f"Capturing {python}", request.reference.familiar))
         given_up = threading.Event()
         planning = functools.partial(self._plan, asked, self._earlier(request.reference), given_up)
-        plan = await _on_thread(planning, given_up)
+        plan = await to_its_end(planning, given_up.set)
         with self._garbage.making() as made:
             writing = self._writing(made, say)
             if request.dry_run:
                 say({"aux": _aux(plan, writing.foreseen(plan), "")})
                 return
-            written = await _on_thread(functools.partial(writing.run, plan), writing.given_up)
+            writes = functools.partial(writing.run, plan)
+            written = await to_its_end(writes, writing.given_up.set)
             record = self._name(request.reference, asked, plan, written, made)
         say(progress.status(f"Digest: {record.descriptor.digest}"))
         say({"aux": _aux(plan, written, record.id)})
@@ -207,17 +208,6 @@ def _ignored(folder: str) -> "Ignored":
     ignore = Ignore(text)
     # A `!` may let in again what lies in a folder that is left out.
     return lambda path, is_folder: ignore.excludes(path) and not (is_folder and ignore.lets_in)
-
-
-async def _on_thread(work: Callable[[], T], given_up: threading.Event) -> T:
-    """Run it on a thread, and wait for its end also when it is given up."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        given_up.set()
-        await asyncio.gather(task, return_exceptions=True)
-        raise
 
 
 def _aux(plan: "Plan", layers: "Sequence[Written]", identity: str) -> Progress:
