@@ -69,6 +69,16 @@ class Box:
         assert answer.header.id == question.header.id
         return answer
 
+    def stream(self, *messages: bytes) -> dnslib.DNSRecord:
+        """Send these by one connection, and return the last answer."""
+        with self.made(socket.SOCK_STREAM) as sock:
+            sock.connect(RESOLVER)
+            sock.sendall(b"".join(len(one).to_bytes(2, "big") + one for one in messages))
+            with sock.makefile("rb") as file:
+                for _ in messages:
+                    answer = file.read(int.from_bytes(file.read(2), "big"))
+        return dnslib.DNSRecord.parse(answer)
+
     def addresses(self, name: str, kind: str = "A", seconds: float = SECONDS) -> list[str]:
         return sorted(str(record.rdata) for record in self.ask(name, kind, seconds).rr)
 

@@ -14,6 +14,7 @@ from . import messages
 from .accepting import accepted
 from .directory import Directory
 from .messages import Query
+from .redirection import redirect
 from .upstream import Forwarder
 
 ADDRESS = "127.0.0.11"
@@ -30,26 +31,39 @@ Answer = Callable[[bytes], None]
 def opened(netns: int, home: int) -> tuple[socket.socket, socket.socket]:
     """Return the sockets for UDP and TCP in a network namespace; `home` is the helper's own.
 
-    They share their address with a DNS server in the container, which binds port 53 of all
-    addresses, where that allows it (SO_REUSEADDR for UDP, SO_REUSEPORT for TCP). An address may be
-    bound before the loopback interface is up.
+    Where the kernel cannot redirect to them they are port 53 itself. A DNS server in the container
+    can share it then only where it allows that (SO_REUSEADDR for UDP, SO_REUSEPORT for TCP).
     """
-    made: list[socket.socket] = []
     setns(netns, CLONE_NEWNET)
+    try:
+        udp, tcp = bound(0)
+        try:
+            redirect(ADDRESS, PORT, udp.getsockname()[1], tcp.getsockname()[1])
+        except OSError:
+            udp.close()
+            tcp.close()
+            return bound(PORT)
+        return udp, tcp
+    finally:
+        setns(home, CLONE_NEWNET)
+
+
+def bound(port: int) -> tuple[socket.socket, socket.socket]:
+    """Return sockets for UDP and TCP at this port in the calling thread's namespace, 0 for any."""
+    made: list[socket.socket] = []
     try:
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
             made.append(socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK))
             made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # The address may be bound before the loopback interface is up.
             made[-1].setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-            made[-1].bind((ADDRESS, PORT))
+            made[-1].bind((ADDRESS, port))
         made[1].listen()
     except BaseException:
         for sock in made:
             sock.close()
         raise
-    finally:
-        setns(home, CLONE_NEWNET)
     return made[0], made[1]
 
 
