@@ -1,6 +1,7 @@
 """Which host port a published one gets: bound here, so that it is nobody else's."""
 
 import errno
+import itertools
 import os
 import socket
 from collections.abc import Iterable
@@ -57,7 +58,7 @@ class Binding:
         first, last = _ephemeral()
         # Not always the lowest: a client may still have the last container's address in mind.
         start = first + int.from_bytes(os.urandom(2), "big") % (last - first + 1)
-        return (*range(start, last + 1), *range(first, start))
+        return itertools.chain(range(start, last + 1), range(first, start))
 
     def _at(self, wanted: Wanted, port: int) -> dict[Key, socket.socket]:
         made: dict[Key, socket.socket] = {}

@@ -14,7 +14,7 @@ import struct
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 _NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE = 0, 2, 3, 6
-_REQUEST, _ACK, _CREATE, _APPEND = 0x001, 0x004, 0x400, 0x800
+_REQUEST, _ACK, _EXCL, _CREATE, _APPEND = 0x001, 0x004, 0x200, 0x400, 0x800
 _ERROR = 2
 _NETLINK_NETFILTER = 12
 _OUTPUT, _PRIORITY = 3, -100  # NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST
@@ -22,7 +22,7 @@ _REGISTER, _NEXT_REGISTER = 1, 2
 _NETWORK, _TRANSPORT = 1, 2  # the header that a payload is of
 _L4PROTO = 16  # NFT_META_L4PROTO
 _DNAT = 1
-_LAST = 7  # the sequence number of the last rule, which is acknowledged when all is done
+_LAST = 6  # the sequence number of the last rule, which is acknowledged when all is done
 _NESTED = 0x8000
 _HEADER = struct.Struct("=IHHIIBBH")
 _NAME = b"ipycontainer\0"
@@ -41,28 +41,45 @@ def redirect(address: str, port: int, udp: int, tcp: int) -> None:
             (_LAST, socket.IPPROTO_TCP, tcp),
         )
     )
+    batch = _CHAIN_OF_TABLE + b"".join(rules) + _END
+    try:
+        _do(_BEGIN + _TABLE + batch)
+    except FileExistsError:
+        # Of a helper that was killed. To remove it makes the kernel wait for all processors.
+        _do(_BEGIN + _REMOVAL + _TABLE + batch)
+
+
+def _do(batch: bytes) -> None:
+    """Have the kernel do all of a batch or nothing."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as kernel:
         kernel.bind((0, 0))
         kernel.setblocking(False)  # it answers before `send` returns
-        kernel.send(_BEGINNING + b"".join(rules) + _END)
-        _check(kernel)
+        kernel.send(batch)
+        answers = list(iter(lambda: _answer(kernel), b""))
+    # Each, since what failed may be told after the acknowledgement of what was undone for it.
+    if not [data for data in answers if _done(data)]:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), "nftables")
 
 
-def _check(kernel: socket.socket) -> None:
-    while True:
-        try:
-            data = kernel.recv(1 << 16)
-        except BlockingIOError:
-            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), "nftables") from None
-        at = 0
-        while at < len(data):
-            length, kind, _, number, _ = struct.unpack_from("=IHHII", data, at)
-            (error,) = struct.unpack_from("=i", data, at + 16)
-            if kind == _ERROR and error:
-                raise OSError(-error, os.strerror(-error), "nftables")
-            if kind == _ERROR and number == _LAST:
-                return
-            at += (length + 3) & ~3
+def _answer(kernel: socket.socket) -> bytes:
+    try:
+        return kernel.recv(1 << 16)
+    except BlockingIOError:
+        return b""
+
+
+def _done(data: bytes) -> bool:
+    """Tell whether the last rule was acknowledged; OSError for what failed."""
+    at = 0
+    while at < len(data):
+        length, kind, _, number, _ = struct.unpack_from("=IHHII", data, at)
+        (error,) = struct.unpack_from("=i", data, at + 16)
+        if kind == _ERROR and error:
+            raise OSError(-error, os.strerror(-error), "nftables")
+        if kind == _ERROR and number == _LAST:
+            return True
+        at += (length + 3) & ~3
+    return False
 
 
 def _attribute(kind: int, data: bytes) -> bytes:
@@ -117,21 +134,16 @@ def _value(kind: int, value: bytes) -> bytes:
     return _nested(kind, _attribute(1, value))
 
 
-_TABLE = _attribute(1, _NAME)
-# A table that is there already, of a helper that was killed, is removed and made anew.
-_BEGINNING = (
-    _message(_BATCH_BEGIN, 0, 1, b"")
-    + _message(_NEWTABLE, _CREATE, 2, _TABLE)
-    + _message(_DELTABLE, 0, 3, _TABLE)
-    + _message(_NEWTABLE, _CREATE, 4, _TABLE)
-    + _message(
-        _NEWCHAIN,
-        _CREATE,
-        5,
-        _attribute(1, _NAME)
-        + _attribute(3, _CHAIN)
-        + _nested(4, _numbers(a1=_OUTPUT, a2=_PRIORITY))
-        + _attribute(7, b"nat\0"),
-    )
+_BEGIN = _message(_BATCH_BEGIN, 0, 1, b"")
+_REMOVAL = _message(_DELTABLE, 0, 2, _attribute(1, _NAME))
+_TABLE = _message(_NEWTABLE, _CREATE | _EXCL, 3, _attribute(1, _NAME))
+_CHAIN_OF_TABLE = _message(
+    _NEWCHAIN,
+    _CREATE,
+    4,
+    _attribute(1, _NAME)
+    + _attribute(3, _CHAIN)
+    + _nested(4, _numbers(a1=_OUTPUT, a2=_PRIORITY))
+    + _attribute(7, b"nat\0"),
 )
 _END = _message(_BATCH_END, 0, _LAST + 1, b"")
