@@ -10,6 +10,7 @@ from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.create import check_host, complete
 from ipycontainer_runtime.engine.hostfiles import write_host_files
 from ipycontainer_runtime.engine.mounts import place
+from ipycontainer_runtime.engine.mountspecs import asked, in_order
 from ipycontainer_runtime.engine.security import security
 from ipycontainer_runtime.engine.spec import build_spec, environment
 from ipycontainer_runtime.linux.grade import RANGE, ROOT, Grade
@@ -32,7 +33,8 @@ def record(host: dict[str, Any] | None = None, **config: Any) -> Record:
         config=msgspec.convert({"Cmd": ["true"], **config}, Config),
         host_config=msgspec.convert(host or {}, HostConfig),
     )
-    check_host(made.host_config, PATHS)
+    check_host(made.host_config)
+    made.mounts = in_order(one.point for one in asked(made.host_config).values())
     complete(made.config, made.host_config, made.id)
     return made
 
@@ -43,7 +45,7 @@ def bundle(made: Record, *, rootless: bool = False) -> Spec:
         made,
         folder="/c",
         rootfs=[root],
-        placed=place(made.host_config, PATHS),
+        placed=place(made.mounts, PATHS, {}),
         security=security(made.host_config),
         seccomp="/f.bpf",
         cgroups=Cgroups(),
@@ -108,7 +110,7 @@ def test_binds_and_tmpfs_come_after_the_system_and_by_depth(tmp_path: Path) -> N
     host = {"Binds": [f"{tmp_path}:/a/b", f"{tmp_path}:/a:ro"], "Tmpfs": {"/t": "size=1m,exec"}}
     mounts = bundle(record(host))["mounts"]
     assert [mount["destination"] for mount in mounts][-3:] == ["/a", "/t", "/a/b"]
-    assert "ro" in mounts[-3]["options"]
+    assert "rro" in mounts[-3]["options"]
     assert "ro" not in mounts[-1]["options"]
     assert {"nosuid", "nodev", "size=1m"} == set(mounts[-2]["options"])
 

@@ -17,7 +17,7 @@ def failed_start(engine: Engine, container: str) -> str:
     return reply.message
 
 
-@pytest.mark.parametrize("mode", ["rw", "ro", "rshared"])
+@pytest.mark.parametrize("mode", ["rw", "ro", "rprivate"])
 def test_a_folder_above_the_engines_is_shown_without_them(
     shared_engine: Engine, run: Make, mode: str
 ) -> None:

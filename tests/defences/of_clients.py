@@ -191,7 +191,7 @@ DEFENCES = (
         "26",
         "the engine's own folders are mounted",
         "engine/mounts.py",
-        "            _refuse_own(point.source, mount.source, own)\n",
+        '    refuse_own(f"bind source {point.source}", real, own)\n',
         "",
         ("containers/test_container_request.py::test_the_engines_own_folders_cannot_be_mounted",),
     ),

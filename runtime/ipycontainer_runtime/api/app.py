@@ -26,6 +26,7 @@ from ipycontainer_runtime.api import (
     stats,
     system,
     updating,
+    volumes,
 )
 from ipycontainer_runtime.api.base import EngineHandler
 
@@ -51,6 +52,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *processes.ROUTES,
     *stats.ROUTES,
     *updating.ROUTES,
+    *volumes.ROUTES,
     *capture.ROUTES,
     *logins.ROUTES,
     *extensions.ROUTES,

@@ -139,7 +139,9 @@ class RemoveContainer(EngineHandler):
         """Remove a container."""
         if self.flag("link"):
             raise NotImplementedHere("links are not supported: leave link out")
-        await self.engine.stopping.remove(reference, force=self.flag("force"))
+        await self.engine.stopping.remove(
+            reference, force=self.flag("force"), volumes=self.flag("v")
+        )
         self.empty()
 
 

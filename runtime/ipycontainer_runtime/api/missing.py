@@ -35,14 +35,6 @@ class Networks(EngineHandler):
         self.reply([_network("host"), _network("none")])
 
 
-class Volumes(EngineHandler):
-    """GET /volumes: there are none."""
-
-    def get(self) -> None:
-        """Answer with an empty list in Docker's shape."""
-        self.reply({"Volumes": [], "Warnings": []})
-
-
 def _network(name: str) -> dict[str, object]:
     driver = {"none": "null"}.get(name, name)
     return {
@@ -67,7 +59,6 @@ def _network(name: str) -> dict[str, object]:
 
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     ("/networks", Networks),
-    ("/volumes", Volumes),
     (
         "/(?:networks|volumes|build|swarm|nodes|services|tasks|secrets|configs|plugins|session|"
         "grpc|commit|images|containers|exec|distribution|system|info|version|events)(?:/.*)?",

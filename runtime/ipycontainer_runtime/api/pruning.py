@@ -33,12 +33,14 @@ class PruneNetworks(EngineHandler):
 
 
 class PruneVolumes(EngineHandler):
-    """POST /volumes/prune: there are no volumes."""
+    """POST /volumes/prune."""
 
-    def post(self) -> None:
-        """Answer that nothing was removed; `docker system prune --volumes` asks."""
-        self.engine.pruning.nothing("volume", self.filters())
-        self.reply({"VolumesDeleted": [], "SpaceReclaimed": 0})
+    async def post(self) -> None:
+        """Remove volumes that no container has: since 1.42 anonymous ones, unless all are meant."""
+        pruned = await self.engine.volumes.prune(
+            self.filters(), everything=self.api_version < (1, 42)
+        )
+        self.reply({"VolumesDeleted": pruned.removed, "SpaceReclaimed": pruned.reclaimed})
 
 
 class PruneBuilds(EngineHandler):

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from ipycontainer_runtime.engine.piped import Incoming, Outgoing, Put, incoming,
 from ipycontainer_runtime.engine.spec import file_mounts
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.engine.users import ownership_of
+from ipycontainer_runtime.engine.volumes.attaching import Attaching
 from ipycontainer_runtime.errors import Corrupt, InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.launch.root import LaunchError
 from ipycontainer_runtime.launch.user import find_user
@@ -62,9 +63,11 @@ class Archives:
         containers: Containers,
         snapshotter: Snapshotter,
         ownership: Ownership,
+        attaching: Attaching,
         paths: Paths,
         grade: Grade,
     ) -> None:
+        self._attaching = attaching
         self._paths = paths
         self._grade = grade
         self._containers = containers
@@ -152,30 +155,33 @@ class Archives:
         One that runs may end: what it had mounted is kept by its namespace's descriptor.
         """
         self._grade.check_files()
-        namespace = await _namespace(container)
-        if namespace is not None:
-            try:
-                yield self._made_of(container, namespace, mounted)
-            finally:
-                os.close(namespace)
-            return
-        async with container.lock:
-            if container.removing:
-                raise NotFound(f"No such container: {container.id}")
+        async with contextlib.AsyncExitStack() as held:
             namespace = await _namespace(container)
-            try:
-                yield self._made_of(container, namespace, mounted)
-            finally:
-                if namespace is not None:
-                    os.close(namespace)
+            if namespace is None:
+                await held.enter_async_context(container.lock)
+                if container.removing:
+                    raise NotFound(f"No such container: {container.id}")
+                namespace = await _namespace(container)
+            if namespace is not None:
+                held.callback(os.close, namespace)
+            volumes = {}
+            if mounted:
+                volumes = await held.enter_async_context(self._attaching.shown(container))
+            yield self._made_of(container, namespace, mounted, volumes)
 
-    def _made_of(self, container: Container, namespace: int | None, mounted: bool) -> Source:
+    def _made_of(
+        self,
+        container: Container,
+        namespace: int | None,
+        mounted: bool,
+        volumes: Mapping[str, str],
+    ) -> Source:
         record, folder = container.record, Path(container.folder)
         mounts, hidden = [], []
         if mounted:
             files = file_mounts(container.folder, record.host_config)
             mounts = [mount for mount in files if os.path.exists(mount.source)]
-            placed = place(record.host_config, self._paths)
+            placed = place(record.mounts, self._paths, volumes, mapped=record.ids is not None)
             mounts += [mount for mount in placed.mounts if mount.type == "bind"]
             hidden = placed.hidden
         rootfs = self._snapshotter.mounts(

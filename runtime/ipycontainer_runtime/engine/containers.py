@@ -34,13 +34,14 @@ from ipycontainer_runtime.engine.runtimes import check_powers
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.engine.unsupported import refuse_networking
 from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users, shown_as_nobodys
+from ipycontainer_runtime.engine.volumes.attaching import Attaching
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter, Snapshotter
+from ipycontainer_runtime.layers.view import Source
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.oci import platform as platforms
-from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
@@ -74,7 +75,7 @@ class Containers:
         cgroups: Cgroups,
         events: Events,
         activity: Activity,
-        paths: Paths,
+        attaching: Attaching,
         grade: Grade,
     ) -> None:
         self.store = store
@@ -87,7 +88,7 @@ class Containers:
         self._cgroups = cgroups
         self._events = events
         self._activity = activity
-        self._paths = paths
+        self._attaching = attaching
         self._sweeping = False
         self._removals = 0
         self.removed: Callable[[Sequence[str]], None] = _nothing
@@ -131,7 +132,7 @@ class Containers:
         creation.note("resolved")
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
-        check_host(host, self._paths)
+        check_host(host)
         resolve(host, self.get)
         check_powers(host, rootless=self._grade.rootless)
         refuse_networking(body.networking_config, host)
@@ -139,6 +140,7 @@ class Containers:
         unbound = self.unbound(host)
         container_id = secrets.token_hex(32)
         complete(config, host, container_id)
+        resolved = await self._attaching.resolve(container_id, config, host, self.get)
         now = time.time_ns()
         record = Record(
             id=container_id,
@@ -151,12 +153,18 @@ class Containers:
             config=config,
             host_config=host,
             ids=ids,
+            mounts=resolved.points,
         )
         creation.note("checked")
-        await self._make(record, creation)
+        try:
+            await self._make(record, creation)
+        except BaseException:
+            await self._attaching.undo(container_id, resolved.made)
+            raise
+        self._attaching.settled(container_id)
         # What is so for every container is told with the first.
         told, self._untold = self._untold, []
-        warnings = [*unbound, *creation_warnings(config, host), *shown_as_nobodys(host), *told]
+        warnings = [*unbound, *creation_warnings(config, host), *shown_as_nobodys(record), *told]
         return Created(container_id, warnings)
 
     def _ids(self, host: HostConfig) -> IdRange | None:
@@ -214,10 +222,22 @@ class Containers:
             # Its name is taken, and nobody can start or remove it.
             async with container.lock:
                 await asyncio.to_thread(self._snapshotter.prepare, folder, record.chain)
-            return
-        mounts = self._snapshotter.prepare(folder, record.chain)
-        if record.ids:
-            give_root(mounts, record.ids)
+        else:
+            mounts = self._snapshotter.prepare(folder, record.chain)
+            if record.ids:
+                give_root(mounts, record.ids)
+        if any(point.copies for point in record.mounts):
+            async with container.lock:
+                await self._attaching.fill(container, lambda: self._root(container))
+
+    def _root(self, container: Container) -> Source:
+        """Return what a view of a new container's root is made of, without what is mounted."""
+        folder, record = Path(container.folder), container.record
+        mounts = self._snapshotter.mounts(
+            folder, record.chain, transient=record.host_config.auto_remove
+        )
+        ids = (record.ids.first, record.ids.count) if record.ids else None
+        return Source(folder / "rootfs", mounts, (), ids=ids)
 
     def publish(self, container: Container, action: str, **attributes: str) -> None:
         """Tell subscribers what happened to a container."""
@@ -304,14 +324,19 @@ class Containers:
             "SizeRootFs": written + self._layers.total(chain),
         }
 
-    def forget(self, container: Container) -> None:
-        """Take a container that does not run out of this engine; its files go a little later."""
+    def forget(self, container: Container, *, volumes: bool = False) -> None:
+        """Take a container that does not run out of this engine; its files go a little later.
+
+        With `volumes` its anonymous ones go too, unless another container has them.
+        """
         container.removing = True
         container.drop_waiting()
         self.store.discard(container.id)
         del self._all[container.id]
         if all(image.id != container.record.image for image in self._images.list()):
             self.removed(container.record.chain)
+        if volumes:
+            self._attaching.release(container)
         self.publish(container, "destroy")
         ended = Ended(container.state.exit_code, fault=container.state.fault)
         container.exits.wake(ended)

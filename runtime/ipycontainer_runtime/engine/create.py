@@ -1,6 +1,6 @@
 """From a creation request and an image to a container's configuration: merged, checked, completed.
 
-Nothing here touches the disk, but for the missing source of a bind.
+Nothing here touches the disk.
 """
 
 import ipaddress
@@ -15,7 +15,6 @@ from ipycontainer_runtime.engine.annotations import check_annotations
 from ipycontainer_runtime.engine.devices import check_devices
 from ipycontainer_runtime.engine.healthcheck import check_healthcheck
 from ipycontainer_runtime.engine.logoptions import check_log
-from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.namespaces import check_namespaces
 from ipycontainer_runtime.engine.resources import check_limits
 from ipycontainer_runtime.engine.restarts import check_restart_policy
@@ -27,7 +26,6 @@ from ipycontainer_runtime.engine.sysctls import check_sysctls
 from ipycontainer_runtime.engine.unsupported import refuse_config, refuse_unsupported
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
-from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.records import Config, HostConfig, words
 
 DEFAULT_SHM = 64 << 20
@@ -179,7 +177,7 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
     host.runtime = host.runtime or OWN
 
 
-def check_host(host: HostConfig, paths: Paths) -> None:
+def check_host(host: HostConfig) -> None:
     """Refuse what this engine cannot do, naming the field; never ignore it."""
     refuse_unsupported(host)
     check_restart_policy(host)
@@ -195,7 +193,6 @@ def check_host(host: HostConfig, paths: Paths) -> None:
     check_sysctls(host)
     _check_addresses(host)
     check_security(host)
-    place(host, paths)
 
 
 def _check_addresses(host: HostConfig) -> None:
@@ -215,9 +212,4 @@ def creation_warnings(config: Config, host: HostConfig) -> list[str]:
         warnings.append(LOOPBACK_ONLY)
     if host.oom_kill_disable and not host.memory:
         warnings.append(ENDLESS_MEMORY)
-    if config.volumes:
-        warnings.append(
-            f"Volumes are not supported yet: {', '.join(config.volumes)} is a plain folder of "
-            "this container and is committed with it."
-        )
     return warnings

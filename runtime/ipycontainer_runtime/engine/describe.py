@@ -6,9 +6,8 @@ from typing import Any
 import msgspec
 
 from ipycontainer_runtime.engine.container import Container
-from ipycontainer_runtime.engine.mounts import BindPoint, points
 from ipycontainer_runtime.engine.times import human_duration, parse_rfc3339
-from ipycontainer_runtime.store.records import NEVER, HostConfig, Record, State
+from ipycontainer_runtime.store.records import NEVER, MountPoint, Record, State
 
 """The name under which clients know kernel overlays."""
 
@@ -95,7 +94,7 @@ def summary(container: Container, image: str) -> dict[str, Any]:
         "Status": status_text(state),
         "HostConfig": {"NetworkMode": host.network_mode},
         "NetworkSettings": {"Networks": _networks(record)},
-        "Mounts": _mounts(host),
+        "Mounts": _mounts(record),
     }
 
 
@@ -125,7 +124,7 @@ def inspection(container: Container, driver: str, graph: dict[str, str] | None) 
         "ExecIDs": list(container.exec_ids) or None,
         "HostConfig": record.host_config,
         "GraphDriver": {"Data": graph, "Name": driver},
-        "Mounts": _mounts(record.host_config),
+        "Mounts": _mounts(record),
         "Config": record.config,
         "NetworkSettings": {**_NETWORK_SETTINGS, "Networks": _networks(record)},
     }
@@ -157,25 +156,23 @@ def _networks(record: Record) -> dict[str, Any]:
     return {record.network: _ENDPOINT}
 
 
-def _mounts(host: HostConfig) -> list[dict[str, Any]]:
-    if not (host.binds or host.mounts or host.tmpfs):
-        return []
-    described: list[dict[str, Any]] = []
-    for point in points(host):
-        bind = isinstance(point, BindPoint)
-        if not bind and point.destination in (host.tmpfs or ()):
-            continue  # HostConfig.Tmpfs is not among a container's mounts in the API
-        described.append(
-            {
-                "Type": "bind" if bind else "tmpfs",
-                "Source": point.source if isinstance(point, BindPoint) else "",
-                "Destination": point.destination,
-                "Mode": point.mode if isinstance(point, BindPoint) else "",
-                "RW": not isinstance(point, BindPoint) or point.writable,
-                "Propagation": point.propagation if isinstance(point, BindPoint) else "",
-            }
-        )
-    return described
+def _mounts(record: Record) -> list[dict[str, Any]]:
+    return [_mount(point) for point in record.mounts if not point.hidden]
+
+
+def _mount(point: MountPoint) -> dict[str, Any]:
+    volume = {"Name": point.name} if point.type == "volume" else {}
+    driver = {"Driver": point.driver} if point.type == "volume" else {}
+    return {
+        "Type": point.type,
+        **volume,
+        "Source": point.source,
+        "Destination": point.destination,
+        **driver,
+        "Mode": point.mode,
+        "RW": point.writable,
+        "Propagation": point.propagation,
+    }
 
 
 encode = msgspec.json.Encoder().encode

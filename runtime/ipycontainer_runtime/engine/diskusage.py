@@ -13,6 +13,7 @@ from ipycontainer_runtime.engine import imageviews
 from ipycontainer_runtime.engine.building.cache import Cache
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.imageremoval import InUse
+from ipycontainer_runtime.engine.volumes.volumes import Volumes
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
@@ -22,7 +23,7 @@ TYPES = ("container", "image", "volume", "build-cache")
 
 
 class DiskUsage:
-    """Adds up what images and containers take."""
+    """Adds up what images, containers, volumes and builds take."""
 
     def __init__(
         self,
@@ -33,7 +34,9 @@ class DiskUsage:
         blobs: BlobStore,
         in_use: InUse,
         build_cache: Cache,
+        volumes: Volumes,
     ) -> None:
+        self._volumes = volumes
         self._containers = containers
         self._images = image_store
         self._layers = layers
@@ -58,7 +61,7 @@ class DiskUsage:
             "Containers": (
                 await self._containers.list({}, show_all=True, size=True) if containers else None
             ),
-            "Volumes": [] if "volume" in wanted else None,
+            "Volumes": await self._volumes.usage() if "volume" in wanted else None,
             "BuildCache": await self._builds() if "build-cache" in wanted else None,
         }
 

@@ -45,6 +45,11 @@ from ipycontainer_runtime.engine.system import Counts, System
 from ipycontainer_runtime.engine.timeline import Timelines
 from ipycontainer_runtime.engine.unpacking import Stores
 from ipycontainer_runtime.engine.updating import Updating
+from ipycontainer_runtime.engine.volumes.attaching import Attaching
+from ipycontainer_runtime.engine.volumes.drivers import Drivers
+from ipycontainer_runtime.engine.volumes.local import Local
+from ipycontainer_runtime.engine.volumes.plugins import Plugins
+from ipycontainer_runtime.engine.volumes.volumes import Volumes
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.spawning import Spawner
@@ -53,6 +58,7 @@ from ipycontainer_runtime.store.captured import Captured
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
+from ipycontainer_runtime.store.volumes import VolumeStore
 
 # Seconds without a new layer after which all are synced: the disk is then not what a pull, or the
 # first run of what was pulled, waits for.
@@ -96,12 +102,14 @@ class Engine:
         self.layers = LayerStore(root, added=self._layer_added, one_id=self.grade.one_id)
         self.build_cache = Cache(root, self.layers, self.blobs)
         self.container_store = ContainerStore(root, self.layers.trash)
+        self.volume_store = VolumeStore(root, self.layers.trash)
         self.ownership = choose_ownership(self.grade, root)
         self.snapshotter = choose_snapshotter(self.grade, self.layers, self.ownership, root)
         self.shims = Spawner(self.paths)
 
     def _make_containers(self) -> None:
         """Make what keeps containers and looks at them."""
+        self._make_volumes()
         self.cgroups = Cgroups()
         self.containers = Containers(
             store=self.container_store,
@@ -112,12 +120,34 @@ class Engine:
             cgroups=self.cgroups,
             events=self.events,
             activity=self.activity,
-            paths=self.paths,
+            attaching=self.attaching,
             grade=self.grade,
         )
         self.logs = Logs(containers=self.containers)
         self.stats = Stats(containers=self.containers, cgroups=self.cgroups)
         self.processes = Processes(containers=self.containers, cgroups=self.cgroups)
+
+    def _make_volumes(self) -> None:
+        rootless = self.grade.rootless
+        drivers = Drivers(
+            Local(self.volume_store, self.paths, rootless=rootless),
+            Plugins(self.paths, rootless=rootless),
+        )
+        self.volumes = Volumes(
+            store=self.volume_store,
+            drivers=drivers,
+            events=self.events,
+            containers=lambda: self.containers.all(),  # noqa: PLW0108 - made after this
+        )
+        self.attaching = Attaching(
+            volumes=self.volumes,
+            store=self.volume_store,
+            drivers=drivers,
+            ownership=self.ownership,
+            events=self.events,
+            background=self.activity.background,
+            paths=self.paths,
+        )
 
     def _make_lives(self) -> None:
         """Make what starts containers, ends them, and goes along with them."""
@@ -134,6 +164,7 @@ class Engine:
             restarts=restarts,
             seccomp=filters.path,
             cgroups=self.cgroups,
+            attaching=self.attaching,
             paths=self.paths,
             grade=self.grade,
         )
@@ -203,6 +234,7 @@ class Engine:
             containers=self.containers,
             snapshotter=self.snapshotter,
             ownership=self.ownership,
+            attaching=self.attaching,
             paths=self.paths,
             grade=self.grade,
         )
@@ -302,6 +334,7 @@ class Engine:
             blobs=self.blobs,
             in_use=self.containers.in_use,
             build_cache=self.build_cache,
+            volumes=self.volumes,
         )
         self.pruning = Pruning(
             containers=self.containers,
@@ -319,6 +352,7 @@ class Engine:
         if not self.grade.runs_nothing:
             await self.shims.start()
         await self.recovery.recover()
+        await self.attaching.recovered()
         await self.builds.recover()
         self.garbage.sweep()
         self.activity.background(sweeping.empty(self.layers.trash), "empty the trash")

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +34,7 @@ from ipycontainer_runtime.engine.restarts import Restarts
 from ipycontainer_runtime.engine.security import security
 from ipycontainer_runtime.engine.spec import build_spec
 from ipycontainer_runtime.engine.times import parse_rfc3339, rfc3339
+from ipycontainer_runtime.engine.volumes.attaching import Attaching
 from ipycontainer_runtime.errors import Conflict, ContainerError, NotFound, StartFailed, Unavailable
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.linux.grade import Grade
@@ -80,9 +82,11 @@ class Lifecycle:
         restarts: Restarts,
         seccomp: FilterPath,
         cgroups: Cgroups,
+        attaching: Attaching,
         paths: Paths,
         grade: Grade,
     ) -> None:
+        self._attaching = attaching
         self._containers = containers
         self._snapshotter = snapshotter
         self._shims = shims
@@ -93,7 +97,7 @@ class Lifecycle:
         self._grade = grade
         self._execs = execs
         self._restarts = restarts
-        self._attendants: list[Attendant] = [restarts]
+        self._attendants: list[Attendant] = [restarts, attaching]
         self._unsaved: dict[str, Container] = {}
         self.adoption: Adoption | None = None
         """Finds the shims again whose connection has broken; set once it is made."""
@@ -173,7 +177,8 @@ class Lifecycle:
         try:
             joined = await join(container, self._containers.get, self._grade)
             with contextlib.closing(joined):
-                request = self._request(container, joined)
+                volumes = await self._attaching.mount(container)
+                request = self._request(container, joined, volumes)
                 launch.note("bundle")
                 waiting, container.waiting = container.waiting, []
                 for attachment in waiting:
@@ -192,7 +197,9 @@ class Lifecycle:
             shim.close()
             raise
 
-    def _request(self, container: Container, joined: Joined) -> StartRequest:
+    def _request(
+        self, container: Container, joined: Joined, volumes: Mapping[str, str]
+    ) -> StartRequest:
         """Write the files that the container gets of its host and return what to start."""
         record, folder = container.record, container.folder
         self._containers.store.clear_exit(record.id)
@@ -206,7 +213,7 @@ class Lifecycle:
             rootfs=self._snapshotter.mounts(
                 Path(folder), record.chain, transient=record.host_config.auto_remove
             ),
-            placed=place(record.host_config, self._paths),
+            placed=place(record.mounts, self._paths, volumes, mapped=record.ids is not None),
             security=allowed,
             seccomp=self._seccomp(allowed),
             cgroups=self._cgroups,
@@ -244,7 +251,7 @@ class Lifecycle:
         for attendant in self._attendants:
             attendant.ended(container)
         if container.record.host_config.auto_remove:
-            self._containers.forget(container)
+            self._containers.forget(container, volumes=True)
 
     def _refuse_removing(self, container: Container) -> None:
         if container.removing:
@@ -368,7 +375,7 @@ class Lifecycle:
             self._restarts.later(container, lasted, self._start_again)
             self.save_soon(container)
         elif container.record.host_config.auto_remove and not container.restart_requests:
-            self._containers.forget(container)
+            self._containers.forget(container, volumes=True)
         else:
             self.save_soon(container)
 

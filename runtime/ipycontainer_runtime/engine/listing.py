@@ -88,7 +88,10 @@ def _matches_one(
         return (state.health.status if state.health else "none") in values
     if name == "is-task":
         return values[0].lower() in ("false", "0")
-    # before and since were looked at; volumes, ports and isolation have none to match here.
+    if name == "volume":
+        shown = [point for point in record.mounts if not point.hidden]
+        return any(value in (p.name, p.destination) for p in shown for value in values)
+    # before and since were looked at; ports and isolation have none to match here.
     return name in ("before", "since")
 
 

@@ -1,51 +1,26 @@
-"""What a person may mount into a container: folders of the host, and tmpfs.
+"""From a container's mount points to what the launcher mounts: looked at anew at each start.
 
-Named volumes come with volumes; until then a bind's source is an absolute path.
+A bind's source is a path that its person chose, so one that leads into the engine's own folders is
+refused, and masked where a folder above is shown. A volume is asked for by its name alone, which
+`engine.volumes` makes a path of, below `volumes/<name>/`; no path of a person's is in it, so it can
+name nothing else of the engine's, though it is below the data root. A part of a volume
+(`Subpath`) is found by the launcher, beneath the volume by descriptor, since whoever writes to the
+volume may put symbolic links there at any time.
 """
 
 import os
 import posixpath
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.launch.plan import TOP_READ_ONLY
+from ipycontainer_runtime.linux.mounted import spreads
 from ipycontainer_runtime.oci.runtime import Mount
 from ipycontainer_runtime.paths import Paths
-from ipycontainer_runtime.store.records import HostConfig
+from ipycontainer_runtime.store.records import MountPoint
 
-_PROPAGATION = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
-_IGNORED = ("z", "Z", "consistent", "cached", "delegated")
-"""SELinux relabelling and macOS caching: without meaning here, as on a Docker without them."""
 _TMPFS_FLAGS = ("noexec", "nosuid", "nodev")
-
-
-class BindPoint(NamedTuple):
-    """One folder or file of the host at a place in the container."""
-
-    source: str
-    destination: str
-    writable: bool
-    mode: str
-    """The options as they were written; inspect shows them."""
-    propagation: str
-
-    def mount(self) -> Mount:
-        """Return what the launcher mounts: the source as its symlinks lead now."""
-        options = ("rbind", self.propagation, *(() if self.writable else ("ro",)))
-        return Mount("bind", os.path.realpath(self.source), self.destination, options)
-
-
-class TmpfsPoint(NamedTuple):
-    """One tmpfs at a place in the container."""
-
-    destination: str
-    options: list[str]
-
-    def mount(self) -> Mount:
-        """Return what the launcher mounts; the flags are Docker's, unless `exec` lifts one."""
-        flags = [flag for flag in _TMPFS_FLAGS if flag[2:] not in self.options]
-        given = [option for option in self.options if option != "exec"]
-        return Mount("tmpfs", "tmpfs", self.destination, (*flags, *given))
 
 
 class Placed(NamedTuple):
@@ -56,39 +31,78 @@ class Placed(NamedTuple):
     """Paths of the container that would show the engine's own folders."""
 
 
-def points(host: HostConfig) -> list[BindPoint | TmpfsPoint]:
-    """Return what HostConfig asks to mount (Binds, Mounts, Tmpfs), or refuse it by name."""
-    found: list[BindPoint | TmpfsPoint] = [_parse_bind(bind) for bind in host.binds or ()]
-    found += [_parse_mount(mount) for mount in host.mounts or ()]
-    for path, options in (host.tmpfs or {}).items():
-        found.append(TmpfsPoint(_destination(path, path), options.split(",") if options else []))
-    seen: set[str] = set()
-    for point in found:
-        if point.destination in seen:
-            raise InvalidParameter(f"Duplicate mount point: {point.destination}")
-        seen.add(point.destination)
-    return sorted(found, key=lambda point: point.destination.count("/"))
+NOTHING = Placed([], [])
 
 
-def place(host: HostConfig, paths: Paths) -> Placed:
+def place(
+    points: Sequence[MountPoint],
+    paths: Paths,
+    volumes: Mapping[str, str],
+    *,
+    mapped: bool = False,
+) -> Placed:
     """Return what is to be mounted, every source looked at as it is now.
 
     Called at creation, so that a mount that cannot be is refused, and at each start, before which
-    a source may have become another. A bind's missing source is made, as Docker does.
+    a source may have become another. `volumes` has the folder of each volume by its name; one that
+    is missing there is not mounted. `mapped` says that the container has ids of its own, which
+    volumes are shown in.
     """
+    if not points:
+        return NOTHING
     placed = Placed([], [])
-    if not (asked := points(host)):
-        return placed
-    given_as_bind = {bind.partition(":")[0] for bind in host.binds or ()}
     own = [os.path.realpath(folder) for folder in paths]
-    for point in asked:
-        mount = point.mount()
-        placed.mounts.append(mount)
-        if isinstance(point, BindPoint):
-            _refuse_own(point.source, mount.source, own)
-            _exist(point.source, mount.source, make=point.source in given_as_bind)
+    for point in points:
+        if point.type == "tmpfs":
+            placed.mounts.append(_tmpfs(point))
+        elif point.type == "volume":
+            if point.name in volumes:
+                placed.mounts.append(_volume(point, volumes[point.name], mapped=mapped))
+        else:
+            mount = _bind(point, own)
+            placed.mounts.append(mount)
             placed.hidden.extend(_within(mount, own))
     return placed
+
+
+def _tmpfs(point: MountPoint) -> Mount:
+    """Return a tmpfs; the flags are Docker's, unless `exec` lifts one."""
+    flags = [flag for flag in _TMPFS_FLAGS if flag[2:] not in point.options]
+    given = [option for option in point.options if option != "exec"]
+    return Mount("tmpfs", "tmpfs", point.destination, (*flags, *given))
+
+
+def _volume(point: MountPoint, folder: str, *, mapped: bool) -> Mount:
+    options = ["rbind", "rprivate", *(() if point.writable else ("rro",))]
+    if mapped:
+        options.append("idmap")
+    if point.subpath:
+        options.append(f"beneath={point.subpath}")
+    return Mount("bind", folder, point.destination, tuple(options))
+
+
+def _bind(point: MountPoint, own: Sequence[str]) -> Mount:
+    real = os.path.realpath(point.source)
+    refuse_own(f"bind source {point.source}", real, own)
+    _exist(point.source, real, make=point.makes)
+    _check_spread(point, real)
+    shown = "rbind" if point.recursive else "bind"
+    closed = () if point.writable else (TOP_READ_ONLY,) if point.top_only else ("rro",)
+    return Mount("bind", real, point.destination, (shown, point.propagation, *closed))
+
+
+def _check_spread(point: MountPoint, real: str) -> None:
+    """Refuse a propagation that the source's mount cannot have, as Docker's engine does."""
+    wanted = point.propagation.removeprefix("r")
+    if wanted not in ("shared", "slave"):
+        return
+    at, shared, slave = spreads(real)
+    if not shared and not (wanted == "slave" and slave):
+        kind = "shared" if wanted == "shared" else "shared or slave"
+        raise InvalidParameter(
+            f"path {point.source} is mounted on {at} but it is not a {kind} mount: "
+            f"`mount --make-shared {at}`, or leave {point.propagation} out"
+        )
 
 
 def _exist(source: str, real: str, *, make: bool) -> None:
@@ -112,12 +126,12 @@ def _exist(source: str, real: str, *, make: bool) -> None:
         ) from error
 
 
-def _refuse_own(source: str, real: str, own: Sequence[str]) -> None:
-    """A container that writes the engine's own files would own the engine."""
+def refuse_own(what: str, real: str, own: Sequence[str]) -> None:
+    """Refuse a path in one of the engine's own folders: who writes these would own the engine."""
     for folder in own:
         if os.path.commonpath([real, folder]) == folder:
             raise InvalidParameter(
-                f"bind source {source} belongs to the engine, which keeps {folder} to itself: "
+                f"{what} belongs to the engine, which keeps {folder} to itself: "
                 "mount another folder"
             )
 
@@ -135,65 +149,3 @@ def _within(mount: Mount, own: Sequence[str]) -> list[str]:
         for folder in own
         if folder.startswith(above)
     ]
-
-
-def _destination(path: str, written: str) -> str:
-    clean = posixpath.normpath(path)
-    if not path.startswith("/"):
-        raise InvalidParameter(
-            f"invalid volume specification: '{written}': mount path must be absolute"
-        )
-    if clean in ("/", "//"):
-        raise InvalidParameter(
-            f"invalid volume specification: '{written}': destination can't be '/'"
-        )
-    return clean
-
-
-def _parse_bind(written: str) -> BindPoint:
-    parts = written.split(":")
-    if len(parts) not in (2, 3) or not all(parts):
-        raise InvalidParameter(f"invalid volume specification: '{written}'")
-    source, mode = parts[0], parts[2] if len(parts) == 3 else ""
-    if not source.startswith("/"):
-        raise NotImplementedHere(
-            f"the named volume {source} in HostConfig.Binds is not supported yet: "
-            "give an absolute path of the host"
-        )
-    propagation, writable = "rprivate", True
-    for word in filter(None, mode.split(",")):
-        if word in ("ro", "rw"):
-            writable = word == "rw"
-        elif word in _PROPAGATION:
-            propagation = word
-        elif word not in _IGNORED:
-            raise InvalidParameter(f"invalid mode: {mode}")
-    return BindPoint(
-        posixpath.normpath(source), _destination(parts[1], written), writable, mode, propagation
-    )
-
-
-def _parse_mount(mount: dict[str, Any]) -> BindPoint | TmpfsPoint:
-    kind, target = mount.get("Type") or "", mount.get("Target") or ""
-    destination = _destination(target, target)
-    if kind == "tmpfs":
-        given = mount.get("TmpfsOptions") or {}
-        options = [f"size={given['SizeBytes']}"] if given.get("SizeBytes") else []
-        options += [f"mode={given['Mode']:o}"] if given.get("Mode") else []
-        return TmpfsPoint(destination, options)
-    if kind != "bind":
-        raise NotImplementedHere(
-            f'HostConfig.Mounts of type "{kind}" is not supported yet: use bind or tmpfs'
-        )
-    source = mount.get("Source") or ""
-    if not source.startswith("/"):
-        raise InvalidParameter(
-            f"invalid mount config for type \"bind\": invalid mount path: '{source}' "
-            "mount path must be absolute"
-        )
-    propagation = (mount.get("BindOptions") or {}).get("Propagation") or "rprivate"
-    if propagation not in _PROPAGATION:
-        raise InvalidParameter(f"invalid propagation mode: {propagation}")
-    return BindPoint(
-        posixpath.normpath(source), destination, not mount.get("ReadOnly"), "", propagation
-    )

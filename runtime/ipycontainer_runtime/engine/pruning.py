@@ -1,35 +1,23 @@
 """Prune: remove what nobody uses, and tell how much room that made.
 
-Filters are Docker's: `label=NAME[=VALUE]`, `label!=…`, `until=TIME` (created before), and for
-images `dangling` (true when it is not given).
+The filters are in `pruned`; volumes prune themselves.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.diskusage import DiskUsage
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.images import Images, Use
 from ipycontainer_runtime.engine.imageviews import epoch
+from ipycontainer_runtime.engine.pruned import Chosen, Filters, Pruned
 from ipycontainer_runtime.engine.stopping import Stopping
-from ipycontainer_runtime.engine.times import parse_age
-from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound
+from ipycontainer_runtime.errors import Conflict, NotFound
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
-
-Filters = Mapping[str, Sequence[str]]
-
-
-class Pruned(NamedTuple):
-    """What was removed, and the bytes that its files took."""
-
-    removed: list[str]
-    report: list[dict[str, str]]
-    reclaimed: int
 
 
 class Pruning:
@@ -103,43 +91,3 @@ class Pruning:
         """Answer for what there is none of: check the filters, and tell that it was pruned."""
         Chosen(filters, ("all", "dangling", "id", "parent", "type", "inuse"))
         self._events.publish(kind, "prune", "", {"reclaimed": "0"})
-
-
-class Chosen:
-    """The filters of one prune, read and checked."""
-
-    def __init__(self, filters: Filters, more: Sequence[str]) -> None:
-        for name in filters:
-            if name not in ("label", "label!", "until", *more):
-                known = ", ".join(("label", "label!", "until", *more))
-                raise InvalidParameter(f"invalid filter '{name}': use {known}")
-        until = filters.get("until", ())
-        if len(until) > 1:
-            raise InvalidParameter("more than one until filter specified")
-        self._until = parse_age(until[0], "until") if until else None
-        self._wanted, self._unwanted = filters.get("label", ()), filters.get("label!", ())
-        values = {value.lower() for value in filters.get("dangling", ())}
-        if not values <= {"1", "true", "0", "false"}:
-            raise InvalidParameter(
-                f"invalid filter 'dangling=[{' '.join(sorted(values))}]': true or false is wanted"
-            )
-        self.dangling = not values & {"0", "false"}
-
-    @property
-    def until(self) -> int | None:
-        """Before when a thing must have been, in nanoseconds since 1970."""
-        return self._until
-
-    def has(self, labels: Mapping[str, str] | None, created_ns: int) -> bool:
-        """Tell whether the filters let this through."""
-        given = labels or {}
-        if self._until is not None and created_ns >= self._until:
-            return False
-        return all(_labelled(given, text) for text in self._wanted) and not any(
-            _labelled(given, text) for text in self._unwanted
-        )
-
-
-def _labelled(labels: Mapping[str, str], wanted: str) -> bool:
-    name, equals, value = wanted.partition("=")
-    return name in labels and (not equals or labels[name] == value)

@@ -13,6 +13,7 @@ from typing import Any, cast
 from ipycontainer_runtime.engine.cgroups import CGROUP
 from ipycontainer_runtime.engine.security import Security
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.launch.plan import TOP_READ_ONLY
 from ipycontainer_runtime.linux.seccomp import conditional
 from ipycontainer_runtime.linux.seccomp.portable import portable
 from ipycontainer_runtime.oci.runtime import Spec
@@ -109,6 +110,8 @@ def _portable(mount: dict[str, Any]) -> dict[str, Any]:
         # Others make nodes in it, which their devices cgroup watches over.
         options = [option for option in options if option != "nodev"]
     if mount["type"] == "bind":
+        # What others call read-only is of the uppermost mount alone.
+        options = ["ro" if option == TOP_READ_ONLY else option for option in options]
         options = [*options, "nodev"]
     return {**mount, "options": options}
 

@@ -95,6 +95,7 @@ def build_spec(
             "loopback": host.network_mode != "host",
             "ids": ids,
             "shm": joined.shm,
+            "binds_from": f"/proc/{os.getpid()}/ns/mnt" if placed.mounts else "",
         },
     }
 

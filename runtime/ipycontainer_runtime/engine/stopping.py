@@ -114,8 +114,11 @@ class Stopping:
                 await self._lifecycle.reunited(container, shim)
         await self._pausing.let_go(container)
 
-    async def remove(self, reference: str, *, force: bool = False) -> None:
-        """Remove a container; a running one only by force, which kills it first."""
+    async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container; a running one only by force, which kills it first.
+
+        With `volumes` its anonymous ones go too.
+        """
         container = self._containers.get(reference)
         while not container.removing:
             if container.state.active and not force:
@@ -131,4 +134,4 @@ class Stopping:
             async with container.lock:  # a start that was under way has finished then
                 if not container.state.running and not container.removing:
                     self._restarts.cancel(container)
-                    self._containers.forget(container)
+                    self._containers.forget(container, volumes=volumes)

@@ -165,7 +165,7 @@ _NO_COMMIT = {"ID": "", "Expected": ""}
 _CONSTANT: dict[str, Any] = {
     "SystemStatus": None,
     "Plugins": {
-        "Volume": [],
+        "Volume": ["local"],
         "Network": ["host", "null"],
         "Authorization": None,
         "Log": ["json-file", "local", "none"],

@@ -6,7 +6,7 @@ from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.store.records import Config, HostConfig, api_name
 
 _LATER_WORDS = (
-    "volume_driver volumes_from links port_bindings publish_all_ports cgroup device_requests "
+    "links port_bindings publish_all_ports cgroup device_requests "
     "cpu_realtime_period cpu_realtime_runtime kernel_memory kernel_memory_tcp "
     "cpu_count cpu_percent io_maximum_iops io_maximum_bandwidth"
 )

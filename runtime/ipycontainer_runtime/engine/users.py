@@ -49,10 +49,10 @@ def has_own_users(host: HostConfig, *, rootless: bool, overlay: bool) -> bool:
     return True
 
 
-def shown_as_nobodys(host: HostConfig) -> list[str]:
+def shown_as_nobodys(record: Record) -> list[str]:
     """Return what to say of folders of the host that a container with ids of its own is shown."""
-    shown = host.binds or any(mount.get("Type") == "bind" for mount in host.mounts or ())
-    if host.userns_mode != AUTO or not shown:
+    shown = any(point.type == "bind" for point in record.mounts)
+    if record.host_config.userns_mode != AUTO or not shown:
         return []
     return [
         "userns mode auto: what is mounted from the host belongs to nobody in the container, which "

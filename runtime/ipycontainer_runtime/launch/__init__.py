@@ -33,7 +33,7 @@ from ipycontainer_runtime.launch.process import (
     take_terminal,
 )
 from ipycontainer_runtime.launch.reaper import fork_command
-from ipycontainer_runtime.launch.root import LaunchError, Root, open_terminal
+from ipycontainer_runtime.launch.root import Bind, LaunchError, Operation, Root, open_terminal
 from ipycontainer_runtime.launch.syscalls import (
     AT_FDCWD,
     CLONE_NEWCGROUP,
@@ -232,15 +232,37 @@ class Child:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 setns(fd, NAMESPACES[namespace["type"]])
                 os.close(fd)
-        self._reach("make mounts private")
-        mount(None, "/", None, MS_REC | MS_SLAVE, None)
         # Where 0 is 0 there as here, layers need no mapping.
         users = self.kept[-1] if self.kept and self.ids and self.ids["first"] else -1
         root = Root(self.extras["rootfs_path"], self.terminal, users)
-        for operation in plan(spec):
+        operations = plan(spec)
+        if namespace := self.extras.get("binds_from"):
+            self._clone_binds(operations, root, namespace)
+        self._reach("make mounts private")
+        mount(None, "/", None, MS_REC | MS_SLAVE, None)
+        for operation in operations:
             self._reach(repr(operation))
             operation.do(root)
         self._finish(root.console)
+
+    def _clone_binds(self, operations: list[Operation], root: Root, namespace: str) -> None:
+        """Clone what is bound where the engine has it mounted.
+
+        This process's own mounts are those of a while ago, when it was cloned ahead; and only here
+        does what is mounted in a shared one spread to the host.
+        """
+        own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        engine = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+        setns(engine, CLONE_NEWNS)
+        try:
+            for operation in operations:
+                if isinstance(operation, Bind) and operation not in root.early:
+                    self._reach(repr(operation))
+                    root.early[operation] = operation.clone()
+        finally:
+            setns(own, CLONE_NEWNS)
+            os.close(own)
+            os.close(engine)
 
     def exec(self) -> NoReturn:
         """Enter the container and become one more of its processes."""

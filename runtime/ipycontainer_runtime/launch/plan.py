@@ -38,6 +38,7 @@ from ipycontainer_runtime.launch.syscalls import (
 
 MOUNT_ATTRIBUTES = {
     "ro": MOUNT_ATTR_RDONLY,
+    "rro": MOUNT_ATTR_RDONLY,
     "nosuid": MOUNT_ATTR_NOSUID,
     "nodev": MOUNT_ATTR_NODEV,
     "noexec": MOUNT_ATTR_NOEXEC,
@@ -46,6 +47,10 @@ MOUNT_ATTRIBUTES = {
     "nosymfollow": MOUNT_ATTR_NOSYMFOLLOW,
     "strictatime": MOUNT_ATTR_STRICTATIME,
 }
+# Read-only, but for what is mounted below: of a bind. Others' "ro" is this; ours closes all.
+TOP_READ_ONLY = "ro-top"
+IDMAP = "idmap"
+BENEATH = "beneath="
 PROPAGATION = {
     "rprivate": MS_PRIVATE,
     "private": MS_PRIVATE,
@@ -122,6 +127,15 @@ def mount_operation(mount: dict[str, Any], bound: int = MOUNT_ATTR_NODEV) -> Ope
     if mount.get("type", "bind") == "bind" or "bind" in options or "rbind" in options:
         recursive = "rbind" in options
         attributes |= bound
-        return Bind(mount["source"], mount["destination"], recursive, attributes, propagation)
+        return Bind(
+            mount["source"],
+            mount["destination"],
+            recursive,
+            attributes,
+            propagation,
+            MOUNT_ATTR_RDONLY if TOP_READ_ONLY in options else 0,
+            next((o.removeprefix(BENEATH) for o in options if o.startswith(BENEATH)), ""),
+            IDMAP in options,
+        )
     source = mount.get("source", "")
     return Filesystem(mount["type"], mount["destination"], tuple(data), attributes, source)

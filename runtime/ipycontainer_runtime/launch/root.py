@@ -30,7 +30,9 @@ from ipycontainer_runtime.launch.syscalls import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_NODEV,
+    RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     SIOCGIFFLAGS,
     SIOCSIFFLAGS,
@@ -68,6 +70,13 @@ DEVICE_LINKS = {
 if os.path.exists("/proc/kcore"):  # not every kernel has it
     DEVICE_LINKS["core"] = "/proc/kcore"
 
+_OVER_PROC = (
+    "cpuinfo diskstats loadavg meminfo net/dev slabinfo stat swaps uptime sys/kernel/ns_last_pid "
+    "sys/crypto/fips_enabled"
+)
+OVER_PROC = frozenset(f"/proc/{name}" for name in _OVER_PROC.split())
+"""Where files may be mounted in /proc, as LXCFS does: those that runc allows."""
+
 
 class LaunchError(Exception):
     """A launch stopped; `exit_code` is Docker's: 125, 126 (cannot execute), 127 (not found)."""
@@ -84,6 +93,10 @@ class Root:
     """
 
     def __init__(self, at: str, terminal: bool, users: int = -1) -> None:
+        self.early: dict[Bind, int] = {}
+        """Clones that were made while mounts still spread to the host and from it."""
+        self.proc: set[int] = set()
+        """The device numbers of what is mounted at /proc."""
         self.at = at
         self.users = users
         self.terminal = terminal
@@ -225,6 +238,8 @@ class Filesystem(NamedTuple):
         fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
         tree = fsmount(fs, self.attributes)
         os.close(fs)
+        if self.target == "/proc":
+            root.proc.add(os.fstat(tree).st_dev)
         root.attach(tree, target)
         if self.kind == "devpts" and root.terminal:
             root.console = open_terminal(root.open(f"{self.target}/ptmx", os.O_RDWR | os.O_NOCTTY))
@@ -253,16 +268,40 @@ class Bind(NamedTuple):
     recursive: bool
     attributes: int
     propagation: int
+    top: int = 0
+    """Attributes of the uppermost mount alone."""
+    beneath: str = ""
+    """The part of the source that is shown; whoever writes there may have made links of it."""
+    mapped: bool = False
+    """Whether its ids are shown as the container's own user namespace maps them."""
 
     def do(self, root: Root) -> None:
         """Clone the mount that `source` is on, set its attributes, attach it."""
-        source = self._open()
-        tree = open_tree(source, "", AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0))
-        os.close(source)
+        tree = root.early.pop(self) if self in root.early else self.clone()
         if self.attributes or self.propagation:
             mount_setattr(tree, self.attributes, self.propagation, self.recursive)
+        if self.top:
+            mount_setattr(tree, self.top)
+        if self.mapped and root.users >= 0:
+            self._map(tree, root.users)
         folder = stat.S_ISDIR(os.fstat(tree).st_mode)
-        root.attach(tree, root.target(self.target, folder))
+        if self.target.startswith("/proc/") and self.target not in OVER_PROC:
+            raise self._inside_proc()
+        target = root.target(self.target, folder)
+        self._refuse_proc(root, target)
+        if self.target == "/proc":
+            root.proc.add(os.fstat(tree).st_dev)
+        root.attach(tree, target)
+
+    def clone(self) -> int:
+        """Return a detached clone of the mount that `source` is on."""
+        source = self._open()
+        if self.beneath:
+            whole, source = source, self._part(source)
+            os.close(whole)
+        tree = open_tree(source, "", AT_EMPTY_PATH | (AT_RECURSIVE if self.recursive else 0))
+        os.close(source)
+        return tree
 
     def _open(self) -> int:
         # Whoever may write a folder above it could put a symlink here after the engine has looked.
@@ -275,6 +314,44 @@ class Bind(NamedTuple):
                 f"the source of a bind mount became a symbolic link just now: {self.source}; "
                 "start the container again"
             ) from error
+
+    def _part(self, whole: int) -> int:
+        # A link in it, or a folder that is moved meanwhile, may lead anywhere else in the volume
+        # and nowhere out of it (CVE-2024-41110's kin, CVE-2023-0628).
+        try:
+            return openat2(whole, self.beneath, os.O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            why = {
+                errno.EXDEV: "it leads out of it",
+                errno.ENOENT: "it does not exist: make it first",
+            }.get(error.errno or 0, (error.strerror or "").lower())
+            raise LaunchError(
+                f"failed to mount the subpath {self.beneath} of the volume at {self.target}: {why}"
+            ) from error
+
+    def _map(self, tree: int, users: int) -> None:
+        try:
+            mount_setattr(tree, MOUNT_ATTR_IDMAP, users=users)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise LaunchError(
+                f"the file system of the volume at {self.target} cannot show its ids as a user "
+                "namespace maps them: leave --userns out"
+            ) from error
+
+    def _refuse_proc(self, root: Root, target: int) -> None:
+        # What others write there would stand for what the kernel says, and a link in a folder that
+        # they share can lead a mount there (CVE-2019-16884, CVE-2023-27561).
+        inside = os.fstat(target).st_dev in root.proc
+        if inside and self.source != "/proc" and self.target not in OVER_PROC:
+            os.close(target)
+            raise self._inside_proc()
+
+    def _inside_proc(self) -> LaunchError:
+        return LaunchError(
+            f"{self.target} cannot be mounted because it is inside /proc: mount it somewhere else"
+        )
 
 
 class SharedMemory(NamedTuple):

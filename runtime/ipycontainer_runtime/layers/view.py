@@ -14,11 +14,12 @@ import os
 import posixpath
 import stat
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipycontainer_runtime.launch.plan import plan
-from ipycontainer_runtime.launch.root import Pivot, Root
+from ipycontainer_runtime.launch.root import Bind, Operation, Overlay, Pivot, Root
 from ipycontainer_runtime.launch.syscalls import (
     AT_FDCWD,
     CLONE_NEWNS,
@@ -95,12 +96,18 @@ class View:
         if self._source.namespace is not None:
             self._clone(self._source.namespace)
             operations = operations[1:]
-        elif self._source.ids:
-            with user_namespace(*self._source.ids) as self._root.users:
-                operations.pop(0).do(self._root)
-        for operation in operations:
-            if not isinstance(operation, Pivot):
-                operation.do(self._root)
+        with self._users(operations) as self._root.users:
+            for operation in operations:
+                if not isinstance(operation, Pivot):
+                    operation.do(self._root)
+
+    def _users(self, operations: Sequence[Operation]) -> AbstractContextManager[int]:
+        """Give the container's user namespace where its ids are to be mapped, else -1."""
+        mapped = any(
+            isinstance(operation, Overlay) or (isinstance(operation, Bind) and operation.mapped)
+            for operation in operations
+        )
+        return user_namespace(*self._source.ids) if self._source.ids and mapped else nullcontext(-1)
 
     def _clone(self, namespace: int) -> None:
         """Attach a clone of the running container's root alone, without what is mounted in it."""

@@ -30,6 +30,7 @@ FSCONFIG_SET_STRING = 1
 FSMOUNT_CLOEXEC = 1
 FSOPEN_CLOEXEC = 1
 PR_GET_SECCOMP = 21
+UMOUNT_NOFOLLOW = 0x00000008
 # The same on every architecture, as all calls since 424: include/uapi/asm-generic/unistd.h.
 NR_FSOPEN = 430
 NR_FSCONFIG = 431
@@ -46,6 +47,7 @@ _libc.mount.argtypes = (
     ctypes.c_ulong,
     ctypes.c_void_p,
 )
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
@@ -68,6 +70,17 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int) -> None:
     """Join the namespaces of a process, by pidfd (Linux 5.8); see setns(2)."""
     _check(_libc.setns(fd, flags), "setns")
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None) -> None:
+    """Mount a file system, or change a mount; see mount(2)."""
+    texts = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
+    _check(_libc.mount(texts[0], texts[1], texts[2], flags, texts[3]), target)
+
+
+def umount(target: str, flags: int) -> None:
+    """Unmount what is mounted at `target`; see umount2(2)."""
+    _check(_libc.umount2(os.fsencode(target), flags), target)
 
 
 def mount_propagation(target: str, flags: int) -> None:

@@ -155,6 +155,7 @@ class Extension(TypedDict, total=False):
     ids: IdRange | None
     explain: list[str]
     shm: str
+    binds_from: str
 
 
 class Spec(TypedDict, total=False):

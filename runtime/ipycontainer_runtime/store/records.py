@@ -180,6 +180,41 @@ class IdRange(msgspec.Struct, frozen=True):
     count: int
 
 
+class MountPoint(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a person, or an image, has mounted at one place of a container; resolved once."""
+
+    type: str
+    """bind, volume or tmpfs."""
+    destination: str
+    """Absolute and normalised."""
+    source: str = ""
+    """A bind's file or folder of the host; where a volume's files were at the creation."""
+    name: str = ""
+    """The volume's."""
+    driver: str = ""
+    """The volume's."""
+    mode: str = ""
+    """The options as they were written; inspect shows them."""
+    writable: bool = True
+    propagation: str = ""
+    recursive: bool = True
+    """Whether what is mounted below a bind's source is shown too."""
+    top_only: bool = False
+    """Whether a read-only bind leaves what is mounted below it writable."""
+    makes: bool = False
+    """Whether a bind's missing source is made."""
+    subpath: str = ""
+    """The part of the volume that is shown."""
+    copies: bool = False
+    """Whether an empty volume is filled with what the image has there."""
+    named: bool = False
+    """Whether a person named the volume, so that it stays when the container is removed."""
+    options: list[str] = []
+    """A tmpfs's."""
+    hidden: bool = False
+    """Whether inspect leaves it out, as it does HostConfig.Tmpfs."""
+
+
 class Record(msgspec.Struct, kw_only=True):
     """What was asked for: `config.json`, written again when the name or a limit changes."""
 
@@ -199,6 +234,8 @@ class Record(msgspec.Struct, kw_only=True):
     """Of its own user namespace; None where it has none of its own."""
     networks: dict[str, EndpointSettings] = {}
     """Those that it is in, by name; the one of its network mode first."""
+    mounts: list[MountPoint] = []
+    """What is mounted into it, whatever asked for it; those above others come first."""
 
     @property
     def short_id(self) -> str:

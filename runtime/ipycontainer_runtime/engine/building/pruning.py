@@ -11,7 +11,7 @@ from ipycontainer_runtime.engine.building.cache import Cache, Record
 from ipycontainer_runtime.engine.building.persistent import Persistent
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage
-from ipycontainer_runtime.engine.pruning import Chosen, Filters, Pruned
+from ipycontainer_runtime.engine.pruned import Chosen, Filters, Pruned
 from ipycontainer_runtime.layers.snapshot import tree_size
 from ipycontainer_runtime.oci import digest as digests
 

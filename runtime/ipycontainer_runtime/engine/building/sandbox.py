@@ -99,7 +99,7 @@ class Sandbox:
         network = network or self._asked.network_mode
         if network not in self._hosts:
             host = msgspec.structs.replace(self._asked, network_mode=network)
-            check_host(host, self._machine.paths)
+            check_host(host)
             self._hosts[network] = host, security(host)
         return self._hosts[network]
 

@@ -1,0 +1,58 @@
+"""Which drivers there are: `local`, and the plugins that this machine has just now."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ipycontainer_runtime.engine.volumes.driver import Driver, Known
+from ipycontainer_runtime.engine.volumes.local import Local
+from ipycontainer_runtime.engine.volumes.plugin import Plugin
+from ipycontainer_runtime.engine.volumes.plugins import Plugins
+from ipycontainer_runtime.errors import ContainerError
+from ipycontainer_runtime.store.volumes import LOCAL
+
+T = TypeVar("T")
+
+
+class Drivers:
+    """Finds drivers by name, and calls them."""
+
+    def __init__(self, local: Local, plugins: Plugins) -> None:
+        self._local = local
+        self._plugins = plugins
+
+    async def get(self, name: str) -> Driver:
+        """Return a driver that works; NotFound in Docker's words when there is none."""
+        if name == LOCAL:
+            return self._local
+        plugin = self._plugins.get(name)
+        await asyncio.to_thread(plugin.activate)
+        return plugin
+
+    def known(self, name: str) -> Driver | None:
+        """Return a driver without asking whether it works; None where it has gone."""
+        return self._local if name == LOCAL else self._plugins.find(name)
+
+    def others(self) -> Sequence[Plugin]:
+        """Return the plugins that are there."""
+        return self._plugins.all()
+
+    async def call(self, driver: Driver, function: Callable[[], T]) -> T:
+        """Call a driver: a plugin on a thread, as it may take its time."""
+        if driver.name == LOCAL:
+            return function()
+        return await asyncio.to_thread(function)
+
+    async def survey(self) -> list[tuple[Plugin, list[Known] | ContainerError]]:
+        """Ask all plugins side by side for their volumes; one that fails says why."""
+
+        def ask(plugin: Plugin) -> list[Known] | ContainerError:
+            try:
+                plugin.activate()
+                return list(plugin.known())
+            except ContainerError as error:
+                return error
+
+        plugins = self.others()
+        found = await asyncio.gather(*(asyncio.to_thread(ask, plugin) for plugin in plugins))
+        return list(zip(plugins, found, strict=True))

@@ -1,0 +1,171 @@
+"""An empty volume gets what the image has at its place.
+
+The files are read in a view of the container's root (layers/view.py) and written by descriptor,
+beneath the volume's folder; both sides may hold links, and neither leads out. They go into a folder
+of the volume, under a name of ours, which is renamed once all are there and only then emptied into
+the volume: so what is half filled is never taken for filled, whoever was killed meanwhile, and this
+holds for a driver's file system as for a folder of ours.
+"""
+
+import contextlib
+import os
+import stat
+from typing import NamedTuple
+
+from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.layers.ownership import RECORD, Ownership
+from ipycontainer_runtime.layers.pack import Packing
+from ipycontainer_runtime.layers.pipe import Feed, Work
+from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, PRIVATE_XATTRS, Entry
+from ipycontainer_runtime.layers.tarwrite import TarWriter
+from ipycontainer_runtime.layers.untar import unpack
+from ipycontainer_runtime.layers.upper import OPEN_FOLDER, walk
+from ipycontainer_runtime.layers.view import Source, View
+
+FILLING = ".ipycontainer-filling"
+FILLED = ".ipycontainer-filled"
+
+
+class Filled(NamedTuple):
+    """The part of a volume that is being filled; see `untar.Ground`."""
+
+    base: bytes = os.fsencode(FILLING)
+    is_layer: bool = False
+
+    def owner(self, entry: Entry) -> tuple[int, int]:
+        """Return the image's ids."""
+        return entry.uid, entry.gid
+
+    def check_replaced(self, entry: Entry) -> None:
+        """Allow it: only somebody who writes to the volume meanwhile can have put it there."""
+
+    def remove_folder(self, parent: int, leaf: bytes) -> None:
+        """Take away what somebody else has put there."""
+        _remove_tree(parent, os.fsdecode(leaf))
+
+
+def settle(volume: str) -> bool:
+    """Finish what a fill has left half done; tell whether the volume is empty then."""
+    folder = os.open(volume, OPEN_FOLDER)
+    try:
+        names = set(os.listdir(folder))
+        if FILLING in names:
+            _remove_tree(folder, FILLING)
+        if FILLED in names:
+            _empty_into(folder)
+            names = set(os.listdir(folder))
+        # What mkfs makes in a file system's root is nobody's content.
+        return names <= {FILLING, "lost+found"}
+    finally:
+        os.close(folder)
+
+
+def fill(source: Source, place: str, volume: str, *, read: Ownership, written: Ownership) -> None:
+    """Fill the empty folder `volume` with what a container has at `place`, on a thread of its own.
+
+    `read` is how the container's files keep their owners, `written` how the volume's do.
+    InvalidParameter where the image has something else there than a folder.
+    """
+    target = os.open(volume, OPEN_FOLDER)
+    try:
+        with View(source) as view:
+            try:
+                folder = view.folder(place)
+            except FileNotFoundError:
+                return
+            except NotADirectoryError as error:
+                raise InvalidParameter(
+                    f"cannot mount volume over existing file, file exists {place}"
+                ) from error
+            try:
+                _copy(folder, target, read, written)
+            finally:
+                os.close(folder)
+    finally:
+        os.close(target)
+
+
+def _copy(folder: int, target: int, read: Ownership, written: Ownership) -> None:
+    if os.listdir(folder):
+        os.mkdir(FILLING, 0o700, dir_fd=target)
+        try:
+            _copy_files(folder, target, read, written)
+            os.rename(FILLING, FILLED, src_dir_fd=target, dst_dir_fd=target)
+        except BaseException:
+            _remove_tree(target, FILLING)
+            raise
+        _empty_into(target)
+    _copy_attributes(folder, target, read, written)
+
+
+def _copy_files(folder: int, target: int, read: Ownership, written: Ownership) -> None:
+    feed = Feed()
+    unpacked = Work("fill", lambda: _unpack(feed, target, written))
+    try:
+        tar = TarWriter(feed.put)
+        packing = Packing(tar, read)
+        for node, left in walk(folder):
+            if node.path and not left:
+                packing.add(node)
+        tar.close()
+    finally:
+        feed.end()
+        unpacked.result()
+
+
+def _unpack(feed: Feed, target: int, written: Ownership) -> None:
+    try:
+        unpack(feed, target, written, Filled(), DEFAULT_LIMITS)
+    finally:
+        feed.stop()
+
+
+def _copy_attributes(folder: int, target: int, read: Ownership, written: Ownership) -> None:
+    status = os.fstat(folder)
+    ids = read.from_disk(status.st_uid, status.st_gid, folder)
+    os.chown(target, *written.to_disk(*ids))
+    written.record(target, *ids)
+    os.chmod(target, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(folder):
+        if not os.fsencode(name).startswith(PRIVATE_XATTRS) and name != os.fsdecode(RECORD):
+            with contextlib.suppress(OSError):  # the volume's file system may have none
+                os.setxattr(target, name, os.getxattr(folder, name))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _empty_into(volume: int) -> None:
+    """Move up what is whole; a name that somebody has taken meanwhile stays his."""
+    whole = os.open(FILLED, OPEN_FOLDER, dir_fd=volume)
+    try:
+        for name in os.listdir(whole):
+            if not _exists(volume, name):
+                os.rename(name, name, src_dir_fd=whole, dst_dir_fd=volume)
+    finally:
+        os.close(whole)
+    _remove_tree(volume, FILLED)
+
+
+def _exists(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_tree(parent: int, name: str) -> None:
+    """Remove a folder by descriptors; it may hold anything, also what goes meanwhile."""
+    try:
+        folder = os.open(name, OPEN_FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=parent)
+        return
+    try:
+        for node, left in walk(folder):
+            if node.path and node.is_folder == left:
+                (os.rmdir if left else os.unlink)(node.leaf, dir_fd=node.parent)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=parent)
