@@ -10,6 +10,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .cures import cured
 from .failures import (
     CANNOT_EXECUTE,
     ENGINE_FAILED,
@@ -85,16 +86,21 @@ def _bytes(size: str | None) -> int:
     return int(parse_bytes(size)) if size else 0
 
 
-def start_failure(error: APIError) -> StartFailure:
-    """Return the failure of a `start`, with the exit code that the `docker` command gives it."""
+def start_failure(error: APIError, program: str = "") -> StartFailure:
+    """Return the failure of a `start`, with the exit code that the `docker` command gives it.
+
+    With `program`, how verbs are called, it tells what helps.
+    """
     message = str(error.explanation)
     fault = _fault(error)
     if fault is None:
-        return StartFailure(_PREAMBLE.sub("", message).removesuffix(": unknown"), _guessed(message))
+        told = _PREAMBLE.sub("", message).removesuffix(": unknown")
+        return StartFailure(cured(told, program) if program else told, _guessed(message))
     kind, step = fault["Kind"], fault.get("Step", "")
     code = _START_CODES.get(kind, ENGINE_FAILED)
     if code == ENGINE_FAILED and step and step not in message:
         message = f"{message} (the start failed at: {step})"
+    message = cured(message, program) if program else message
     return StartFailure(message, code, fault=kind, step=step)
 
 

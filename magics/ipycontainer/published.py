@@ -65,6 +65,14 @@ def of_document(document: Mapping[str, Any]) -> list[Port]:
     return sorted(found)
 
 
+def once(ports: Iterable[Port]) -> list[Port]:
+    """Return the published ports, one that is published for IPv4 and IPv6 alike once."""
+    found: dict[tuple[str, int], Port] = {}
+    for port in sorted(port for port in ports if port.public):
+        found.setdefault((port.inner, port.public), port)
+    return list(found.values())
+
+
 def summary(ports: Iterable[Port]) -> str:
     """Return the PORTS of `ps`: neighbours that keep their number outside are one range.
 
@@ -128,8 +136,7 @@ def opened(port: Port, machine: str) -> str:
     link = port.link(machine)
     if not link:
         return escape(port.outer)
-    shown = link if port.address in _EVERYWHERE else f"{link} ({port.outer})"
     return (
         f"<a href='{escape(link, quote=True)}' target='_blank' rel='noopener noreferrer'>"
-        f"{escape(shown)}</a>"
+        f"{escape(link)}</a>"
     )

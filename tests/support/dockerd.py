@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,14 +12,22 @@ from support.hosts import Host
 
 
 @contextmanager
-def running_dockerd(*options: str) -> Iterator[Host]:
-    """Yield a dockerd that touches no bridge and no firewall, and leave nothing of it behind."""
+def running_dockerd(
+    *options: str, become: Sequence[str] = (), bridge: bool = False
+) -> Iterator[Host]:
+    """Yield a dockerd that touches no bridge and no firewall, and leave nothing of it behind.
+
+    `become` is a command that executes the one that follows it, in another world: a dockerd that
+    is to have its `bridge` needs a network namespace of its own.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ipyc-d", dir="/tmp"))
     command = [
+        *become,
         "dockerd",
         *("--data-root", str(folder / "data"), "--exec-root", str(folder / "exec")),
         *("-H", f"unix://{folder}/d.sock", "--pidfile", str(folder / "pid")),
-        *("--bridge", "none", "--iptables=false", *options),
+        *(() if bridge else ("--bridge", "none", "--iptables=false")),
+        *options,
     ]
     try:
         process = start_notifying(command, folder / "notify", folder / "log")

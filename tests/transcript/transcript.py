@@ -1,4 +1,4 @@
-"""Run the command lines of commands.txt against one engine and keep what they said."""
+"""Run the command lines of a file against one engine and keep what they said."""
 
 import ast
 import os
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from masks import masked
 
-COMMANDS = Path(__file__).with_name("commands.txt")
+HERE = Path(__file__).parent
 LINE_SECONDS = 60
 TYPED = re.compile(r'@tty((?: "(?:[^"\\]|\\.)*")*) (.*)')
 
@@ -39,9 +39,9 @@ class Said(NamedTuple):
     code: int
 
 
-def lines() -> Iterator[Line]:
-    """Yield the command lines of commands.txt in order."""
-    for text in COMMANDS.read_text().splitlines():
+def lines(name: str = "commands.txt") -> Iterator[Line]:
+    """Yield the command lines of one file in order."""
+    for text in (HERE / name).read_text().splitlines():
         if text and not text.startswith("#"):
             yield _parse(text)
 

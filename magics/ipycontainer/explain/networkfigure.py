@@ -57,7 +57,7 @@ def _head(at: int, found: Drawn) -> str:
 def _row(shown: Drawing, member: Member) -> str:
     links = "<br>".join(
         f"{opened(port, shown.machine)} <span class='ipyc-dim'>→ {words(port.inner)}</span>"
-        for port in member.published()
+        for port in member.ports
     )
     return (
         f"<tr><th scope='row'>{words(member.name)}</th>{_cells(shown, member.addresses)}"

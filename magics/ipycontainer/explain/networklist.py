@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import rows
 from ..failures import one_line
 from ..listing import Documents, Listing, Table, align
-from ..published import Port, machine, of_entry
+from ..published import Port, machine, of_entry, once
 from ..units import counted
 
 if TYPE_CHECKING:
@@ -21,16 +21,11 @@ _NOTHING = "-"
 
 
 class Member(NamedTuple):
-    """A running container: its addresses by the ids of the networks it is in, and its ports."""
+    """A running container: its addresses by the ids of its networks, and its published ports."""
 
     name: str
     addresses: Mapping[str, str]
     ports: Sequence[Port]
-
-    def published(self) -> list[Port]:
-        """Return its published ports, one published for IPv4 and IPv6 alike once."""
-        found = {(port.inner, port.public): port for port in reversed(self.ports) if port.public}
-        return sorted(found.values())
 
 
 class Drawn(NamedTuple):
@@ -60,7 +55,7 @@ class Drawing(Listing[Drawn]):
     def summary(self) -> str:
         """What is drawn, in one line."""
         told = f"{counted(len(self.members), 'container')} in {counted(len(self), 'network')}"
-        return f"{told}; {self.empty} more without one" if self.empty else told
+        return f"{told}; empty and not drawn: {self.empty}" if self.empty else told
 
     def text(self) -> str:
         """Return a line for each place of a container in a network."""
@@ -83,7 +78,7 @@ class Drawing(Listing[Drawn]):
 
 
 def _ports(member: Member) -> str:
-    told = [f"{port.outer}->{port.inner}" for port in member.published()]
+    told = [f"{port.outer}->{port.inner}" for port in member.ports]
     return ", ".join(told) or _NOTHING
 
 
@@ -112,7 +107,7 @@ def _member(entry: Entry) -> Member:
         )
         for place in places.values()
     }
-    return Member(rows.container_name(entry), addresses, of_entry(entry))
+    return Member(rows.container_name(entry), addresses, once(of_entry(entry)))
 
 
 def _network(entry: Entry) -> Drawn:

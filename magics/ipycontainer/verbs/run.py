@@ -331,7 +331,7 @@ def _start(session: Session, container: str) -> None:
     except APIError as error:
         if error.status_code == 404 and "No such container" in str(error.explanation):
             raise
-        raise start_failure(error) from error
+        raise start_failure(error, session.program) from error
 
 
 def _tell_ports(session: Session, container: str, flags: Flags) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, closing
 from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from .. import rows
 from ..attached import start_exec
 from ..failures import Failure, explain
 from ..listing import Table
+from ..published import machine, of_entry, once
 from ..session import Session
 from ..units import binary_size, counted
 from ..verbs.stats import busy_share, memory_used
@@ -172,11 +174,16 @@ class Containers(Panel):
 def _row(entry: dict[str, Any], sample: dict[str, Any] | None) -> dict[str, Any]:
     row = rows.container(entry, whole=False)
     used = "" if sample is None else binary_size(memory_used(sample.get("memory_stats") or {}))
+    here = machine(os.environ.get("DOCKER_HOST", ""))
     return {
         "id": entry["Id"],
         "name": rows.container_name(entry),
         "image": row["Image"],
         "status": row["Status"],
+        "ports": [
+            {"text": f"{port.outer}->{port.inner}", "link": port.link(here)}
+            for port in once(of_entry(entry))
+        ],
         "running": row["State"] in {"running", "paused", "restarting"},
         "paused": row["State"] == "paused",
         "cpu": "" if sample is None else f"{busy_share(sample):.1f}%",

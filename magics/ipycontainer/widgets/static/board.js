@@ -1,6 +1,6 @@
 // The containers: a row for each, with what can be done to it.
-const COLUMNS = ["Name", "Image", "State", "CPU", "Memory", "Actions"];
-const WHERE_WIDE = [1, 3, 4]; // what a narrow page goes without
+const COLUMNS = ["Name", "Image", "State", "Ports", "CPU", "Memory", "Actions"];
+const WHERE_WIDE = [1, 4, 5]; // what a narrow page goes without
 const ACTIONS = [
   ["start", "Start", (row) => !row.running],
   ["stop", "Stop", (row) => row.running],
@@ -66,6 +66,7 @@ function containerRow(model, id) {
     make("th", { scope: "row", class: "ipycontainer-name" }),
     make("td", { class: "ipycontainer-code ipycontainer-wide" }),
     make("td"),
+    make("td", { class: "ipycontainer-code" }),
     number(),
     number(),
     actions,
@@ -90,9 +91,30 @@ function unsure(pressed) {
   pressed.textContent = "Remove";
 }
 
+// Links stay the same elements while the ports are the same, so that a redraw takes no focus.
+function fillPorts(cell, ports) {
+  const told = JSON.stringify(ports);
+  if (cell.dataset.told === told) return;
+  cell.dataset.told = told;
+  const lines = ports.map(({ text, link }) => {
+    const line = make("div");
+    if (link) {
+      const opened = make("a", { href: link, target: "_blank", rel: "noopener noreferrer" });
+      opened.textContent = text;
+      line.append(opened);
+    } else {
+      line.textContent = text;
+    }
+    return line;
+  });
+  cell.replaceChildren(...lines);
+}
+
 function fill(shown, row, busy) {
-  const texts = [row.name, row.image, row.status, row.cpu, row.memory];
+  const texts = [row.name, row.image, row.status, null, row.cpu, row.memory];
+  fillPorts(shown.cells[texts.indexOf(null)], row.ports ?? []);
   texts.forEach((text, index) => {
+    if (text === null) return;
     if (shown.cells[index].textContent !== text) shown.cells[index].textContent = text;
   });
   shown.setAttribute("aria-busy", String(busy));
