@@ -21,7 +21,8 @@ ADDRESS = "127.0.0.11"
 PORT = 53
 AT_ONCE = 32  # questions of one container, before it is another's turn
 MOST_CLIENTS = 16  # connections of one container; the oldest goes for the next
-MOST_UNSENT = 1 << 18  # bytes that wait for one client
+MOST_UNSENT = 1 << 17  # bytes that wait for one client
+SEND_BUFFER = 1 << 16  # bytes of one client that the kernel takes: without a bound, megabytes
 _IP_FREEBIND = 15  # linux/in.h
 _LENGTH = struct.Struct(">H")
 
@@ -183,6 +184,7 @@ class _Client:
         self._received = bytearray()
         self._unsent = bytearray()
         self._open = True
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         loop.watch(sock.fileno(), IN, self._on_events)
 
     def _on_events(self, events: int) -> None:
@@ -197,7 +199,7 @@ class _Client:
             self.close()
 
     def _read(self) -> None:
-        received = self._sock.recv(1 << 14)
+        received = self._sock.recv(1 << 12)
         if not received:
             self.close()
             return

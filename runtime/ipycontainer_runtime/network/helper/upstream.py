@@ -12,7 +12,6 @@ import select
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import Callable
 
 from ...linux.loop import IN, OUT, Loop
@@ -35,7 +34,7 @@ class Forwarder:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._waiting: deque[tuple[float, _Attempt]] = deque()
+        self._waiting: dict[_Attempt, float] = {}  # until when; the first is due first
         self._counts: dict[str, int] = {}
         self._total = 0
 
@@ -63,11 +62,12 @@ class Forwarder:
         """Watch an attempt, and have it end in time."""
         if not self._waiting:
             self._loop.call_after(SECONDS, self._expire)
-        self._waiting.append((time.monotonic() + SECONDS, attempt))
+        self._waiting[attempt] = time.monotonic() + SECONDS
         self._loop.watch(attempt.sock.fileno(), attempt.events, attempt.on_events)
 
     def forget(self, attempt: "_Attempt") -> None:
         """Close what has ended."""
+        del self._waiting[attempt]
         self._loop.forget(attempt.sock.fileno())
         attempt.sock.close()
 
@@ -77,11 +77,13 @@ class Forwarder:
 
     def _expire(self) -> None:
         now = time.monotonic()
-        while self._waiting and (self._waiting[0][0] <= now or self._waiting[0][1].over):
-            _, attempt = self._waiting.popleft()
+        for attempt, due in tuple(self._waiting.items()):
+            if due > now:
+                self._loop.call_after(due - now, self._expire)
+                return
             attempt.end(None)
         if self._waiting:
-            self._loop.call_after(self._waiting[0][0] - now, self._expire)
+            self._loop.call_after(SECONDS, self._expire)
 
 
 class _Question:
