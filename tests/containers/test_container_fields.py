@@ -55,7 +55,7 @@ CONFIG: dict[str, Works | Refused] = {
     "WorkingDir": Works("/tmp", "pwd", "/tmp"),
     "Entrypoint": Works(["echo", "entered"], "", "entered true"),
     "NetworkDisabled": Works(True, "ip -o link | wc -l", "1"),
-    "MacAddress": Refused("02:42:ac:11:00:02"),
+    "MacAddress": Works("02:42:ac:11:00:02"),
     "OnBuild": Works(["RUN true"]),
     "Labels": Works({"a": "b"}),
     "StopSignal": Works("SIGUSR1"),
@@ -103,11 +103,11 @@ HOST: dict[str, Works | Refused] = {
     "ContainerIDFile": Works("/tmp/id"),
     "LogConfig": Works({"Type": "local", "Config": {}}, "echo logged", "logged"),
     "NetworkMode": Works("host", "ls /sys/class/net | grep -c lo", "1"),
-    "PortBindings": Refused({"80/tcp": [{"HostPort": "80"}]}),
+    "PortBindings": Works({"80/tcp": [{"HostPort": "80"}]}),
     "RestartPolicy": Works({"Name": "unless-stopped", "MaximumRetryCount": 0}),
     "AutoRemove": Works(True),
-    "VolumeDriver": Refused("local"),
-    "VolumesFrom": Refused(["other"]),
+    "VolumeDriver": Works("local"),
+    "VolumesFrom": Refused(["other"], 400, "No such container: other"),
     "Mounts": Works([{"Type": "tmpfs", "Target": "/t"}], "grep -c ' /t tmpfs' /proc/mounts", "1"),
     "ConsoleSize": Works([30, 90]),
     "Annotations": Works({"a": "b"}),
@@ -121,11 +121,11 @@ HOST: dict[str, Works | Refused] = {
     "GroupAdd": Works(["55"], "id -G", "0 55"),
     "IpcMode": Works("host", "readlink /proc/self/ns/ipc | wc -l", "1"),
     "Cgroup": Refused("container:other"),
-    "Links": Refused(["other:alias"]),
+    "Links": Refused(["other:alias"], 400, "could not get container for other"),
     "OomScoreAdj": Works(500, "cat /proc/self/oom_score_adj", "500"),
     "PidMode": Works("host", "test $$ -gt 1 && echo many", "many"),
     "Privileged": Works(True, "grep Seccomp: /proc/self/status", "Seccomp:\t0"),
-    "PublishAllPorts": Refused(True),
+    "PublishAllPorts": Works(True),
     "ReadonlyRootfs": Works(True, "touch /x 2>&1", "touch: /x: Read-only file system"),
     "SecurityOpt": Works(["no-new-privileges"], "grep NoNew /proc/self/status", "NoNewPrivs:\t1"),
     "StorageOpt": Refused({"size": "1G"}, 400),
@@ -192,12 +192,24 @@ def test_the_engine_knows_every_field_and_no_others() -> None:
     assert {field.encode_name for field in msgspec.structs.fields(HostConfig)} == set(HOST)
 
 
-def test_settings_of_an_endpoint_are_refused(shared_engine: Engine, busybox: str) -> None:
+@pytest.mark.parametrize(
+    ("endpoints", "status", "words"),
+    [
+        ({"none": {"Aliases": ["x"]}}, 400, "network-scoped alias"),
+        ({"none": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}, 400, "user specified IP address"),
+        ({"none": {"MacAddress": "zz"}}, 400, "zz is not a valid mac address"),
+        ({"none": {"DriverOpts": {"a": "b"}}}, 501, "DriverOpts of endpoints (a)"),
+        ({"other": {}}, 400, "private (none) mode"),
+    ],
+)
+def test_settings_of_an_endpoint_are_checked(
+    shared_engine: Engine, busybox: str, endpoints: dict[str, Any], status: int, words: str
+) -> None:
     asked = {"Image": busybox, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
-    for endpoint in ({"none": {"Aliases": ["x"]}}, {"other": {}}):
-        networking = {"NetworkingConfig": {"EndpointsConfig": endpoint}}
-        reply = call(shared_engine, "POST", "/containers/create", {**asked, **networking})
-        assert (reply.status, "NetworkingConfig" in reply.message) == (501, True)
+    networking = {"NetworkingConfig": {"EndpointsConfig": endpoints}}
+    reply = call(shared_engine, "POST", "/containers/create", {**asked, **networking})
+    assert reply.status == status, reply.body
+    assert words in reply.message
 
 
 def test_a_seccomp_profile_of_ones_own_is_applied(shared_engine: Engine, run: Make) -> None:

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from ipycontainer_runtime.engine.create import (
-    LOOPBACK_ONLY,
     check_host,
     complete,
     creation_warnings,
@@ -139,14 +138,9 @@ def test_what_docker_fills_in_is_filled_in() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("PortBindings", {"80/tcp": [{"HostPort": "80"}]}),
-        ("PublishAllPorts", True),
         ("Devices", [{"PathOnHost": "/dev/null", "CgroupPermissions": "r"}]),
         ("DeviceRequests", [{"Count": -1}]),
         ("CgroupParent", "/x"),
-        ("Links", ["x"]),
-        ("NetworkMode", "container:x"),
-        ("NetworkMode", "mine"),
         ("LogConfig", {"Type": "syslog"}),
     ],
 )
@@ -257,9 +251,11 @@ def test_security_options_are_read() -> None:
     assert security(host(CapDrop=["ALL"], CapAdd=["chown"])).capabilities == {"CAP_CHOWN"}
 
 
-def test_the_bridge_network_says_that_it_is_loopback_only() -> None:
-    assert creation_warnings(Config(), HostConfig()) == [LOOPBACK_ONLY]
-    assert creation_warnings(Config(), host(NetworkMode="none")) == []
+def test_ports_of_a_container_on_the_hosts_network_are_said_to_be_discarded() -> None:
+    published = {"80/tcp": [{"HostPort": "80"}]}
+    assert creation_warnings(Config(), host(PortBindings=published)) == []
+    [warning] = creation_warnings(Config(), host(NetworkMode="host", PortBindings=published))
+    assert warning == "Published ports are discarded when using host network mode"
 
 
 @pytest.mark.parametrize("name", ["a", "", "/", "-ab", "a b", "a/b", "ab\n", "ä" * 3, ".ab"])

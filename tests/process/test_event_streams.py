@@ -35,12 +35,11 @@ class Deeds(NamedTuple):
     until: float
 
     def told(self, *filters: str) -> list[Told]:
-        """Return the events that pass, but for those of networks."""
+        """Return the events that pass."""
         window = (f"--since={self.since:.9f}", f"--until={self.until:.9f}")
         chosen = [f"--filter={text}" for text in filters]
         said = self.host.succeed("events", *window, "--format", "json", *chosen)
-        found = [told(line) for line in said.splitlines()]
-        return [event for event in found if event.kind != "network"]
+        return [told(line) for line in said.splitlines()]
 
 
 def told(line: str) -> Told:

@@ -19,6 +19,7 @@ from ipycontainer_runtime.api import (
     logins,
     missing,
     moving,
+    networks,
     pausing,
     processes,
     pruning,
@@ -44,6 +45,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *archive.ROUTES,
     *execs.ROUTES,
     *system.ROUTES,
+    *networks.ROUTES,
     *moving.ROUTES,  # before the names that an image may have
     *images.ROUTES,
     *commit.ROUTES,

@@ -18,6 +18,9 @@ from ipycontainer_runtime.shim.messages import AttachOptions
 _WAIT_LENGTH = 96
 """Bytes of a wait's answer, which is filled up with spaces."""
 
+_SEVERAL_NETWORKS = (1, 44)
+"""The first version of the API in which a container is created in several networks."""
+
 _CONDITIONS = ("", "not-running", "next-exit", "removed")
 
 
@@ -41,7 +44,10 @@ class CreateContainer(EngineHandler):
     async def post(self) -> None:
         """Create a container."""
         created = await self.engine.containers.create(
-            self.text("name"), parse_body(self.request.body), self.text("platform")
+            self.text("name"),
+            parse_body(self.request.body),
+            self.text("platform"),
+            several=self.api_version >= _SEVERAL_NETWORKS,
         )
         self.reply({"Id": created.id, "Warnings": created.warnings}, 201)
 

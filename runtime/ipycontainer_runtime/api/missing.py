@@ -27,40 +27,9 @@ class NotServed(EngineHandler):
         )
 
 
-class Networks(EngineHandler):
-    """GET /networks: the two networks that need nothing made; `docker info` and compose ask."""
-
-    def get(self) -> None:
-        """List `host` and `none`."""
-        self.reply([_network("host"), _network("none")])
-
-
-def _network(name: str) -> dict[str, object]:
-    driver = {"none": "null"}.get(name, name)
-    return {
-        "Name": name,
-        "Id": name,
-        "Created": "0001-01-01T00:00:00Z",
-        "Scope": "local",
-        "Driver": driver,
-        "EnableIPv4": True,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": None, "Config": None},
-        "Internal": False,
-        "Attachable": False,
-        "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
-        "Containers": {},
-        "Options": {},
-        "Labels": {},
-    }
-
-
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
-    ("/networks", Networks),
     (
-        "/(?:networks|volumes|build|swarm|nodes|services|tasks|secrets|configs|plugins|session|"
+        "/(?:build|swarm|nodes|services|tasks|secrets|configs|plugins|session|"
         "grpc|commit|images|containers|exec|distribution|system|info|version|events)(?:/.*)?",
         NotServed,
     ),

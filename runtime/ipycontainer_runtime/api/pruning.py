@@ -23,15 +23,6 @@ class PruneImages(EngineHandler):
         self.reply({"ImagesDeleted": pruned.report or None, "SpaceReclaimed": pruned.reclaimed})
 
 
-class PruneNetworks(EngineHandler):
-    """POST /networks/prune: networks of one's own do not exist, so none is unused."""
-
-    def post(self) -> None:
-        """Answer that nothing was removed; `docker system prune` asks."""
-        self.engine.pruning.nothing("network", self.filters())
-        self.reply({"NetworksDeleted": None})
-
-
 class PruneVolumes(EngineHandler):
     """POST /volumes/prune."""
 
@@ -59,7 +50,6 @@ class PruneBuilds(EngineHandler):
 ROUTES: list[tuple[str, type[EngineHandler]]] = [
     ("/containers/prune", PruneContainers),
     ("/images/prune", PruneImages),
-    ("/networks/prune", PruneNetworks),
     ("/volumes/prune", PruneVolumes),
     ("/build/prune", PruneBuilds),
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ipycontainer_runtime.engine.moments import Moments
 from ipycontainer_runtime.engine.wanted import Inputs
 from ipycontainer_runtime.errors import Conflict
+from ipycontainer_runtime.store.networks import Sandbox
 from ipycontainer_runtime.store.records import Fault, Record, State
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Container:
         """Seconds that the policy waited last."""
         self.timed_out = False
         """True once its time was up."""
+        self.sandbox: Sandbox | None = None
+        """Its places in networks, from a moment before its start to its end."""
         self.moments = Moments()
         """When it and its last run reached what; `Lifecycle` keeps them beside it."""
 

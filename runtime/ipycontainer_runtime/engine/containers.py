@@ -29,10 +29,13 @@ from ipycontainer_runtime.engine.joining import resolve
 from ipycontainer_runtime.engine.listing import select
 from ipycontainer_runtime.engine.moments import Span, decoded
 from ipycontainer_runtime.engine.names import checked_name, random_name
+from ipycontainer_runtime.engine.namespaces import donor_of
+from ipycontainer_runtime.engine.networks.asked import check_conflicts
+from ipycontainer_runtime.engine.networks.networks import Networks
+from ipycontainer_runtime.engine.networks.places import check_published, places
 from ipycontainer_runtime.engine.resources import limits
 from ipycontainer_runtime.engine.runtimes import check_powers
 from ipycontainer_runtime.engine.times import rfc3339
-from ipycontainer_runtime.engine.unsupported import refuse_networking
 from ipycontainer_runtime.engine.users import free_range, give_root, has_own_users, shown_as_nobodys
 from ipycontainer_runtime.engine.volumes.attaching import Attaching
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound, Unavailable
@@ -45,7 +48,7 @@ from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
-from ipycontainer_runtime.store.records import HostConfig, IdRange, Record, State
+from ipycontainer_runtime.store.records import Config, HostConfig, IdRange, Record, State
 
 _SWEEP_DELAY = 0.2
 """Seconds after a removal before its files go: the next command comes first."""
@@ -77,8 +80,10 @@ class Containers:
         activity: Activity,
         attaching: Attaching,
         grade: Grade,
+        networks: Networks,
     ) -> None:
         self.store = store
+        self._networks = networks
         self._grade = grade
         self._untold = grade.warnings()
         self._images = image_store
@@ -119,8 +124,12 @@ class Containers:
             if container.record.image == image_id
         ]
 
-    async def create(self, name: str, body: CreateBody, platform: str = "") -> Created:
+    async def create(
+        self, name: str, body: CreateBody, platform: str = "", *, several: bool = True
+    ) -> Created:
         """Make a container; nothing is left of one that is refused.
+
+        `several` says whether the client's version of the API has more than one network at once.
 
         Raises InvalidParameter, Conflict, NotFound and NotImplementedHere in Docker's words.
         """
@@ -132,13 +141,17 @@ class Containers:
         creation.note("resolved")
         config = merged(body, image.config.defaults)
         host = body.host_config or HostConfig()
+        host.network_mode = "none" if config.network_disabled else host.network_mode or "default"
+        check_conflicts(body, host)
         check_host(host)
         resolve(host, self.get)
         check_powers(host, rootless=self._grade.rootless)
-        refuse_networking(body.networking_config, host)
+        placed = places(body.networking_config, config, host, self._networks, several=several)
+        check_published(config, host, self.get)
         ids = self._ids(host)
         unbound = self.unbound(host)
         container_id = secrets.token_hex(32)
+        self._share_name(config, host)
         complete(config, host, container_id)
         resolved = await self._attaching.resolve(container_id, config, host, self.get)
         now = time.time_ns()
@@ -154,6 +167,7 @@ class Containers:
             host_config=host,
             ids=ids,
             mounts=resolved.points,
+            networks=placed,
         )
         creation.note("checked")
         try:
@@ -166,6 +180,12 @@ class Containers:
         told, self._untold = self._untold, []
         warnings = [*unbound, *creation_warnings(config, host), *shown_as_nobodys(record), *told]
         return Created(container_id, warnings)
+
+    def _share_name(self, config: Config, host: HostConfig) -> None:
+        """Call a container that joins another's network as that one is called."""
+        if donor := donor_of(host.network_mode):
+            theirs = self.get(donor).record.config
+            config.hostname, config.domainname = theirs.hostname, theirs.domainname
 
     def _ids(self, host: HostConfig) -> IdRange | None:
         """Return the ids of a container's own user namespace, None for one that has none."""

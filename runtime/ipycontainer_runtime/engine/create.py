@@ -14,8 +14,10 @@ from msgspec import UNSET
 from ipycontainer_runtime.engine.annotations import check_annotations
 from ipycontainer_runtime.engine.devices import check_devices
 from ipycontainer_runtime.engine.healthcheck import check_healthcheck
+from ipycontainer_runtime.engine.hostfiles import HOST_GATEWAY
 from ipycontainer_runtime.engine.logoptions import check_log
 from ipycontainer_runtime.engine.namespaces import check_namespaces
+from ipycontainer_runtime.engine.networks.asked import NetworkingConfig
 from ipycontainer_runtime.engine.resources import check_limits
 from ipycontainer_runtime.engine.restarts import check_restart_policy
 from ipycontainer_runtime.engine.runtimes import OWN, check_runtime
@@ -30,14 +32,9 @@ from ipycontainer_runtime.store.records import Config, HostConfig, words
 
 DEFAULT_SHM = 64 << 20
 
-LOOPBACK_ONLY = (
-    "The bridge network is not supported yet: this container has a loopback interface only. "
-    "Use --network host to reach the network, or --network none to say that it needs none."
-)
-
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?")
 _LONGEST_NAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
-_EXTRA_HOST = re.compile(r"[^\s:]+[:=]\[?[0-9A-Fa-f.:]+\]?")
+_EXTRA_HOST = re.compile(rf"[^\s:]+[:=](\[?[0-9A-Fa-f.:]+\]?|{HOST_GATEWAY})")
 
 
 ENDLESS_MEMORY = (
@@ -50,7 +47,7 @@ class CreateBody(Config, kw_only=True, rename="pascal"):
     """The body of POST /containers/create."""
 
     host_config: HostConfig | None = None
-    networking_config: dict[str, Any] | None = None
+    networking_config: NetworkingConfig | None = None
 
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -118,6 +115,7 @@ def merged(asked: Config, image: ContainerConfig) -> Config:
         stop_timeout=UNSET if asked.stop_timeout is None else asked.stop_timeout,
         shell=asked.shell or image.shell or UNSET,
         network_disabled=asked.network_disabled or UNSET,
+        mac_address=asked.mac_address or UNSET,
     )
 
 
@@ -170,7 +168,6 @@ def complete(config: Config, host: HostConfig, container_id: str) -> None:
     host.shm_size = host.shm_size or DEFAULT_SHM
     host.log_config.type = host.log_config.type or "json-file"
     host.log_config.config = host.log_config.config or {}
-    host.network_mode = "none" if config.network_disabled else host.network_mode or "default"
     host.restart_policy.name = host.restart_policy.name or "no"
     host.ipc_mode = host.ipc_mode or "private"
     host.cgroupns_mode = host.cgroupns_mode or "private"
@@ -208,8 +205,8 @@ def _check_addresses(host: HostConfig) -> None:
 def creation_warnings(config: Config, host: HostConfig) -> list[str]:
     """Return what the person should know of the container that was made."""
     warnings = []
-    if host.network_mode in ("default", "bridge"):
-        warnings.append(LOOPBACK_ONLY)
+    if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
+        warnings.append("Published ports are discarded when using host network mode")
     if host.oom_kill_disable and not host.memory:
         warnings.append(ENDLESS_MEMORY)
     return warnings

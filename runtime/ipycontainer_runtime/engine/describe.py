@@ -6,47 +6,10 @@ from typing import Any
 import msgspec
 
 from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.networks import ports
+from ipycontainer_runtime.engine.networks.shapes import endpoints_shape, settings_shape
 from ipycontainer_runtime.engine.times import human_duration, parse_rfc3339
 from ipycontainer_runtime.store.records import NEVER, MountPoint, Record, State
-
-"""The name under which clients know kernel overlays."""
-
-_ENDPOINT = {
-    "IPAMConfig": None,
-    "Links": None,
-    "Aliases": None,
-    "MacAddress": "",
-    "DriverOpts": None,
-    "GwPriority": 0,
-    "NetworkID": "",
-    "EndpointID": "",
-    "Gateway": "",
-    "IPAddress": "",
-    "IPPrefixLen": 0,
-    "IPv6Gateway": "",
-    "GlobalIPv6Address": "",
-    "GlobalIPv6PrefixLen": 0,
-    "DNSNames": None,
-}
-_NETWORK_SETTINGS = {
-    "Bridge": "",
-    "SandboxID": "",
-    "SandboxKey": "",
-    "Ports": {},
-    "HairpinMode": False,
-    "LinkLocalIPv6Address": "",
-    "LinkLocalIPv6PrefixLen": 0,
-    "SecondaryIPAddresses": None,
-    "SecondaryIPv6Addresses": None,
-    "EndpointID": "",
-    "Gateway": "",
-    "GlobalIPv6Address": "",
-    "GlobalIPv6PrefixLen": 0,
-    "IPAddress": "",
-    "IPPrefixLen": 0,
-    "IPv6Gateway": "",
-    "MacAddress": "",
-}
 
 
 def status_text(state: State) -> str:
@@ -88,12 +51,12 @@ def summary(container: Container, image: str) -> dict[str, Any]:
         "ImageID": record.image,
         "Command": command_text(config.command),
         "Created": record.created_ns // 1_000_000_000,
-        "Ports": [],
+        "Ports": ports.in_list(config, container.sandbox.published) if container.sandbox else [],
         "Labels": config.labels or {},
         "State": state.shown,
         "Status": status_text(state),
         "HostConfig": {"NetworkMode": host.network_mode},
-        "NetworkSettings": {"Networks": _networks(record)},
+        "NetworkSettings": {"Networks": endpoints_shape(container)},
         "Mounts": _mounts(record),
     }
 
@@ -126,7 +89,7 @@ def inspection(container: Container, driver: str, graph: dict[str, str] | None) 
         "GraphDriver": {"Data": graph, "Name": driver},
         "Mounts": _mounts(record),
         "Config": record.config,
-        "NetworkSettings": {**_NETWORK_SETTINGS, "Networks": _networks(record)},
+        "NetworkSettings": settings_shape(container),
     }
 
 
@@ -150,10 +113,6 @@ def _state(state: State) -> dict[str, Any]:
         **({"Health": state.health} if state.health else {}),
         **({"Fault": state.fault} if state.fault else {}),
     }
-
-
-def _networks(record: Record) -> dict[str, Any]:
-    return {record.network: _ENDPOINT}
 
 
 def _mounts(record: Record) -> list[dict[str, Any]]:

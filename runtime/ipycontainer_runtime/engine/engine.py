@@ -30,6 +30,12 @@ from ipycontainer_runtime.engine.loading import Loads
 from ipycontainer_runtime.engine.logins import Logins
 from ipycontainer_runtime.engine.logs import Logs
 from ipycontainer_runtime.engine.memory import give_back
+from ipycontainer_runtime.engine.networks.attachments import Attachments, opened_again
+from ipycontainer_runtime.engine.networks.connecting import Connecting
+from ipycontainer_runtime.engine.networks.ground import Ground
+from ipycontainer_runtime.engine.networks.networks import Networks
+from ipycontainer_runtime.engine.networks.pruning import NetworkPruning
+from ipycontainer_runtime.engine.networks.publishing import Publishing
 from ipycontainer_runtime.engine.pausing import Pausing
 from ipycontainer_runtime.engine.processes import Processes
 from ipycontainer_runtime.engine.pruning import Pruning
@@ -50,7 +56,10 @@ from ipycontainer_runtime.engine.volumes.drivers import Drivers
 from ipycontainer_runtime.engine.volumes.local import Local
 from ipycontainer_runtime.engine.volumes.plugins import Plugins
 from ipycontainer_runtime.engine.volumes.volumes import Volumes
+from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.linux.grade import Grade
+from ipycontainer_runtime.network.helper.client import Helper
+from ipycontainer_runtime.network.ownplace import choose
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.spawning import Spawner
 from ipycontainer_runtime.store.blobs import BlobStore
@@ -58,6 +67,7 @@ from ipycontainer_runtime.store.captured import Captured
 from ipycontainer_runtime.store.containers import ContainerStore
 from ipycontainer_runtime.store.images import ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
+from ipycontainer_runtime.store.networks import NetworkStore
 from ipycontainer_runtime.store.volumes import VolumeStore
 
 # Seconds without a new layer after which all are synced: the disk is then not what a pull, or the
@@ -103,6 +113,7 @@ class Engine:
         self.build_cache = Cache(root, self.layers, self.blobs)
         self.container_store = ContainerStore(root, self.layers.trash)
         self.volume_store = VolumeStore(root, self.layers.trash)
+        self.network_store = NetworkStore(root)
         self.ownership = choose_ownership(self.grade, root)
         self.snapshotter = choose_snapshotter(self.grade, self.layers, self.ownership, root)
         self.shims = Spawner(self.paths)
@@ -111,6 +122,13 @@ class Engine:
         """Make what keeps containers and looks at them."""
         self._make_volumes()
         self.cgroups = Cgroups()
+        self.ground = Ground(choose(self.paths.run), self.paths.root.resolve(), self.network_store)
+        self.networks = Networks(
+            store=self.network_store,
+            ground=self.ground,
+            events=self.events,
+            containers=lambda: self.containers.all(),  # noqa: PLW0108 - made later,
+        )
         self.containers = Containers(
             store=self.container_store,
             image_store=self.image_store,
@@ -122,6 +140,7 @@ class Engine:
             activity=self.activity,
             attaching=self.attaching,
             grade=self.grade,
+            networks=self.networks,
         )
         self.logs = Logs(containers=self.containers)
         self.stats = Stats(containers=self.containers, cgroups=self.cgroups)
@@ -155,6 +174,7 @@ class Engine:
         self.execs = Execs(containers=self.containers, grade=self.grade, seccomp=filters.path)
         self.pausing = Pausing(containers=self.containers, cgroups=self.cgroups)
         restarts = Restarts(self.activity)
+        self._make_networks()
         self.lifecycle = Lifecycle(
             containers=self.containers,
             snapshotter=self.snapshotter,
@@ -167,6 +187,7 @@ class Engine:
             attaching=self.attaching,
             paths=self.paths,
             grade=self.grade,
+            attachments=self.attachments,
         )
         self.updating = Updating(containers=self.containers, restarts=restarts)
         self.stopping = Stopping(
@@ -207,6 +228,35 @@ class Engine:
             adoption=self.lifecycle.adoption,
             shims=self.shims,
         )
+
+    def _make_networks(self) -> None:
+        """Make what puts containers into networks, and tells their names and ports."""
+        self.helper = Helper(self.paths, self._reopened)
+        publishing = Publishing(
+            networks=self.networks,
+            ground=self.ground,
+            helper=self.helper,
+            activity=self.activity,
+            find=self.containers.get,
+        )
+        self.attachments = Attachments(
+            networks=self.networks,
+            ground=self.ground,
+            publishing=publishing,
+            find=self.containers.get,
+        )
+        self.connecting = Connecting(
+            containers=self.containers,
+            networks=self.networks,
+            attachments=self.attachments,
+        )
+
+    def _reopened(self, container_id: str) -> tuple[int, int] | None:
+        """Return the network namespace and a pidfd of a container that runs, for a new helper."""
+        try:
+            return opened_again(self.containers.get(container_id))
+        except NotFound:
+            return None
 
     def _make_commits(self) -> None:
         """Make what reads and writes the files of containers."""
@@ -336,6 +386,7 @@ class Engine:
             build_cache=self.build_cache,
             volumes=self.volumes,
         )
+        self.network_pruning = NetworkPruning(self.networks, self.events)
         self.pruning = Pruning(
             containers=self.containers,
             stopping=self.stopping,
@@ -351,8 +402,10 @@ class Engine:
         """Adopt what earlier engines left; called once, before the first request is read."""
         if not self.grade.runs_nothing:
             await self.shims.start()
+        await self.attachments.adopt(self.containers.all())
         await self.recovery.recover()
         await self.attaching.recovered()
+        await self.attachments.settle(self.containers.all())
         await self.builds.recover()
         self.garbage.sweep()
         self.activity.background(sweeping.empty(self.layers.trash), "empty the trash")
@@ -379,6 +432,7 @@ class Engine:
         self.lifecycle.save()
         self.logs.close()
         await self._empty_trash()
+        await self.attachments.leave(self.containers.all())
         await self.shims.close()
 
     async def _empty_trash(self) -> None:

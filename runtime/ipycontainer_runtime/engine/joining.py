@@ -1,4 +1,4 @@
-"""Namespaces of another container that a container joins: `--ipc` and `--pid container:ID`.
+"""Namespaces of another container that a container joins: --ipc, --pid and --network container:ID.
 
 They are opened while the donor's shim says that it runs, so a process id that is used again leads
 nowhere else, and held open until the start is over.
@@ -17,6 +17,9 @@ from ipycontainer_runtime.store.records import HostConfig
 
 Find = Callable[[str], Container]
 
+_OCI_NAMES = {"net": "network"}
+"""Kinds whose name in the runtime spec is not that in /proc."""
+
 
 class Joined(NamedTuple):
     """What a start joins; paths lead to descriptors of this process, valid until `close`."""
@@ -25,6 +28,8 @@ class Joined(NamedTuple):
     shm: str
     """The mount namespace whose /dev/shm is shown; empty for one of its own."""
     fds: list[int]
+    files: str = ""
+    """The folder of the container whose hosts, hostname and resolv.conf are shown too."""
 
     def close(self) -> None:
         """Let go of the namespaces."""
@@ -42,6 +47,8 @@ def resolve(host: HostConfig, find: Find) -> None:
             host.ipc_mode = f"container:{find(donor).id}"
         if donor := donor_of(host.pid_mode):
             host.pid_mode = f"container:{find(donor).id}"
+        if donor := donor_of(host.network_mode):
+            host.network_mode = f"container:{find(donor).id}"
     except NotFound as error:  # by which a client would take the image for missing
         raise InvalidParameter(str(error)) from error
 
@@ -56,6 +63,13 @@ async def join(container: Container, find: Find, grade: Grade) -> Joined:
             joined = joined._replace(shm=shm)
         if donor := donor_of(host.pid_mode):
             await _open(joined, _donor(donor, container, find, grade), "pid")
+        if donor := donor_of(host.network_mode):
+            refusal = "cannot join network of a non running container: "
+            giver = _donor(donor, container, find, grade)
+            await _open(joined, giver, "net", refusal)
+            while further := donor_of(giver.record.host_config.network_mode):
+                giver = find(further)
+            joined = joined._replace(files=giver.folder)
     except BaseException:
         joined.close()
         raise
@@ -96,5 +110,5 @@ async def _open(joined: Joined, donor: Container, kind: str, refusal: str = "") 
         raise gone from error
     path = f"/proc/{os.getpid()}/fd/{joined.fds[-1]}"
     if kind != "mnt":
-        joined.namespaces.append({"type": kind, "path": path})
+        joined.namespaces.append({"type": _OCI_NAMES.get(kind, kind), "path": path})
     return path

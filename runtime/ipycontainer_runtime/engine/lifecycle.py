@@ -25,11 +25,11 @@ from ipycontainer_runtime.engine.container import Attendant, Container, Ended, F
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.execs import Execs, FilterPath
 from ipycontainer_runtime.engine.faults import bad_end, failed_start, fault_attributes
-from ipycontainer_runtime.engine.hostfiles import write_host_files
 from ipycontainer_runtime.engine.joining import Joined, join
 from ipycontainer_runtime.engine.logoptions import completed
 from ipycontainer_runtime.engine.moments import encoded
 from ipycontainer_runtime.engine.mounts import place
+from ipycontainer_runtime.engine.networks.attachments import Attachments
 from ipycontainer_runtime.engine.restarts import Restarts
 from ipycontainer_runtime.engine.security import security
 from ipycontainer_runtime.engine.spec import build_spec
@@ -85,9 +85,11 @@ class Lifecycle:
         attaching: Attaching,
         paths: Paths,
         grade: Grade,
+        attachments: Attachments,
     ) -> None:
         self._attaching = attaching
         self._containers = containers
+        self._attachments = attachments
         self._snapshotter = snapshotter
         self._shims = shims
         self._activity = activity
@@ -97,7 +99,7 @@ class Lifecycle:
         self._grade = grade
         self._execs = execs
         self._restarts = restarts
-        self._attendants: list[Attendant] = [restarts, attaching]
+        self._attendants: list[Attendant] = [attachments, restarts, attaching]
         self._unsaved: dict[str, Container] = {}
         self.adoption: Adoption | None = None
         """Finds the shims again whose connection has broken; set once it is made."""
@@ -177,12 +179,15 @@ class Lifecycle:
         try:
             joined = await join(container, self._containers.get, self._grade)
             with contextlib.closing(joined):
-                volumes = await self._attaching.mount(container)
-                request = self._request(container, joined, volumes)
-                launch.note("bundle")
-                waiting, container.waiting = container.waiting, []
-                for attachment in waiting:
-                    shim.attach(attachment.sock, attachment.options)
+                await self._attachments.prepare(container)
+                async with self._attachments.wired(container, shim, joined, self._grade):
+                    volumes = await self._attaching.mount(container)
+                    request = self._request(container, joined, volumes)
+                    launch.note("bundle")
+                    waiting, container.waiting = container.waiting, []
+                    for attachment in waiting:
+                        shim.attach(attachment.sock, attachment.options)
+                launch.note("network")
                 try:
                     return await shim.start(request)
                 except StartFailed as error:
@@ -203,7 +208,8 @@ class Lifecycle:
         """Write the files that the container gets of its host and return what to start."""
         record, folder = container.record, container.folder
         self._containers.store.clear_exit(record.id)
-        write_host_files(record, folder)
+        if not joined.files:
+            self._attachments.write_files(container)
         if requires_limits(record.host_config):
             self._containers.unbound(record.host_config)  # this may be another kind of engine now
         allowed = security(record.host_config)

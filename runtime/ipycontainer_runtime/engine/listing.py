@@ -83,7 +83,8 @@ def _matches_one(
     if name == "ancestor":
         return any(ancestor(container, value) for value in values)
     if name == "network":
-        return record.network in values
+        places = record.networks.items()
+        return any(v in (name, place.network) for v in values for name, place in places)
     if name == "health":
         return (state.health.status if state.health else "none") in values
     if name == "is-task":

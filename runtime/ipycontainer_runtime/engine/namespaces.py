@@ -1,7 +1,8 @@
 """Which namespaces a container has of its own, and which it shares with the host.
 
 `NetworkMode`, `PidMode`, `IpcMode`, `UTSMode` and `CgroupnsMode` say so; `users` answers for
-`UsernsMode`. PID and IPC namespaces may be another container's (`container:ID`; see `joining`).
+`UsernsMode`. Network, PID and IPC namespaces may be another container's (`container:ID`; see
+`joining`).
 """
 
 from ipycontainer_runtime.engine.runtimes import OWN
@@ -9,10 +10,8 @@ from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.store.records import HostConfig
 
 KINDS = ("mount", "pid", "ipc", "uts", "cgroup", "network")
-NETWORKS = ("none", "host", "bridge", "default")
 
 _MODES = {
-    "NetworkMode": NETWORKS,
     "PidMode": ("host",),
     "IpcMode": ("none", "private", "shareable", "host"),
     "UTSMode": ("host",),
@@ -20,7 +19,7 @@ _MODES = {
 }
 
 
-_JOINABLE = ("IpcMode", "PidMode")
+_JOINABLE = ("IpcMode", "PidMode", "NetworkMode")
 _JOIN = "container:"
 
 
@@ -31,7 +30,7 @@ def donor_of(mode: str) -> str:
 
 def own_kinds(host: HostConfig) -> list[str]:
     """Return the kinds of namespace that are made for a container."""
-    joined = {"pid": host.pid_mode, "ipc": host.ipc_mode}
+    joined = {"pid": host.pid_mode, "ipc": host.ipc_mode, "network": host.network_mode}
     return [kind for kind in entered_kinds(host) if not donor_of(joined.get(kind, ""))]
 
 
@@ -59,7 +58,7 @@ def check_namespaces(host: HostConfig) -> None:
     for field, mode in asked.items():
         if field in _JOINABLE and mode.startswith(_JOIN):
             _check_join(field, mode, host)
-        elif mode and mode not in _MODES[field]:
+        elif mode and mode not in _MODES.get(field, (mode,)):
             raise NotImplementedHere(
                 f'HostConfig.{field} "{mode}" is not supported yet: '
                 f"use {', '.join(_MODES[field])}, or leave it out"

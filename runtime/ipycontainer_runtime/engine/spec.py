@@ -69,7 +69,7 @@ def build_spec(
     """
     config, host = record.config, record.host_config
     mounts = _system_mounts(host, cgroups, grade)
-    mounts += file_mounts(folder, host)
+    mounts += file_mounts(joined.files or folder, host)
     mounts += placed.mounts
     ids = id_range(record, grade)
     if ids and ids["first"]:
@@ -92,7 +92,7 @@ def build_spec(
             "init": bool(host.init),
             "devices": True,
             "host_devices": host_devices(host),
-            "loopback": host.network_mode != "host",
+            "loopback": host.network_mode != "host" and not donor_of(host.network_mode),
             "ids": ids,
             "shm": joined.shm,
             "binds_from": f"/proc/{os.getpid()}/ns/mnt" if placed.mounts else "",
@@ -207,7 +207,8 @@ def _rlimits(host: HostConfig) -> list[Rlimit]:
 
 
 def _linux(host: HostConfig, cgroups: Cgroups, hidden: Sequence[str], joined: Joined) -> Linux:
-    own: list[Namespace] = [{"type": kind} for kind in own_kinds(host)]
+    given = {namespace["type"] for namespace in joined.namespaces}
+    own: list[Namespace] = [{"type": kind} for kind in own_kinds(host) if kind not in given]
     return {
         "namespaces": [*own, *joined.namespaces],
         "resources": limits(host),

@@ -1,12 +1,10 @@
 """What the Engine API has and this engine does not, refused by name and never ignored."""
 
-from typing import Any
-
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.store.records import Config, HostConfig, api_name
 
 _LATER_WORDS = (
-    "links port_bindings publish_all_ports cgroup device_requests "
+    "cgroup device_requests "
     "cpu_realtime_period cpu_realtime_runtime kernel_memory kernel_memory_tcp "
     "cpu_count cpu_percent io_maximum_iops io_maximum_bandwidth"
 )
@@ -44,25 +42,5 @@ def refuse_unsupported(host: HostConfig) -> None:
 
 def refuse_config(config: Config) -> None:
     """Refuse the fields of Config that this engine does not have."""
-    if config.mac_address:
-        raise NotImplementedHere(
-            "Config.MacAddress is not supported yet, as bridge networks are not: leave it out"
-        )
     if config.args_escaped:
         raise NotImplementedHere("Config.ArgsEscaped is for Windows alone: leave it out")
-
-
-def refuse_networking(networking: dict[str, Any] | None, host: HostConfig) -> None:
-    """Refuse settings of endpoints: there are no networks to which a container is attached."""
-    for network, endpoint in ((networking or {}).get("EndpointsConfig") or {}).items():
-        asked = sorted(name for name, value in (endpoint or {}).items() if value)
-        if asked:
-            raise NotImplementedHere(
-                f"NetworkingConfig of the network {network!r} is not supported yet: "
-                f"leave {', '.join(asked)} out"
-            )
-        if network != (host.network_mode or "default"):
-            raise NotImplementedHere(
-                f"NetworkingConfig names the network {network!r}, and networks are not supported "
-                "yet: use HostConfig.NetworkMode none or host"
-            )

@@ -102,6 +102,10 @@ class Addresses:
         """How many addresses are given out."""
         return len(self._taken)
 
+    def has(self, interface: str) -> bool:
+        """Tell whether ADDRESS/LENGTH is of this subnet."""
+        return ipaddress.ip_interface(interface).ip in self.pool
+
     def take(self, wanted: str = "") -> str:
         """Give out an address, the lowest or the one that is wanted, as ADDRESS/LENGTH.
 

@@ -155,8 +155,17 @@ def configure(inside: Netlink, endpoint: Endpoint) -> None:
             if address
         ),
         netlink.set_up(name),
+        netlink.set_up("lo"),  # which nobody else does where a namespace is given by its path
         *(default_routes(index, endpoint) if endpoint.default else ()),
     )
+
+
+def route(endpoint: Endpoint | None, netns: int) -> None:
+    """Have a namespace's default route go by this endpoint, or by none."""
+    with netlink_in(netns) as inside:
+        inside.do(netlink.remove_default_route(4), netlink.remove_default_route(6))
+        if endpoint is not None:
+            inside.do(*default_routes(inside.index(endpoint.interface), endpoint))
 
 
 def default_routes(index: int, endpoint: Endpoint) -> list[netlink.Message]:

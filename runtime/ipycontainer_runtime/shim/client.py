@@ -41,8 +41,11 @@ class ShimConnection:
         adopt: str | None = None,
         cgroup: str = "",
         network: int = -1,
+        pid: int = 0,
     ) -> None:
         self.cgroup = cgroup
+        self.pid = pid
+        """The shim's, where it was parked for this engine."""
         self._network = network
         self._on_event = on_event
         self._asking = Asking(sock, "the container's shim", self._hear, error_from)

@@ -107,7 +107,9 @@ class Spawner:
                 continue
             if not _ended(parked.sock):
                 folder = str(self._folder(container_id))
-                return ShimConnection(parked.sock, on_event, folder, parked.cgroup, parked.network)
+                return ShimConnection(
+                    parked.sock, on_event, folder, parked.cgroup, parked.network, parked.pid
+                )
             parked.close()
         raise Unavailable(
             f"no shim can be started: {refusal or 'each was killed'}; the engine's log may tell"

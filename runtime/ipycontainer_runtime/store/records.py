@@ -244,7 +244,7 @@ class Record(msgspec.Struct, kw_only=True):
 
     @property
     def network(self) -> str:
-        """The network's name: `default` is called `bridge` once it is attached."""
+        """What its network mode means: `default` is the network `bridge`."""
         mode = self.host_config.network_mode
         return "bridge" if mode in ("", "default") else mode
 

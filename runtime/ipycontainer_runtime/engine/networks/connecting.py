@@ -1,0 +1,81 @@
+"""Putting containers into networks, and taking them out, whether they run or not."""
+
+from ipycontainer_runtime.engine.container import Container
+from ipycontainer_runtime.engine.containers import Containers
+from ipycontainer_runtime.engine.networks import asked
+from ipycontainer_runtime.engine.networks.attachments import Attachments
+from ipycontainer_runtime.engine.networks.networks import Networks
+from ipycontainer_runtime.errors import Conflict, Forbidden, InvalidParameter
+from ipycontainer_runtime.store.networks import Network
+
+_HOST = "container cannot be disconnected from host network or connected to host network"
+_PRIVATE = (
+    "container cannot be connected to multiple networks with one of the networks in private "
+    "(none) mode"
+)
+_SHARED = (
+    "container sharing network namespace with another container or host cannot be connected to "
+    "any other network"
+)
+
+
+class Connecting:
+    """`network connect` and `network disconnect`."""
+
+    def __init__(
+        self, *, containers: Containers, networks: Networks, attachments: Attachments
+    ) -> None:
+        self._containers = containers
+        self._networks = networks
+        self._attachments = attachments
+
+    async def connect(self, reference: str, body: asked.ConnectBody) -> None:
+        """Put a container into one more network. Raises Forbidden, in Docker's words."""
+        network, container = self._found(reference, body.container)
+        async with container.lock:
+            self._refuse_shared(container, network)
+            places = container.record.networks
+            if network.name in places:
+                raise Forbidden(
+                    f"endpoint with name {container.record.name} already exists in network "
+                    f"{network.name}"
+                )
+            if "none" in places:
+                raise Forbidden(_PRIVATE)
+            settings = asked.endpoint(body.endpoint_config, network)
+            settings.late = True
+            places[network.name] = settings
+            try:
+                await self._attachments.connect(container, network, settings)
+            except BaseException:
+                del places[network.name]
+                raise
+            self._containers.store.save(container.record)
+
+    async def disconnect(self, reference: str, body: asked.ConnectBody) -> None:
+        """Take a container out of a network; by force also one that the network alone knows."""
+        network, container = self._found(reference, body.container)
+        async with container.lock:
+            if network.driver == "host" or container.record.host_config.network_mode == "host":
+                raise Forbidden(_HOST)
+            if network.name not in container.record.networks:
+                raise Conflict(
+                    f"container {container.id} is not connected to network {network.name}"
+                )
+            del container.record.networks[network.name]
+            await self._attachments.disconnect(container, network)
+            self._containers.store.save(container.record)
+
+    def _found(self, reference: str, container: str) -> tuple[Network, Container]:
+        if not container:
+            raise InvalidParameter('invalid name or ID supplied: ""')
+        return self._networks.get(reference), self._containers.get(container)
+
+    def _refuse_shared(self, container: Container, network: Network) -> None:
+        mode = container.record.host_config.network_mode
+        if network.driver == "host":
+            raise Forbidden(_HOST)
+        if mode == "host" or mode.startswith("container:"):
+            raise Forbidden(_SHARED)
+        if network.driver == "null" and container.record.networks:
+            raise Forbidden(_PRIVATE)
