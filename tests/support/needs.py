@@ -123,6 +123,7 @@ CAPABILITIES = {
     "dockerd": Capability(_dockerd, root_only=True),
     "dpkg-deb": _command("dpkg-deb", "dpkg"),
     "git": _command("git", "git"),
+    "iptables": _command("iptables", "iptables"),
     "kernel headers": Capability(_headers),
     "libseccomp": Capability(_libseccomp),
     "limits": Capability(_limits, of_the_kernel=True),

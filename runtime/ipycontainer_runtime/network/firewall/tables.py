@@ -9,6 +9,7 @@ from ipycontainer_runtime.store.networks import Published
 
 from . import forwarding
 from .bridges import Bridge, checked
+from .neighbours import Neighbours
 from .rules import ANY, Key, Ports, Shape, forwarded, key, leading, near, ruleset
 
 # `nft -n list table` gives protocols by their numbers, and by their names in some versions.
@@ -28,6 +29,7 @@ class Tables:
         self._place = place
         self._alone = place.alone
         self._table = table
+        self._neighbours = Neighbours(place, table)
         self._lock = Lock()
         self._bridges: list[Bridge] = []
         self._ports: Ports | None = None  # asked of the kernel at the first use
@@ -41,6 +43,7 @@ class Tables:
             switched = forwarding.switch_on(self._place, wanted, self._outer)
             self._nft(ruleset(self._table, wanted, ports, Shape(*switched, self._alone)))
             self._bridges, self._outer = wanted, switched.outer
+            self._neighbours.admit(wanted)
 
     def publish(self, ports: Sequence[Published]) -> None:
         """Add elements to the maps; a port that leads elsewhere is led anew."""
@@ -69,13 +72,14 @@ class Tables:
         """Delete the table, and what forwarding was switched on for it."""
         with self._lock:
             self._known()
+            self._neighbours.close()
             self._nft(f"add table inet {self._table}\ndelete table inet {self._table}")
             forwarding.switch_off(self._place, self._outer, [b.device for b in self._bridges])
             self._bridges, self._ports, self._outer = [], {}, []
 
     def lacks(self) -> str:
-        """Return nothing: all that is needed is here."""
-        return ""
+        """Say which other firewall would not let the bridges through."""
+        return self._neighbours.lacks()
 
     def _become(self, wanted: Ports) -> None:
         """Change the maps from what is known to what is wanted, in one transaction."""
