@@ -76,7 +76,7 @@ def test_nobody_needs_to_ask_for_a_helper_that_is_killed_to_be_replaced(room: Ro
         while True:
             try:
                 return web.addresses("web", seconds=0.2)
-            except (ConnectionRefusedError, TimeoutError):  # nobody, or asked as it was killed
+            except TimeoutError:  # nobody answered
                 continue
 
     assert room.do(asyncio.to_thread(found)) == ["10.9.0.2"]
@@ -136,8 +136,32 @@ def test_another_run_of_a_container_is_answered_in_its_own_namespace(room: Room)
     assert room.do(room.helper.held()) == [web.id]
 
 
+def test_names_are_resolved_from_when_they_are_first_wanted(room: Room) -> None:
+    web = room.box("web")
+    room.serve(web, front(web), resolves=False)
+    with pytest.raises(TimeoutError):
+        web.addresses("web", seconds=0.2)
+    room.change(web, front(web))
+    assert web.addresses("web") == ["10.9.0.2"]
+    room.change(web, front(web), resolves=False)
+    with pytest.raises(TimeoutError):
+        web.addresses("web", seconds=0.2)
+
+
+def test_a_helper_that_was_killed_without_an_engine_is_told_by_the_next(room: Room) -> None:
+    web = room.box("web")
+    ports = room.serve(web, front(web), wanted=WANTED)
+    pinned = (WANTED[0]._replace(first=ports[0].host_port, last=ports[0].host_port),)
+    room.helper.close()
+    os.kill(room.helper_pid(), signal.SIGKILL)
+    room.helper = room.engine()
+    assert room.change(web, front(web), wanted=pinned) == ports
+    assert web.addresses("web") == ["10.9.0.2"]
+
+
 def test_what_changed_of_a_container_that_has_ended_is_nothing(room: Room) -> None:
     web = room.box("web")
+    web.end()
     assert room.change(web, front(web), wanted=WANTED) == []
     assert room.do(room.helper.held()) == []
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,18 +74,26 @@ class Helper:
                 print(f"ipycontainer: {error}", file=sys.stderr)
 
     def _renew(self, asking: Asking, presence: Presence) -> None:
+        with self._reopened(presence) as given:
+            if given is None:
+                return
+            try:
+                asking.ask(*given.message(presence)).add_done_callback(self._renewed)
+            except (OSError, Unavailable) as error:
+                print(f"ipycontainer: {error}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def _reopened(self, presence: Presence) -> "Iterator[_Given | None]":
+        """Give the descriptors of a container that runs, None of one that does not."""
         descriptors = self._reopen(presence.container)
         if descriptors is None:
+            yield None
             return
-        netns, process = descriptors
-        given = _Given(netns, process, presence.place)
         try:
-            asking.ask(*given.message(presence)).add_done_callback(self._renewed)
-        except (OSError, Unavailable) as error:
-            print(f"ipycontainer: {error}", file=sys.stderr)
+            yield _Given(*descriptors, presence.place)
         finally:
-            os.close(netns)
-            os.close(process)
+            for fd in descriptors:
+                os.close(fd)
 
     def _renewed(self, reply: "asyncio.Future[Message]") -> None:
         if reply.cancelled():
@@ -102,21 +110,24 @@ class Helper:
         first process; without them what is known of it changes. Nothing is changed when it fails:
         ContainerError in Docker's words for a port that cannot be had.
         """
+        before = self._told.get(presence.container)
+        if presence.place is None and before is not None:
+            presence = presence._replace(place=before.place)
         given = _Given(netns, presence.process, presence.place)
         try:
             reply = await self._ask(*given.message(presence))
+            if "unknown" in reply:
+                reply = await self._serve_anew(presence)
         except PortError as error:
             raise ContainerError(
                 "driver failed programming external connectivity on endpoint "
                 f"{presence.name} ({presence.endpoint}): {error}"
             ) from error
-        before = self._told.get(presence.container)
         # Told anew, it gets the same ports.
         pinned = zip(presence.wanted, reply["bound"], strict=True)
         self._told[presence.container] = presence._replace(
             wanted=tuple(wanted._replace(first=port, last=port) for wanted, port in pinned),
             process=None,
-            place=presence.place if presence.place is not None or not before else before.place,
         )
         return [
             Published(
@@ -128,6 +139,14 @@ class Helper:
             )
             for protocol, host_address, host_port, address, port in reply["ports"]
         ]
+
+    async def _serve_anew(self, presence: Presence) -> Message:
+        """Serve what the helper does not know, or has not resolved for; nothing if it has ended."""
+        with self._reopened(presence) as given:
+            reply = await self._ask(*given.message(presence)) if given else {"unknown": True}
+        if "unknown" in reply:
+            return {"bound": [0 for _ in presence.wanted], "ports": []}
+        return reply
 
     async def drop(self, container_id: str) -> None:
         """Forget a container and give its ports up; harmless for one that is not known."""

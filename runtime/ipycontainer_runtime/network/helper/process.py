@@ -171,13 +171,12 @@ class Helper:
 
     def _serve(self, presence: Presence, given: dict[str, int]) -> "Message":
         kept = self._kept.get(presence.container)
-        if kept is None:
-            if "process" not in given:
-                return {
-                    "bound": [0 for _ in presence.wanted],
-                    "ports": [],
-                }  # it has ended, and was dropped
-            kept = Kept(self._loop, self._home)
+        resolving = kept is not None and kept.resolver is not None
+        if (presence.resolves and not resolving and "netns" not in given) or (
+            kept is None and "process" not in given
+        ):
+            return {"unknown": True}  # the engine can open its namespace, if it still runs
+        kept = kept or Kept(self._loop, self._home)
         try:
             others = [
                 key
