@@ -1,7 +1,12 @@
 """Our bridges beside other firewalls: Docker's, ufw, firewalld and plain iptables."""
 
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +15,7 @@ from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
 from support import leftovers
 from support.dockerd import running_dockerd
+from support.ends import end
 from support.hosts import Host as Docker
 from support.netlab import Host
 from support.town import BRIDGES, Town
@@ -109,3 +115,94 @@ def test_docker_s_networks_and_ours_work_side_by_side(town: Town, firewall: Fire
         firewall.apply(BRIDGES)
         firewall.publish([PORT])
         assert all_is_well(town)
+
+
+@pytest.fixture
+def ufw(town: Town) -> Iterator[Callable[..., str]]:
+    """The command `ufw` on the gate, with a copy of its settings."""
+    with tempfile.TemporaryDirectory(prefix="ipyc-u", dir="/tmp") as folder:
+        shutil.copytree("/etc/ufw", f"{folder}/ufw")
+        shutil.copy("/etc/default/ufw", f"{folder}/default")
+        shown = (
+            f"mount --bind {folder}/ufw /etc/ufw && mount --bind {folder}/default /etc/default/ufw"
+            ' && mount -t tmpfs tmpfs /run/lock && exec ufw --force "$@"'
+        )
+
+        def run(*words: str) -> str:
+            return town.gate.run("unshare", "--mount", "sh", "-c", shown, "ufw", *words)
+
+        yield run
+
+
+@pytest.mark.needs("ufw")
+def test_ufw_lets_our_bridges_through(
+    town: Town, firewall: Firewall, ufw: Callable[..., str]
+) -> None:
+    ufw("enable")
+    firewall.apply(BRIDGES)
+    firewall.publish([PORT])
+    assert all_is_well(town)
+    ufw("reload")
+    assert not leftovers.eventually(lambda: _lacking(town.gate, "FORWARD"))
+    assert all_is_well(town)
+    firewall.close()
+    assert "ipyc-test" not in rules(town.gate)
+    firewall.apply(BRIDGES)
+    firewall.publish([PORT])
+    ufw("disable")
+    ufw("enable")
+    assert not leftovers.eventually(lambda: _lacking(town.gate, "FORWARD"))
+    assert all_is_well(town)
+
+
+@pytest.fixture
+def firewalld(town: Town, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """firewalld on the gate, with a message bus of its own."""
+    with tempfile.TemporaryDirectory(prefix="ipyc-f", dir="/tmp") as folder:
+        bus = f"unix:path={folder}/bus"
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus)
+        said = (Path(folder) / "log").open("wb")
+        commands = (
+            ["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={bus}"],
+            ["nsenter", f"--net=/run/netns/{town.gate.name}", "firewalld", "--nofork", "--nopid"],
+        )
+        processes = []
+        try:
+            for command in commands:
+                processes.append(subprocess.Popen(command, stdout=said, stderr=said))
+                if command[0] == "dbus-daemon":
+                    assert not leftovers.eventually(lambda: _absent(f"{folder}/bus"))
+            assert not leftovers.eventually(lambda: _stopped(town.gate))
+            yield
+        finally:
+            for process in reversed(processes):
+                end(process)
+            said.close()
+
+
+def _absent(path: str) -> list[str]:
+    return [] if os.path.exists(path) else [path]
+
+
+def _stopped(gate: Host) -> list[str]:
+    return [] if "inet firewalld" in gate.run("nft", "list", "tables") else ["firewalld"]
+
+
+def _untrusted(gate: Host) -> list[str]:
+    listed = gate.run("nft", "list", "table", "inet", "firewalld")
+    return [] if '"br-red" goto filter_FWD_trusted' in listed else ["br-red"]
+
+
+@pytest.mark.needs("firewalld")
+def test_firewalld_lets_our_bridges_through(
+    town: Town, firewall: Firewall, firewalld: None
+) -> None:
+    assert town.red.ask("198.51.100.2", 80) != "neighbour 198.51.100.1"
+    firewall.apply(BRIDGES)
+    firewall.publish([PORT])
+    assert all_is_well(town)
+    town.gate.run("firewall-cmd", "--reload")
+    assert not leftovers.eventually(lambda: _untrusted(town.gate))
+    assert all_is_well(town)
+    firewall.close()
+    assert "br-" not in town.gate.run("nft", "list", "table", "inet", "firewalld")

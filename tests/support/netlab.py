@@ -17,7 +17,7 @@ from typing import NamedTuple
 from ipycontainer_runtime.linux.netns import entered
 from ipycontainer_runtime.network.place import NamespacePlace
 
-SILENCE = 0.4
+SILENCE = 0.25
 """Seconds after which what could have come at once counts as kept back."""
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 

@@ -134,9 +134,11 @@ def _changes(rules: Sequence[str], chain: str, parent: str, wanted: Sequence[str
 
 
 def _through_firewalld(place: Place, devices: Sequence[str]) -> None:
-    if not devices:
-        return
-    there = place.run(["firewall-cmd", "--zone=trusted", "--list-interfaces"]).split()
+    """Put these into its zone, unless its rules say that they are.
+
+    It takes a third of a second to ask firewalld itself.
+    """
+    rules = place.run(["nft", "list", "table", "inet", "firewalld"])
     for device in devices:
-        if device not in there:
+        if not re.search(rf'"{re.escape(device)}" (goto|jump) filter_FWD_trusted', rules):
             place.run([*_TRUST, f"--change-interface={device}"])
