@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from captureroom import Environment, capture, layers, run, wheel
+from captureroom import Environment, capture, layers, messages, run, wheel
 
 from ipycontainer_runtime.capture.grouping import ADDED, LARGE, MOST_ADDED, Group, group
-from support.engines import Engine
+from support.engines import Engine, running_engine
 
 pytestmark = pytest.mark.needs("root")
 
@@ -19,6 +19,22 @@ def test_a_second_capture_of_the_same_is_the_same_image(
     again = capture(engine, "same", environment.python)
     assert {layer["State"] for layer in again["Layers"]} == {"reused"}
     assert again["ID"] == before["ID"]
+
+
+def test_with_a_time_of_its_own_it_is_the_same_image_on_every_machine(
+    engine: Engine, environment: Environment, tmp_path: Path
+) -> None:
+    # https://reproducible-builds.org/docs/source-date-epoch/
+    environment.install(wheel(tmp_path, "first"))
+    capture(engine, "before", environment.python)  # whose layers keep the time they were made at
+    here = capture(engine, "dated", environment.python, epoch="1700000000")
+    with running_engine() as other:
+        there = capture(other, "dated", environment.python, epoch="1700000000")
+        told = other.client.images.get("dated").attrs
+    assert here["ID"] == there["ID"]
+    assert told["Created"] == "2023-11-14T22:13:20Z"
+    refused = messages(engine, "dated", environment.python, epoch="today")[-1]
+    assert "SOURCE_DATE_EPOCH='today' is no time" in refused["message"]
 
 
 def test_what_is_installed_later_is_one_small_layer_more(

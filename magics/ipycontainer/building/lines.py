@@ -72,9 +72,7 @@ class Plain:
 
     def update(self, step: Step | None) -> None:
         """Write what is new of a step."""
-        for warning in self._build.warnings[self._warned :]:
-            self._write(*warned_lines(warning, self._source))
-        self._warned = len(self._build.warnings)
+        self._write(*self._warnings())
         if step is None or not (step.state == RUNNING or step.state in ENDED):
             return
         number = self._numbers.get(step.id)
@@ -86,6 +84,12 @@ class Plain:
         if ended and step.id not in self._ended:
             self._ended.add(step.id)
             self._write(f"#{number} {_WORDS.get(step.state) or f'DONE {step.told()}'}", "")
+
+    def _warnings(self) -> list[str]:
+        """Return the lines of the warnings that are new."""
+        fresh = self._build.warnings[self._warned :]
+        self._warned = len(self._build.warnings)
+        return [line for warning in fresh for line in warned_lines(warning, self._source)]
 
     def _output(self, step: Step, number: int, *, ended: bool) -> None:
         fresh = step.log.count - self._printed.get(step.id, 0)
@@ -126,10 +130,7 @@ class Screen(Plain):
     def update(self, step: Step | None) -> None:
         """Write what is done above what runs."""
         self._sending = ""
-        lines = []
-        for warning in self._build.warnings[self._warned :]:
-            lines += warned_lines(warning, self._source)
-        self._warned = len(self._build.warnings)
+        lines = self._warnings()
         if step is not None and step.state in ENDED and step.id not in self._ended:
             self._ended.add(step.id)
             told = _WORDS.get(step.state, step.told())

@@ -58,7 +58,8 @@ def _installed(_session: Session) -> list[str]:
 def capture(session: Session, /, name: str, *, quiet: bool, **flags: Any) -> object:
     """Make an image of the Python environment that this runs in.
 
-    Layers that an earlier capture made are used again.
+    Layers that an earlier capture made are used again. With the variable SOURCE_DATE_EPOCH the
+    same environment has the same image id on every machine.
     """
     asked = {
         "python": os.path.abspath(flags["python"] or sys.executable),
@@ -67,6 +68,7 @@ def capture(session: Session, /, name: str, *, quiet: bool, **flags: Any) -> obj
         "exclude": flags["exclude"],
         "user": int(flags["user"]),
         "dryrun": int(flags["dry_run"] or flags["lock_only"]),
+        "epoch": os.environ.get("SOURCE_DATE_EPOCH", ""),
     }
     told = capture_environment(session, name, asked, quiet=quiet or flags["lock_only"])
     _tell_left(session, told.get("Left", ()))

@@ -4,13 +4,15 @@ from contextlib import aclosing
 
 from ipycontainer_runtime.api.base import EngineHandler
 from ipycontainer_runtime.engine.capturing import CaptureRequest
+from ipycontainer_runtime.engine.times import source_date_epoch
 from ipycontainer_runtime.oci.reference import Reference
 
 
 class Capture(EngineHandler):
     """`?name=NAME[:TAG]&python=/path/of/python`; answers with progress as a pull does.
 
-    Also `code`, `include` and `exclude`, each any number of times, `user` and `dryrun`.
+    Also `code`, `include` and `exclude`, each any number of times, `user` and `dryrun`, and
+    `epoch`: the SOURCE_DATE_EPOCH of who asks.
     """
 
     async def post(self) -> None:
@@ -23,6 +25,7 @@ class Capture(EngineHandler):
             exclude=self._texts("exclude"),
             user=self.flag("user"),
             dry_run=self.flag("dryrun"),
+            created=source_date_epoch(self.text("epoch")),
         )
         captured = self.engine.captures.capture(request)
         async with self.stream() as out, aclosing(captured):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.composing import compose
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.create import CreateBody, merged
@@ -162,7 +163,8 @@ class Commits:
         diff_ids, layers = base.config.rootfs.diff_ids, base.manifest.layers
         if packed is not None:
             diff_ids = (*diff_ids, packed.diff_id)
-            layers = (*layers, _layer(packed, base.manifest.media_type))
+            blob = packed.blob
+            layers = (*layers, model.Descriptor(packed.media_type, blob.digest, blob.size))
         image = model.ImageConfig(
             architecture=base.config.architecture,
             os=base.config.os,
@@ -175,17 +177,7 @@ class Commits:
             container=container.id,
         )
         docker = base.manifest.media_type == model.DOCKER_MANIFEST
-        kind = model.DOCKER_CONFIG if docker else model.OCI_CONFIG
-        content = self._blobs.put(model.encode(image))
-        made.blobs.add(content.digest)
-        manifest = model.Manifest(
-            media_type=model.DOCKER_MANIFEST if docker else model.OCI_MANIFEST,
-            config=model.Descriptor(kind, content.digest, content.size),
-            layers=layers,
-        )
-        stored = self._blobs.put(model.encode(manifest))
-        made.blobs.add(stored.digest)
-        return model.Descriptor(manifest.media_type, stored.digest, stored.size)
+        return compose(image, layers, blobs=self._blobs, made=made, docker=docker).descriptor
 
 
 def _refuse_removed(container: Container) -> None:
@@ -195,10 +187,3 @@ def _refuse_removed(container: Container) -> None:
             f"container {container.id} was removed while it was committed: "
             "commit first, then remove it"
         )
-
-
-def _layer(packed: Packed, manifest_type: str) -> model.Descriptor:
-    """Describe the new layer in the terms of its image: registries refuse a mixture."""
-    docker = manifest_type == model.DOCKER_MANIFEST
-    kind = model.DOCKER_LAYER_GZIP if docker else packed.media_type
-    return model.Descriptor(kind, packed.blob.digest, packed.blob.size)

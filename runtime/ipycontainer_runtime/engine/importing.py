@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ipycontainer_runtime.engine import progress
 from ipycontainer_runtime.engine.archived import Loaded
+from ipycontainer_runtime.engine.composing import compose
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage, Made
 from ipycontainer_runtime.engine.loading import Loads, sent, silence
@@ -164,18 +165,10 @@ class Imports:
             rootfs=model.RootFs(diff_ids=(layer.diff_id,)),
             history=(model.History(created=created, comment=comment),),
         )
-        stored = self._blobs.put(model.encode(image))
-        made.blobs.add(stored.digest)
-        manifest = model.Manifest(
-            media_type=model.OCI_MANIFEST,
-            config=model.Descriptor(model.OCI_CONFIG, stored.digest, stored.size),
-            layers=(model.Descriptor(model.OCI_LAYER_GZIP, layer.digest, layer.size),),
-        )
-        named = self._blobs.put(model.encode(manifest))
-        made.blobs.add(named.digest)
-        descriptor = model.Descriptor(manifest.media_type, named.digest, named.size)
+        blob = model.Descriptor(model.OCI_LAYER_GZIP, layer.digest, layer.size)
+        written = compose(image, [blob], blobs=self._blobs, made=made)
         tags = (request.reference,) if request.reference else ()
-        return Loaded(descriptor, manifest, image, tags)
+        return Loaded(*written, image, tags)
 
 
 def _config(request: ImportRequest) -> model.ContainerConfig:

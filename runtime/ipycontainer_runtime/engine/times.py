@@ -63,6 +63,21 @@ def parse_age(text: str, field: str) -> int | None:
     return parse_instant(text, field)
 
 
+def source_date_epoch(text: str) -> str:
+    """Return SOURCE_DATE_EPOCH, seconds since 1970, as an RFC 3339 instant; nothing for nothing.
+
+    https://reproducible-builds.org/docs/source-date-epoch/
+    """
+    if not text:
+        return ""
+    try:
+        return rfc3339(int(text) * _SECOND)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidParameter(
+            f"SOURCE_DATE_EPOCH={text!r} is no time: give seconds since 1970, as `date +%s` does"
+        ) from None
+
+
 def human_duration(seconds: float) -> str:
     """Return a duration in words, as `docker ps` shows it (docker/go-units, HumanDuration)."""
     whole = int(seconds)

@@ -1,16 +1,12 @@
-"""One build: its Dockerfile read and planned, its stages done side by side, its image named."""
+"""One build: its Dockerfile had and planned, its stages done side by side, its image named."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipycontainer_runtime.build.checks import check, choice, refuse
-from ipycontainer_runtime.build.instructions import Instruction, Label, Pair
-from ipycontainer_runtime.build.parse import parse
-from ipycontainer_runtime.build.plan import SCRATCH, Origin, Plan, PlannedStage, plan
-from ipycontainer_runtime.build.scope import Scope, global_scope
-from ipycontainer_runtime.build.source import Finding
-from ipycontainer_runtime.credentials.login import domain, encode_header
+from ipycontainer_runtime.build.checks import choice
+from ipycontainer_runtime.build.plan import SCRATCH, Origin, Plan, PlannedStage
+from ipycontainer_runtime.build.scope import Scope
+from ipycontainer_runtime.engine.building.bases import Bases
 from ipycontainer_runtime.engine.building.cachefrom import Proven
 from ipycontainer_runtime.engine.building.config import Described, with_path
 from ipycontainer_runtime.engine.building.context import (
@@ -21,19 +17,18 @@ from ipycontainer_runtime.engine.building.context import (
 )
 from ipycontainer_runtime.engine.building.failures import StepFailed
 from ipycontainer_runtime.engine.building.layering import Layering, Stack
-from ipycontainer_runtime.engine.building.output import Classic, Output, Step, Steps
+from ipycontainer_runtime.engine.building.naming import keep, name
+from ipycontainer_runtime.engine.building.output import Classic, Output, Steps
 from ipycontainer_runtime.engine.building.placing import open_root
+from ipycontainer_runtime.engine.building.planning import Planning
 from ipycontainer_runtime.engine.building.request import BuildRequest
 from ipycontainer_runtime.engine.building.stage import Site, StageBuild
 from ipycontainer_runtime.engine.building.state import State, of_image
 from ipycontainer_runtime.engine.building.telling import Quiet, Telling
 from ipycontainer_runtime.engine.garbage import Made
-from ipycontainer_runtime.engine.times import rfc3339
-from ipycontainer_runtime.errors import ContainerError, InvalidParameter
-from ipycontainer_runtime.oci import model
+from ipycontainer_runtime.engine.times import source_date_epoch
+from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.oci import platform as platforms
-from ipycontainer_runtime.oci.platform import Platform
-from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.store.images import ImageRecord
 
 if TYPE_CHECKING:
@@ -43,7 +38,7 @@ EPOCH = "SOURCE_DATE_EPOCH"
 
 
 class Build:
-    """What is asked is done by `run`, once; `held_layers` and `held_blobs` must stay until then."""
+    """What is asked is done by `run`, once; what its `bases` hold must stay until then."""
 
     def __init__(
         self, builds: "Builds", request: BuildRequest, context: Context, telling: Telling
@@ -58,24 +53,8 @@ class Build:
         self._say = telling.say
         self.text = ""
         """The Dockerfile, for who shows a part of it."""
-        self._images: dict[tuple[str, str], asyncio.Task[ImageRecord]] = {}
+        self.bases = Bases(builds, request, self._output)
         self._stages: dict[int, asyncio.Task[tuple[State, Scope]]] = {}
-        self._steps: dict[int, list[tuple[Instruction, Step]]] = {}
-
-    @property
-    def _records(self) -> list[ImageRecord]:
-        tasks = self._images.values()
-        return [t.result() for t in tasks if t.done() and not t.cancelled() and not t.exception()]
-
-    @property
-    def held_layers(self) -> set[str]:
-        """The layers of the images that it stands on."""
-        return {chain for record in self._records for chain in record.chain_ids}
-
-    @property
-    def held_blobs(self) -> set[str]:
-        """The blobs of the images that it stands on."""
-        return {digest for record in self._records for digest in record.blobs}
 
     async def run(self) -> None:
         """Build; raises StepFailed, or what is wrong with the request or the Dockerfile."""
@@ -83,20 +62,21 @@ class Build:
             try:
                 await self._run(made)
             finally:
-                await self._cancel(self._images.values())
+                await self._cancel(self.bases.tasks)
 
     async def _run(self, made: Made) -> None:
         await self._prepare()
-        planned = await self._plan()
+        planning = Planning(self.text, self._request, self.bases, self._output)
+        planned = await planning.plan()
         layering = self._layering(made)
-        site = self._site(layering, planned)
+        site = self._site(layering)
         try:
-            state = await self._build(planned, site)
-            record = await self._name(state, made)
+            state = await self._build(planned, planning, site)
+            record = await name(self._builds, self._request, state, made)
             self._builds.cache.use(dict.fromkeys(site.used), record.id)
         except StepFailed as error:
             self._builds.cache.use(dict.fromkeys(site.used), "")
-            error.image = await self._keep(error.before, made)
+            error.image = await keep(self._builds, error.before, made)
             raise
         finally:
             await self._cancel(self._stages.values())
@@ -125,156 +105,6 @@ class Build:
         drop = leave_out if address else take_away
         await asyncio.to_thread(drop, context.folder, request.dockerfile)
 
-    # -- what is to be done
-
-    async def _plan(self) -> Plan:
-        read = parse(self.text)
-        request = self._request
-        host = platforms.host()
-        target = platforms.parse(request.platform) if request.platform else host
-        outside = global_scope(
-            read.arguments, request.arguments, build=host, target=target, stage=request.target
-        )
-        found = plan(read, outside, request.target)
-        self._number(found)
-        await self._bases(found)
-        environments: dict[int, Sequence[str]] = {}
-        # A trigger may need a stage that nothing needed, whose base may have triggers too.
-        while fresh := [stage for stage in found.needed if stage.number not in environments]:
-            for stage in fresh:
-                environments[stage.number] = ()
-                if stage.base.image and stage.base.image != SCRATCH:
-                    record = await self._base(stage)
-                    environments[stage.number] = record.config.defaults.env or ()
-                    if triggers := record.config.defaults.on_build:
-                        found = found.with_triggers(stage.number, triggers)
-        findings = check(found, environments)
-        for finding in findings:
-            self._warn(finding)
-        refuse(read, findings)
-        self._fill(found)
-        return found
-
-    async def _bases(self, found: Plan) -> None:
-        """Pull what stages begin with, side by side, each told as its first step."""
-        for stage in found.needed:
-            if stage.base.image and stage.base.image != SCRATCH:
-                step = self._steps[stage.number][0][1]
-                self._want(stage.base.image, stage.platform, step)
-        if self._images:
-            await asyncio.wait(self._images.values())
-
-    async def _base(self, stage: PlannedStage) -> ImageRecord:
-        """Return the image that a stage begins with; without it the stage's FROM has failed."""
-        try:
-            return await self._image(stage.base.image, stage.platform)
-        except ContainerError as error:
-            base = stage.stage.base
-            # A stage that only a trigger needs has no number yet.
-            known = self._steps.get(stage.number)
-            step = known[0][1] if known else Step(stage.title, 0, 0, base.source, base.span)
-            self._output.end(step, "failed")
-            raise StepFailed(error, step, State(stage.platform or platforms.host())) from error
-
-    def _number(self, found: Plan) -> None:
-        """Number the steps of all stages that will be built, in the Dockerfile's order."""
-        for stage in found.needed:
-            instructions = [stage.stage.base, *stage.stage.instructions]
-            if stage.number == found.target and self._request.labels:
-                instructions += self._labels(stage)
-            self._steps[stage.number] = [
-                (instruction, Step(stage.title, 0, 0, instruction.source, instruction.span))
-                for instruction in instructions
-            ]
-        steps = [step for number in sorted(self._steps) for _, step in self._steps[number]]
-        for number, step in enumerate(steps, 1):
-            step.number, step.total = number, len(steps)
-        for _, step in self._steps[found.target][-len(self._request.labels) or len(steps) :]:
-            step.given = True
-        self._output.planned(steps)
-
-    def _labels(self, stage: PlannedStage) -> list[Label]:
-        """Return the labels of the request as the classic builder has them: as the last steps."""
-        return [
-            Label(
-                span=stage.stage.base.span,
-                source=f"LABEL {name}={value}",
-                pairs=(Pair(name, value),),
-            )
-            for name, value in sorted(self._request.labels.items())
-        ]
-
-    def _fill(self, found: Plan) -> None:
-        """Put the triggers of base images behind their FROM, and number what they need."""
-        added = [stage for stage in found.needed if stage.number not in self._steps]
-        if added:
-            self._steps.clear()
-            self._number(found)
-        for stage in found.needed:
-            steps = self._steps[stage.number]
-            base = steps[0][1]
-            triggers = [
-                (
-                    instruction,
-                    Step(
-                        base.stage,
-                        base.number,
-                        base.total,
-                        instruction.source,
-                        base.span,
-                        trigger=number,
-                        triggers=stage.triggers,
-                    ),
-                )
-                for number, instruction in enumerate(stage.instructions[: stage.triggers], 1)
-            ]
-            steps[1:1] = triggers
-        self._output.planned([s for n in sorted(self._steps) for _, s in self._steps[n]])
-
-    def _warn(self, finding: Finding) -> None:
-        first, last = finding.span.first, finding.span.last
-        lines = "\n".join(self.text.split("\n")[first - 1 : last])
-        message = f"{finding.rule}: {finding.message}"
-        self._output.warn({"first": first, "last": last, "message": message, "text": lines})
-
-    # -- images
-
-    def _want(
-        self, name: str, platform: Platform | None, step: Step | None = None
-    ) -> "asyncio.Task[ImageRecord]":
-        key = (name, str(platform or self._request.platform))
-        if key not in self._images:
-            self._images[key] = asyncio.create_task(self._obtain(name, key[1], step))
-        return self._images[key]
-
-    async def _image(self, name: str, platform: Platform | None = None) -> ImageRecord:
-        return await asyncio.shield(self._want(name, platform))
-
-    async def _obtain(self, name: str, platform: str, step: Step | None) -> ImageRecord:
-        """Return an image of the store, pulled where it is missing or `pull` was asked for."""
-        store, wanted = self._builds.image_store, platforms.parse(platform) if platform else None
-        found = store.find(name)
-        fits = found is not None and (
-            wanted is None or platforms.matches(wanted, found.config.platform)
-        )
-        if found is not None and fits and not self._request.pull:
-            return found
-        reference = Reference.parse(name).canonical
-        pull = self._builds.pulls.pull(name, platform or None, self._credentials(reference))
-        async for message in pull:
-            if step is not None:
-                self._output.pulled(step, message)
-        return store.resolve(reference.full)
-
-    def _credentials(self, reference: Reference) -> str | None:
-        """Return X-Registry-Auth for one registry of X-Registry-Config."""
-        for name, given in self._request.auth.items():
-            if given and domain(name) == domain(reference.domain):
-                return encode_header(given)
-        return None
-
-    # -- building
-
     def _layering(self, made: Made) -> Layering:
         builds = self._builds
         return Layering(
@@ -289,19 +119,10 @@ class Build:
 
     @property
     def _epoch(self) -> int | None:
-        text = self._request.arguments.get(EPOCH)
-        if not text:
-            return None
-        try:
-            seconds = int(text)
-            rfc3339(seconds * 1_000_000_000)
-        except (ValueError, OverflowError, OSError):
-            raise InvalidParameter(
-                f"{EPOCH}={text!r} is no time: give seconds since 1970, as `date +%s` does"
-            ) from None
-        return seconds
+        text = self._request.arguments.get(EPOCH) or ""
+        return int(text) if source_date_epoch(text) else None
 
-    def _site(self, layering: Layering, found: Plan) -> Site:
+    def _site(self, layering: Layering) -> Site:
         builds = self._builds
         named = (builds.image_store.find(name) for name in self._request.cache_from)
         return Site(
@@ -320,10 +141,10 @@ class Build:
             persistent=builds.persistent,
         )
 
-    async def _build(self, found: Plan, site: Site) -> State:
+    async def _build(self, found: Plan, planning: Planning, site: Site) -> State:
         """Do the needed stages, each as soon as those that it needs are done."""
         for stage in found.needed:
-            work = self._stage(stage, found, site)
+            work = self._stage(stage, found, planning, site)
             self._stages[stage.number] = asyncio.create_task(work)
         await asyncio.wait(self._stages.values(), return_when=asyncio.FIRST_EXCEPTION)
         await self._cancel(self._stages.values())
@@ -338,8 +159,10 @@ class Build:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _stage(self, stage: PlannedStage, found: Plan, site: Site) -> tuple[State, Scope]:
-        (_, first), *steps = self._steps[stage.number]
+    async def _stage(
+        self, stage: PlannedStage, found: Plan, planning: Planning, site: Site
+    ) -> tuple[State, Scope]:
+        (_, first), *steps = planning.steps[stage.number]
         for number in sorted(stage.needs):
             await asyncio.shield(self._stages[number])
         self._output.begin(first)
@@ -351,7 +174,7 @@ class Build:
         state = await building.run(steps)
         wanted = choice(found.dockerfile)
         for finding in filter(wanted.keeps, scope.findings):
-            self._warn(finding)
+            planning.warn(finding)
         return state, scope
 
     async def _begin(self, stage: PlannedStage, site: Site) -> tuple[State, Scope | None]:
@@ -362,7 +185,7 @@ class Build:
             wanted = stage.platform
             asked = platforms.parse(self._request.platform) if self._request.platform else None
             return State(wanted or asked or platforms.host(), with_path(Described())), None
-        record = await self._image(stage.base.image, stage.platform)
+        record = await self.bases.image(stage.base.image, stage.platform)
         return of_image(record, self._stack(site.layering, record)), None
 
     def _stack(self, layering: Layering, record: ImageRecord) -> Stack:
@@ -380,72 +203,8 @@ class Build:
             return stack
         if origin.image == SCRATCH:
             return ()
-        return self._stack(layering, await self._image(origin.image))
+        return self._stack(layering, await self.bases.image(origin.image))
 
     async def _root(self, layering: Layering, origin: Origin) -> int:
         """Open the files of another stage, or of an image, for reading."""
         return await open_root(await layering.open(await self._files(layering, origin)))
-
-    # -- the image
-
-    async def _name(self, state: State, made: Made) -> ImageRecord:
-        """Write the image of a state and give it the names that were asked for."""
-        store = self._builds.image_store
-        known = store.find(await state.image())
-        if (
-            known is not None
-            and known.chain_ids
-            and set(self._request.tags) <= set(known.references)
-        ):
-            return known  # nothing is to be written
-        descriptor = await self._write(state, made)
-        parent = state.base.id if state.base is not None else ""
-        record = store.add(descriptor, self._request.tags, parent=parent)
-        labels = record.config.defaults.labels or {}
-        for tag in self._request.tags:
-            attributes = {**labels, "name": tag.familiar}
-            self._builds.events.publish("image", "tag", record.id, attributes)
-        return record
-
-    async def _keep(self, before: State, made: Made) -> str:
-        """Keep the state before a step that failed as an image without a name."""
-        if before.base is not None and not before.keys:
-            return before.base.id
-        if not before.stack:
-            return ""
-        descriptor = await self._write(before, made)
-        parent = before.base.id if before.base is not None else ""
-        return self._builds.image_store.add(descriptor, parent=parent).id
-
-    async def _write(self, state: State, made: Made) -> model.Descriptor:
-        document = await state.document()
-        layers = [(await layer.finished).blob for layer in state.stack]
-        docker = state.base is not None and (
-            state.base.manifest.media_type == model.DOCKER_MANIFEST
-        )
-        kind = model.DOCKER_MANIFEST if docker else model.OCI_MANIFEST
-        blobs = self._builds.blobs
-        content = await asyncio.to_thread(blobs.put, model.encode(document))
-        manifest = model.Manifest(
-            media_type=kind,
-            config=model.Descriptor(
-                model.DOCKER_CONFIG if docker else model.OCI_CONFIG, content.digest, content.size
-            ),
-            layers=tuple(_described(layer, docker=docker) for layer in layers),
-        )
-        made.blobs.add(content.digest)
-        stored = await asyncio.to_thread(blobs.put, model.encode(manifest))
-        made.blobs.add(stored.digest)
-        return model.Descriptor(kind, stored.digest, stored.size)
-
-
-def _described(layer: model.Descriptor, *, docker: bool) -> model.Descriptor:
-    """Describe a layer in the terms of its image: registries refuse a mixture."""
-    known = {
-        model.OCI_LAYER_GZIP: model.DOCKER_LAYER_GZIP,
-        model.DOCKER_LAYER_GZIP: model.OCI_LAYER_GZIP,
-    }
-    if docker == (layer.media_type == model.OCI_LAYER_GZIP):
-        kind = known.get(layer.media_type, layer.media_type)
-        return model.Descriptor(kind, layer.digest, layer.size)
-    return layer

@@ -71,12 +71,12 @@ class Builds:
     @property
     def held_layers(self) -> set[str]:
         """The chain ids that must stay: builds in progress and the cache count on them."""
-        return self.cache.layers.union(*(build.held_layers for build in self._active))
+        return self.cache.layers.union(*(build.bases.held_layers for build in self._active))
 
     @property
     def held_blobs(self) -> set[str]:
         """The digests that must stay, for the same reasons."""
-        return self.cache.blobs.union(*(build.held_blobs for build in self._active))
+        return self.cache.blobs.union(*(build.bases.held_blobs for build in self._active))
 
     @contextlib.asynccontextmanager
     async def context(self) -> "AsyncIterator[Context]":

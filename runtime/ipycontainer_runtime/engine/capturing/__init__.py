@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ipycontainer_runtime.build.ignore import MAX_SIZE, Ignore
 from ipycontainer_runtime.engine import progress
+from ipycontainer_runtime.engine.composing import compose
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.garbage import Garbage, Made
 from ipycontainer_runtime.engine.progress import Progress, Say
@@ -23,7 +24,6 @@ from ipycontainer_runtime.engine.threads import to_its_end
 from ipycontainer_runtime.engine.times import rfc3339
 from ipycontainer_runtime.errors import InvalidParameter
 from ipycontainer_runtime.layers.ownership import Ownership
-from ipycontainer_runtime.oci import model
 from ipycontainer_runtime.oci.reference import Reference
 from ipycontainer_runtime.store.blobs import BlobStore
 from ipycontainer_runtime.store.captured import Captured
@@ -56,6 +56,8 @@ class CaptureRequest:
     user: bool = False
     dry_run: bool = False
     """Only tell what would be done."""
+    created: str = ""
+    """The time that the image and its history have, so that its id is the same anywhere."""
 
 
 class Captures:
@@ -119,7 +121,7 @@ class Captures:
                 return
             writes = functools.partial(writing.run, plan)
             written = await to_its_end(writes, writing.given_up.set)
-            record = self._name(request.reference, asked, plan, written, made)
+            record = self._name(request, asked, plan, written, made)
         say(progress.status(f"Digest: {record.descriptor.digest}"))
         say({"aux": _aux(plan, written, record.id)})
         name = request.reference.familiar
@@ -172,7 +174,7 @@ class Captures:
 
     def _name(
         self,
-        reference: Reference,
+        asked: CaptureRequest,
         request: "Request",
         plan: "Plan",
         written: "Sequence[Written]",
@@ -184,17 +186,10 @@ class Captures:
         diff_ids = tuple(one.layer.diff_id for one in written)
         same = (r for r in self._image_store.list() if r.config.rootfs.diff_ids == diff_ids)
         before = next(same, None)
-        created = before.created if before else rfc3339(time.time_ns())
-        config = describe.config(plan, request, written, created)
-        content = self._blobs.put(model.encode(config))
-        made.blobs.add(content.digest)
-        manifest = describe.manifest(
-            model.Descriptor(model.OCI_CONFIG, content.digest, content.size), written
-        )
-        stored = self._blobs.put(model.encode(manifest))
-        made.blobs.add(stored.digest)
-        descriptor = model.Descriptor(model.OCI_MANIFEST, stored.digest, stored.size)
-        return self._image_store.add(descriptor, [reference])
+        created = asked.created or (before.created if before else rfc3339(time.time_ns()))
+        config = describe.config(plan, request, written, created, everywhere=bool(asked.created))
+        image = compose(config, describe.layers(written), blobs=self._blobs, made=made)
+        return self._image_store.add(image.descriptor, [asked.reference])
 
 
 def _ignored(folder: str) -> "Ignored":

@@ -33,13 +33,13 @@ class _Layer(msgspec.Struct, omit_defaults=True):
 
 
 def config(
-    plan: Plan, request: Request, layers: Sequence[Written], created: str
+    plan: Plan, request: Request, layers: Sequence[Written], created: str, *, everywhere: bool
 ) -> model.ImageConfig:
-    """Return the config of an image of these layers."""
+    """Return the config of an image of these layers; `everywhere` they are as old as the image."""
     host = platforms.host()
     history = tuple(
         model.History(
-            created=one.layer.created,
+            created=created if everywhere else one.layer.created,
             created_by=f"capture {one.part.name}: {one.part.title}",
             comment="with the lock" if one.layer.carries else "",
         )
@@ -61,16 +61,11 @@ def config(
     )
 
 
-def manifest(content: model.Descriptor, layers: Sequence[Written]) -> model.Manifest:
-    """Return the manifest of an image whose config is `content`."""
-    return model.Manifest(
-        media_type=model.OCI_MANIFEST,
-        config=content,
-        layers=tuple(
-            model.Descriptor(model.OCI_LAYER_GZIP, one.layer.digest, one.layer.size)
-            for one in layers
-        ),
-    )
+def layers(written: Sequence[Written]) -> list[model.Descriptor]:
+    """Return the layers of an image's manifest."""
+    return [
+        model.Descriptor(model.OCI_LAYER_GZIP, one.layer.digest, one.layer.size) for one in written
+    ]
 
 
 def groups(record: ImageRecord) -> list[Group]:
