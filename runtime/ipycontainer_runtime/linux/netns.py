@@ -3,33 +3,14 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator
 
 from . import idmaps, netlink
 from .calls import CLONE_NEWNET, setns
+from .inside import within
 
 NS_GET_USERNS = 0xB701  # linux/nsfs.h
 _OF_THREAD = "/proc/thread-self/ns/net"
-_Result = TypeVar("_Result")
-
-
-def within(netns: int | None, work: Callable[[], _Result]) -> _Result:
-    """Do this in another network namespace, where one is given, and return what came of it.
-
-    It is done on a thread that ends with it: an engine in a user namespace may enter the network
-    namespaces that belong to that, but nothing lets it back into the machine's.
-    """
-    if netns is None:
-        return work()
-
-    def there() -> _Result:
-        setns(netns, CLONE_NEWNET)
-        return work()
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(there).result()
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import secrets
 
 from ipycontainer_runtime.errors import InvalidParameter, Unavailable
 from ipycontainer_runtime.linux import netlink
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import Netlink
-from ipycontainer_runtime.linux.netns import netlink_in, within
+from ipycontainer_runtime.linux.netns import netlink_in
 from ipycontainer_runtime.network.addresses import random_mac
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Endpoint, Network

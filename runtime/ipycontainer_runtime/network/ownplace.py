@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux import calls, netlink, netns, pins
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import Netlink
-from ipycontainer_runtime.linux.netns import netlink_in, opened_of, within
+from ipycontainer_runtime.linux.netns import netlink_in, opened_of
 
 from . import uplink
 from .place import MachinePlace, Place, run

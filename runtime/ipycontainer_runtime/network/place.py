@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ipycontainer_runtime.errors import Unavailable
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import Netlink, opened
-from ipycontainer_runtime.linux.netns import netlink_in, within
+from ipycontainer_runtime.linux.netns import netlink_in
 
 _SECONDS = 20.0
 """How long a program may take; one that waits for a lock of another takes a second or two."""

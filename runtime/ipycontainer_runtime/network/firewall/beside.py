@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.linux.netns import within
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.network.place import Place
 
 from .bridges import Bridge

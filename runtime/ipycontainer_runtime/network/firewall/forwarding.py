@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.linux.netns import within
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.network.place import Place
 
 from .bridges import Bridge

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 
 from ipycontainer_runtime.errors import ContainerError
-from ipycontainer_runtime.linux.netns import within
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.network.place import Place
 
 from . import beside

@@ -19,8 +19,8 @@ import sys
 # -S leaves the search path without our own package and the libraries, -I without this folder.
 sys.path += [os.path.abspath(f"{__file__}/../../../.."), sys.argv[4]]
 
-from ipycontainer_runtime.launch.syscalls import CLONE_NEWNET, setns
 from ipycontainer_runtime.linux.connection import Connection
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.loop import IN, Loop
 from ipycontainer_runtime.network.helper.accepting import accepted
 from ipycontainer_runtime.network.helper.binding import PortError
@@ -45,9 +45,8 @@ _CREDENTIALS = struct.Struct("3i")
 class Kept:
     """All that is kept of one container."""
 
-    def __init__(self, loop: Loop, home: int) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._home = home
         self.ports = Ports(loop, self._connect)
         self.resolver: Resolver | None = None
         self.netns: tuple[int, int] | None = None
@@ -73,14 +72,8 @@ class Kept:
     def _connect(self, kind: int, address: str, port: int) -> socket.socket:
         """Begin to connect to the container, from where it is reached."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        if self._place < 0:
-            sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
-        else:
-            setns(self._place, CLONE_NEWNET)
-            try:
-                sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
-            finally:
-                setns(self._home, CLONE_NEWNET)
+        place = self._place if self._place >= 0 else None
+        sock = within(place, lambda: socket.socket(family, kind | socket.SOCK_NONBLOCK))
         failed = sock.connect_ex((address, port))
         if failed not in {0, errno.EINPROGRESS}:
             sock.close()
@@ -105,7 +98,6 @@ class Helper:
         self._folder = folder
         self._name = name
         self._engines: list[Connection] = []
-        self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._directory = Directory()
         self._forwarder = Forwarder(self._loop)
         self._machine = MachineResolvers()
@@ -176,7 +168,7 @@ class Helper:
             kept is None and "process" not in given
         ):
             return {"unknown": True}  # the engine can open its namespace, if it still runs
-        kept = kept or Kept(self._loop, self._home)
+        kept = kept or Kept(self._loop)
         try:
             others = [
                 key
@@ -215,7 +207,7 @@ class Helper:
             if kept.netns != (found.st_dev, found.st_ino):
                 if kept.resolver is not None:
                     kept.resolver.close()
-                sockets = opened(netns, self._home)
+                sockets = opened(netns)
                 kept.resolver = Resolver(
                     self._loop, presence.container, sockets, self._directory, self._forwarder
                 )

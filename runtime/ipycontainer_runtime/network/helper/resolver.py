@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ...launch.syscalls import CLONE_NEWNET, setns
+from ...linux.inside import within
 from ...linux.loop import IN, OUT, Loop
 from . import messages
 from .accepting import accepted
@@ -29,24 +29,24 @@ _LENGTH = struct.Struct(">H")
 Answer = Callable[[bytes], None]
 
 
-def opened(netns: int, home: int) -> tuple[socket.socket, socket.socket]:
-    """Return the sockets for UDP and TCP in a network namespace; `home` is the helper's own.
+def opened(netns: int) -> tuple[socket.socket, socket.socket]:
+    """Return the sockets for UDP and TCP in a network namespace.
 
     Where the kernel cannot redirect to them they are port 53 itself. A DNS server in the container
     can share it then only where it allows that (SO_REUSEADDR for UDP, SO_REUSEPORT for TCP).
     """
-    setns(netns, CLONE_NEWNET)
+    return within(netns, _opened)
+
+
+def _opened() -> tuple[socket.socket, socket.socket]:
+    udp, tcp = bound(0)
     try:
-        udp, tcp = bound(0)
-        try:
-            redirect(ADDRESS, PORT, udp.getsockname()[1], tcp.getsockname()[1])
-        except OSError:
-            udp.close()
-            tcp.close()
-            return bound(PORT)
-        return udp, tcp
-    finally:
-        setns(home, CLONE_NEWNET)
+        redirect(ADDRESS, PORT, udp.getsockname()[1], tcp.getsockname()[1])
+    except OSError:
+        udp.close()
+        tcp.close()
+        return bound(PORT)
+    return udp, tcp
 
 
 def bound(port: int) -> tuple[socket.socket, socket.socket]:
