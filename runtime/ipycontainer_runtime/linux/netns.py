@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 from collections.abc import Iterator
 
@@ -32,7 +33,16 @@ def entered(netns: int) -> Iterator[None]:
 
 def netlink_in(netns: int) -> netlink.Netlink:
     """Return a rtnetlink socket in a network namespace, to be used from any."""
+    if _comes_back():
+        with entered(netns):
+            return netlink.opened()
     return within(netns, netlink.opened)
+
+
+@functools.lru_cache(maxsize=1)
+def _comes_back() -> bool:
+    """Tell whether a thread that enters a namespace may go back, which spares it another one."""
+    return may_configure() and idmaps.holds("CAP_SYS_ADMIN")
 
 
 def may_configure() -> bool:
