@@ -99,7 +99,7 @@ class Lifecycle:
         self._grade = grade
         self._execs = execs
         self._restarts = restarts
-        self._attendants: list[Attendant] = [attachments, restarts, attaching]
+        self._attendants: list[Attendant] = [restarts, attaching]
         self._unsaved: dict[str, Container] = {}
         self.adoption: Adoption | None = None
         """Finds the shims again whose connection has broken; set once it is made."""
@@ -179,7 +179,6 @@ class Lifecycle:
         try:
             joined = await join(container, self._containers.get, self._grade)
             with contextlib.closing(joined):
-                await self._attachments.prepare(container)
                 async with self._attachments.wired(container, shim, joined, self._grade):
                     volumes = await self._attaching.mount(container)
                     request = self._request(container, joined, volumes)
@@ -250,6 +249,7 @@ class Lifecycle:
         state.exit_code = error.exit_code if isinstance(error, StartFailed) else 128
         state.error = str(error)
         state.fault = error.fault = failed_start(error)
+        self._attachments.ended(container)
         self.save_soon(container)
         self._containers.publish(container, "fault", **fault_attributes(state.fault))
         container.drop_waiting()
@@ -368,6 +368,7 @@ class Lifecycle:
             execDuration=str(max(int(lasted), 0)),
             **fault_attributes(state.fault),
         )
+        self._attachments.ended(container)
         container.exits.wake(Ended(exited.code, fault=state.fault))
         container.inputs.end(None)
         self.settle(container, lasted)

@@ -84,10 +84,6 @@ class Output(Protocol):
         """Tell a warning of the Dockerfile."""
         ...
 
-    def caution(self, step: Step, text: str) -> None:
-        """Tell what a person should know of a step."""
-        ...
-
     def finished(self, image: str, names: list[str]) -> None:
         """Tell the image."""
         ...
@@ -140,11 +136,6 @@ class Steps:
     def warn(self, message: Message) -> None:
         """Tell it as it is."""
         self._say({"warning": message})
-
-    def caution(self, step: Step, text: str) -> None:
-        """Tell it as a warning of the step's lines."""
-        first, last = step.span.first, step.span.last
-        self.warn({"first": first, "last": last, "message": text, "text": step.name})
 
     def finished(self, image: str, names: list[str]) -> None:
         """Tell the image's id, then its names."""
@@ -233,10 +224,6 @@ class Classic:
         span = Span(message["first"], message["last"])
         shown = excerpt_of(message["text"], span)
         self._say({"stream": f"[Warning] {message['message']} ({span})\n{shown}\n"})
-
-    def caution(self, step: Step, text: str) -> None:
-        """Tell it as the classic builder tells that there is no forwarding."""
-        self.line(step, f" ---> [Warning] {text}")
 
     def finished(self, image: str, names: list[str]) -> None:
         """Tell the image's id and its names."""

@@ -17,7 +17,6 @@ Query = Mapping[str, Sequence[str]]
 """Each parameter with its values, in their order."""
 
 _FALSE = ("", "0", "no", "false", "none")
-_NETWORKS = ("", "default", "bridge", "none", "host")
 _NUMBERS = {
     "memory": "memory",
     "memswap": "memory_swap",
@@ -150,12 +149,7 @@ def _host(query: Query) -> HostConfig:
     # Once given as one text with commas, since then as several values.
     hosts = [line for text in query.get("extrahosts", ()) for line in text.split(",")]
     host.extra_hosts = list(filter(None, hosts)) or None
-    network = _text(query, "networkmode")
-    if network not in _NETWORKS:
-        raise NotImplementedHere(
-            f"build parameter networkmode={network} is not supported: use default, host or none"
-        )
-    host.network_mode = network or "default"
+    host.network_mode = _text(query, "networkmode") or "default"
     return host
 
 

@@ -1,7 +1,5 @@
 """RUN: a command in the stage's sandbox."""
 
-import re
-
 from ipycontainer_runtime.build.instructions import Run
 from ipycontainer_runtime.build.running import invocation
 from ipycontainer_runtime.engine.building import cache as caching
@@ -13,16 +11,6 @@ from ipycontainer_runtime.engine.building.sandbox import Command
 from ipycontainer_runtime.engine.building.stage import StageBuild
 from ipycontainer_runtime.engine.building.state import State
 from ipycontainer_runtime.errors import NotImplementedHere
-
-_NO_NETWORK = (
-    "the bridge network is not supported yet, so the step had a loopback interface only: "
-    "build with --network host to reach the network"
-)
-_UNREACHABLE = re.compile(
-    r"name resolution|resolve host|could not resolve|bad address|network is unreachable|"
-    r"no route to host|failed to establish a new connection",
-    re.IGNORECASE,
-)
 
 
 async def run(stage: StageBuild, instruction: Run, step: Step) -> bool:
@@ -83,16 +71,9 @@ async def run(stage: StageBuild, instruction: Run, step: Step) -> bool:
 
             ended = await stage.sandbox.run(command, delta, say)
             await mounts.clean(delta)
-            if ended.code and _lacks_network(step, network or host.network_mode):
-                site.output.caution(step, _NO_NETWORK)
             if ended.code:
                 raise CommandFailed(" ".join(words), ended.code, ended.oom)
 
         # An image's history tells nothing of these.
         worded = not (instruction.mounts or invoked.script or network)
         return await stage.done(step, key, told, make, worded=worded)
-
-
-def _lacks_network(step: Step, network: str) -> bool:
-    """Tell whether a failed step seems to have looked for a network that it did not have."""
-    return network in ("default", "bridge") and _UNREACHABLE.search(step.tail) is not None

@@ -21,10 +21,14 @@ import msgspec
 from ipycontainer_runtime.engine import operations
 from ipycontainer_runtime.engine.building.layering import Delta
 from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.create import check_host, complete
 from ipycontainer_runtime.engine.execs import FilterPath
-from ipycontainer_runtime.engine.hostfiles import write_host_files
+from ipycontainer_runtime.engine.joining import Find, Joined, join
 from ipycontainer_runtime.engine.mounts import Placed
+from ipycontainer_runtime.engine.networks.attachments import Attachments
+from ipycontainer_runtime.engine.networks.networks import Networks
+from ipycontainer_runtime.engine.networks.places import places
 from ipycontainer_runtime.engine.security import Security, security
 from ipycontainer_runtime.engine.spec import build_spec
 from ipycontainer_runtime.errors import StartFailed
@@ -40,7 +44,7 @@ from ipycontainer_runtime.shim.messages import (
     StartRequest,
 )
 from ipycontainer_runtime.shim.spawning import Spawner
-from ipycontainer_runtime.store.records import Config, HostConfig, Record
+from ipycontainer_runtime.store.records import Config, HostConfig, Record, State
 
 LENT = "secret-"
 """What the name of a folder begins with that has a secret, for the length of a step."""
@@ -59,6 +63,9 @@ class Machine:
     cgroups: Cgroups
     seccomp: FilterPath
     grade: Grade
+    attachments: Attachments
+    networks: Networks
+    find: Find
     paths: Paths
 
 
@@ -91,8 +98,6 @@ class Sandbox:
         self._hosts: dict[str, tuple[HostConfig, Security]] = {}
         self._asked = host
         self._hostname = secrets.token_hex(6)
-        self._shown = ""
-        """The network for which the host files were written."""
 
     def _host(self, network: str) -> tuple[HostConfig, Security]:
         """Return the checked settings of the network that a command asks for."""
@@ -123,6 +128,7 @@ class Sandbox:
             platform="linux",
             config=config,
             host_config=host,
+            networks=places(None, config, host, self._machine.networks),
         )
         return record, allowed
 
@@ -137,6 +143,7 @@ class Sandbox:
         identity = secrets.token_hex(32)
         record, allowed = self._record(command, identity)
         marker = self._mark(record)
+        container = Container(record, State(), str(self._folder))
         ended: asyncio.Future[Exited] = asyncio.get_running_loop().create_future()
 
         def on_event(event: Event) -> None:
@@ -156,27 +163,24 @@ class Sandbox:
             shim.attach(theirs, AttachOptions(framed=False))
             reading = asyncio.create_task(_read(ours, say))
             try:
-                return await self._through(record, allowed, command, delta, shim, ended, reading)
+                return await self._through(container, allowed, command, delta, shim, ended, reading)
             finally:
                 await _stopped(reading)
         finally:
             ours.close()
             shim.close()
+            self._machine.attachments.ended(container)
             marker.unlink()
 
     def _mark(self, record: Record) -> Path:
-        """Write what a step gets of its host, and for the next engine who runs here."""
-        network = record.host_config.network_mode
-        if self._shown != network:
-            write_host_files(record, str(self._folder))
-            self._shown = network
+        """Write for the next engine who runs here."""
         marker = self._folder / f"{RUNNING}{record.id}"
         marker.touch()
         return marker
 
     async def _through(
         self,
-        record: Record,
+        container: Container,
         allowed: Security,
         command: Command,
         delta: Delta,
@@ -185,51 +189,67 @@ class Sandbox:
         reading: "asyncio.Task[None]",
     ) -> Ended:
         try:
-            await self._start(record, allowed, command, delta, shim)
+            await self._start(container, allowed, command, delta, shim)
             exited = await _either(ended, shim.closed)
             await reading
         except BaseException:
             await asyncio.shield(self._kill(shim, ended))
             raise
         if exited is None:  # the shim was killed, and its container with it
-            self._machine.shims.clear(record.id)
+            self._machine.shims.clear(container.id)
             await asyncio.to_thread(self._machine.cgroups.clear, shim.cgroup)
             return Ended(137, False)
         return Ended(exited.code, exited.oom)
 
     async def _start(
         self,
-        record: Record,
+        container: Container,
         allowed: Security,
         command: Command,
         delta: Delta,
         shim: ShimConnection,
     ) -> None:
+        machine = self._machine
         async with delta.layering.still():
-            spec = cast(
-                dict[str, Any],
-                build_spec(
-                    record,
-                    folder=str(self._folder),
-                    rootfs=delta.mounts(points=True),
-                    placed=Placed(list(command.mounts), []),
-                    security=allowed,
-                    seccomp=self._machine.seccomp(allowed),
-                    cgroups=self._machine.cgroups,
-                    grade=self._machine.grade,
-                ),
-            )
-            spec["ipycontainer"]["rootfs_path"] = str(delta.at)
-            request = StartRequest(
-                spec=spec,
-                state_dir=self._folder,
-                log=LogOptions("none", self._folder / "log"),
-                resources=spec["linux"]["resources"],
-            )
-            try:
-                await shim.start(request)
-            except StartFailed as error:
-                raise operations.in_words(error, spec) from error
+            with contextlib.closing(await join(container, machine.find, machine.grade)) as joined:
+                async with machine.attachments.wired(container, shim, joined, machine.grade):
+                    spec = self._spec(container, allowed, command, delta, joined)
+                request = StartRequest(
+                    spec=spec,
+                    state_dir=self._folder,
+                    log=LogOptions("none", self._folder / "log"),
+                    resources=spec["linux"]["resources"],
+                )
+                try:
+                    await shim.start(request)
+                except StartFailed as error:
+                    raise operations.in_words(error, spec) from error
+
+    def _spec(
+        self,
+        container: Container,
+        allowed: Security,
+        command: Command,
+        delta: Delta,
+        joined: Joined,
+    ) -> dict[str, Any]:
+        """Write what a step gets of its host, and return its bundle."""
+        machine = self._machine
+        if not joined.files:
+            machine.attachments.write_files(container)
+        spec = build_spec(
+            container.record,
+            folder=str(self._folder),
+            rootfs=delta.mounts(points=True),
+            placed=Placed(list(command.mounts), []),
+            security=allowed,
+            seccomp=machine.seccomp(allowed),
+            cgroups=machine.cgroups,
+            grade=machine.grade,
+            joined=joined,
+        )
+        spec["ipycontainer"]["rootfs_path"] = str(delta.at)
+        return cast(dict[str, Any], spec)
 
     async def _kill(self, shim: ShimConnection, ended: "asyncio.Future[Exited]") -> None:
         """Kill the command, if it was started, and return once it has ended."""

@@ -34,7 +34,7 @@ Find = Callable[[str], Container]
 
 
 class Attachments:
-    """Puts containers into networks and takes them out; an `Attendant` of each run."""
+    """Puts containers into networks and takes them out."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Attachments:
 
     # -- a start
 
-    async def prepare(self, container: Container) -> Sandbox:
+    async def _prepare(self, container: Container) -> Sandbox:
         """Find a run its places: bridges that are up, addresses, names. Written down here.
 
         Raises NotFound for a network that has gone, Forbidden for an address that is taken.
@@ -121,13 +121,14 @@ class Attachments:
     async def wired(
         self, container: Container, shim: ShimConnection, joined: Joined, grade: Grade
     ) -> AsyncIterator[None]:
-        """Make what `prepare` planned while the block composes the bundle; it is there after it.
+        """Give a run its places in networks while the block composes its bundle.
 
-        Raises what the block raises, else Unavailable, or ContainerError for a port that is taken.
+        Addresses are known in the block, and after it everything is there. Raises what the block
+        raises, NotFound for a network that has gone, Forbidden for an address that is taken,
+        Unavailable, and ContainerError for a port that is taken.
         """
+        sandbox = await self._prepare(container)
         netns = shim.take_network()
-        sandbox = container.sandbox
-        assert sandbox is not None, "prepared before"
         host = container.record.host_config
         apart = id_range(container.record, grade) is not None
         cabled = any(end.interface for end in sandbox.endpoints.values())
@@ -135,7 +136,9 @@ class Attachments:
             # The parked process is replaced then, or another runtime makes one: it joins this.
             path = f"/proc/{os.getpid()}/fd/{netns}"
             joined.namespaces.append({"type": "network", "path": path})
-        furnishing = asyncio.ensure_future(self._furnish(container, shim, netns, apart=apart))
+        furnishing = asyncio.ensure_future(
+            self._furnish(container, sandbox, shim, netns, apart=apart)
+        )
         try:
             yield
         except BaseException:
@@ -147,11 +150,15 @@ class Attachments:
         await furnishing
 
     async def _furnish(
-        self, container: Container, shim: ShimConnection, netns: int, *, apart: bool
+        self,
+        container: Container,
+        sandbox: Sandbox,
+        shim: ShimConnection,
+        netns: int,
+        *,
+        apart: bool,
     ) -> None:
         """Make interfaces, names and ports; and tell who listens of it."""
-        sandbox = container.sandbox
-        assert sandbox is not None, "prepared before"
         if apart and any(end.interface for end in sandbox.endpoints.values()):
             pin = await shim.pin(own_kinds(container.record.host_config))
             with _opened(pin) as theirs:
@@ -170,9 +177,15 @@ class Attachments:
         if places:
             await self._ground.attach(places, netns)
         await self._publishing.begin(container, netns, shim.pid)
-        for end in sandbox.endpoints.values():
-            if network := self._networks.find(end.network):
-                self._networks.publish(network, "connect", container=container.id)
+        self._tell("connect", container, sandbox)
+
+    def _tell(self, action: str, container: Container, sandbox: Sandbox) -> None:
+        """Tell subscribers of a run's networks; steps of builds are nobody's news."""
+        with contextlib.suppress(NotFound):
+            self._find(container.id)
+            for end in sandbox.endpoints.values():
+                if network := self._networks.find(end.network):
+                    self._networks.publish(network, action, container=container.id)
 
     def write_files(self, container: Container) -> None:
         """Write what a container gets of its host: hosts, hostname, resolv.conf."""
@@ -193,19 +206,14 @@ class Attachments:
                 return network.subnets[0].gateway
         return "127.0.0.1" if container.record.host_config.network_mode == "host" else ""
 
-    def began(self, container: Container) -> None:
-        """The container runs; what it has was given before."""
-
     def ended(self, container: Container) -> None:
-        """Take back what a run had; its interfaces go with its namespace."""
+        """Take back what a run had that is over; its interfaces go with its namespace."""
         sandbox, container.sandbox = container.sandbox, None
         if sandbox is None:
             return
         self._give_back(sandbox)
         store.forget_sandbox(container.folder)
-        for end in sandbox.endpoints.values():
-            if network := self._networks.find(end.network):
-                self._networks.publish(network, "disconnect", container=container.id)
+        self._tell("disconnect", container, sandbox)
         self._publishing.end(container, sandbox)
 
     def _give_back(self, sandbox: Sandbox) -> None:
