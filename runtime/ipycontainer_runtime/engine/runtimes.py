@@ -91,6 +91,10 @@ def bundle(spec: Spec, host: HostConfig, allowed: Security) -> Spec:
         own = allowed.profile and conditional.resolved(allowed.profile, allowed.capabilities)
         linux["seccomp"] = own or portable(allowed.capabilities)
     mounts = [_portable(mount) for mount in spec["mounts"]]
+    # Else what is mounted there stays there, or what the host mounts does not come, as with Docker.
+    spread = {option.removeprefix("r") for mount in mounts for option in mount["options"]}
+    if spread & {"shared", "slave"}:
+        linux["rootfsPropagation"] = "shared" if "shared" in spread else "rslave"
     shown = [mount for mount in mounts if not mount["destination"].startswith(CGROUP)]
     closed = [] if host.privileged else ["ro"]
     cgroup = {

@@ -23,11 +23,12 @@ from ipycontainer_runtime.launch.root import Bind, Operation, Overlay, Pivot, Ro
 from ipycontainer_runtime.launch.syscalls import (
     AT_FDCWD,
     CLONE_NEWNS,
+    capset,
     open_tree,
     setns,
     unshare,
 )
-from ipycontainer_runtime.linux.calls import MS_REC, MS_SLAVE, mount_propagation
+from ipycontainer_runtime.linux.calls import MS_REC, MS_SLAVE, mount_propagation, set_filesystem_ids
 from ipycontainer_runtime.linux.usermap import user_namespace
 from ipycontainer_runtime.oci.runtime import Mount
 
@@ -100,6 +101,9 @@ class View:
             for operation in operations:
                 if not isinstance(operation, Pivot):
                     operation.do(self._root)
+        mapped = any(isinstance(done, Bind) and done.mapped for done in operations)
+        if self._source.ids and mapped:
+            _become(self._source.ids[0])
 
     def _users(self, operations: Sequence[Operation]) -> AbstractContextManager[int]:
         """Give the container's user namespace where its ids are to be mapped, else -1."""
@@ -176,6 +180,19 @@ class View:
     def is_mounted(self, fd: int) -> bool:
         """Tell whether an open file is in one of the person's mounts rather than in the root."""
         return _mount_id(fd) != _mount_id(self.fd)
+
+
+def _become(owner: int) -> None:
+    """Have this thread make files as a container's root does, with all that the engine may do.
+
+    Through a mount that shows ids as the container has them nobody else can make any: EOVERFLOW.
+    """
+    set_filesystem_ids(owner, owner)
+    # Which takes the capabilities away that go with files: capabilities(7).
+    with open("/proc/thread-self/status", encoding="ascii") as file:
+        lines = dict(line.split(":\t", 1) for line in file if line.startswith("Cap"))
+    permitted, inheritable = int(lines["CapPrm"], 16), int(lines["CapInh"], 16)
+    capset(permitted, permitted, inheritable)
 
 
 def _spec(source: Source) -> dict[str, Any]:

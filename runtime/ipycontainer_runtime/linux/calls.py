@@ -47,6 +47,8 @@ _libc.mount.argtypes = (
     ctypes.c_ulong,
     ctypes.c_void_p,
 )
+_libc.setfsgid.argtypes = (ctypes.c_uint,)
+_libc.setfsuid.argtypes = (ctypes.c_uint,)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *(ctypes.c_ulong,) * 4)
 _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
@@ -76,6 +78,12 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
     """Mount a file system, or change a mount; see mount(2)."""
     texts = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
     _check(_libc.mount(texts[0], texts[1], texts[2], flags, texts[3]), target)
+
+
+def set_filesystem_ids(uid: int, gid: int) -> None:
+    """Make what this thread makes be this user's and group's; see setfsuid(2)."""
+    _libc.setfsgid(gid)
+    _libc.setfsuid(uid)
 
 
 def umount(target: str, flags: int) -> None:

@@ -18,11 +18,12 @@ import re
 import shutil
 import signal
 import socket
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-from ..launch.plan import rootfs
-from ..launch.root import LaunchError, Root
+from ..launch.plan import BENEATH, mount_operation, rootfs
+from ..launch.root import Bind, LaunchError, Root
 from ..launch.syscalls import (
     CLONE_NEWNS,
     MNT_DETACH,
@@ -31,6 +32,7 @@ from ..launch.syscalls import (
     PR_SET_CHILD_SUBREAPER,
     close_range,
     mount,
+    move_mount,
     prctl,
     umount2,
     unshare,
@@ -100,6 +102,11 @@ class ForeignInit:
 
     def _create(self, caller: "Caller", spec: dict[str, Any]) -> None:
         ours = spec.pop("ipycontainer")
+        caller.step = "mount what only the launcher can"
+        taken = _taken(spec["mounts"])
+        caller.step = "part the mounts from the host's"
+        _apart()
+        _give(spec["mounts"], taken, self._folder)
         caller.step = "mount the root"
         root = Root(ours["rootfs_path"], terminal=False)
         rootfs(ours["rootfs"]).do(root)
@@ -116,6 +123,7 @@ class ForeignInit:
         caller.call(["start", self._id])
 
     def _execute(self, caller: "Caller", process: dict[str, Any], init: int) -> None:
+        _apart()
         caller.step = "find the user"
         _resolve(process, process.pop("ipycontainer"), f"/proc/{init}/root")
         caller.step = "exec"
@@ -184,7 +192,6 @@ class Caller:
         close_range(STATUS + 1, LAST)
         os.chdir(self._folder)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        _apart()
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the bundle."""
@@ -233,6 +240,39 @@ def _apart() -> None:
     if any("memory" in options for _, _, options in mounts("cgroup")):
         for _, point, _ in mounts("cgroup2"):
             umount2(point, MNT_DETACH)
+
+
+def _taken(mounts: list[dict[str, Any]]) -> dict[int, int]:
+    """Clone what the runtime would not find or not share as the launcher does; by its number.
+
+    A part of a volume is a path to it, which whoever writes there could turn meanwhile; and once
+    this process has mounts of its own, none of them spreads to the host.
+    """
+    taken = {}
+    for number, mounted in enumerate(mounts):
+        options = mounted["options"]
+        shared = "shared" in options or "rshared" in options
+        if shared or any(option.startswith(BENEATH) for option in options):
+            operation = mount_operation(mounted)
+            assert isinstance(operation, Bind), "a bind is what has such options"
+            taken[number] = operation.clone()
+    return taken
+
+
+def _give(mounts: list[dict[str, Any]], taken: dict[int, int], folder: str) -> None:
+    """Attach the clones below the bundle's folder, and name them as sources."""
+    for number, tree in taken.items():
+        source = f"{folder}/mount-{number}"
+        if stat.S_ISDIR(os.fstat(tree).st_mode):
+            os.mkdir(source, 0o700)
+        else:
+            os.close(os.open(source, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        target = os.open(source, os.O_PATH | os.O_CLOEXEC)
+        move_mount(tree, target)
+        os.close(target)
+        os.close(tree)
+        options = [o for o in mounts[number]["options"] if not o.startswith(BENEATH)]
+        mounts[number].update(source=source, options=options)
 
 
 def _listen() -> socket.socket:
