@@ -56,7 +56,7 @@ def test_files_keep_owners_modes_xattrs_and_links(shared_engine: Engine, image: 
     create(shared_engine, image, "true", HostConfig={"Binds": ["one:/data"]})
     found = facts(data(shared_engine, "one"))
     mode, uid, gid, _, xattrs, _ = found["."]
-    assert (oct(mode)[-4:], uid, gid, xattrs) == ("1750", 5, 6, {"user.top": b"blue"})
+    assert (oct(mode)[-4:], uid, gid, xattrs) == ("1755", 5, 6, {"user.top": b"blue"})
     assert oct(found["file"][0])[-4:] == "4751"
     assert found["file"][1:3] == (7, 8)
     assert found["marked"][4] == {"user.colour": b"green"}

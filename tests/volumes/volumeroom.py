@@ -9,7 +9,7 @@ from support.copies import archive, folder, hard_link, member, symlink
 from support.hosts import Host
 
 TREE = archive(
-    folder("data/", mode=0o1750, uid=5, gid=6, pax_headers={"SCHILY.xattr.user.top": "blue"}),
+    folder("data/", mode=0o1755, uid=5, gid=6, pax_headers={"SCHILY.xattr.user.top": "blue"}),
     member("data/file", b"one", mode=0o4751, uid=7, gid=8),
     member("data/marked", b"two", pax_headers={"SCHILY.xattr.user.colour": "green"}),
     hard_link("data/twin", "data/file"),
