@@ -13,12 +13,21 @@ from of_captures import DEFENCES as OF_CAPTURES
 from of_clients import DEFENCES as OF_CLIENTS
 from of_containers import DEFENCES as OF_CONTAINERS
 from of_images import DEFENCES as OF_IMAGES
+from of_networks import DEFENCES as OF_NETWORKS
 from of_sandboxes import DEFENCES as OF_SANDBOXES
 
 from support.engines import end_processes
 from support.users import OrdinaryUser
 
-DEFENCES = (*OF_BUILDS, *OF_CAPTURES, *OF_CLIENTS, *OF_CONTAINERS, *OF_IMAGES, *OF_SANDBOXES)
+DEFENCES = (
+    *OF_BUILDS,
+    *OF_CAPTURES,
+    *OF_CLIENTS,
+    *OF_CONTAINERS,
+    *OF_IMAGES,
+    *OF_NETWORKS,
+    *OF_SANDBOXES,
+)
 CHECKOUT = Path(__file__).parents[2]
 PARTS = (
     "SECURITY.md",

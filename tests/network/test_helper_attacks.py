@@ -29,7 +29,10 @@ MALFORMED = {
     "a ladder of pointers": HEADER + LADDER + TYPE_AND_CLASS,
     "a name of 4000 bytes": HEADER + b"\x3f" + b"a" * 63 + (b"\x3f" + b"b" * 63) * 60 + b"\0" * 5,
     "a label that is no text": HEADER + b"\x02\xff\xfe\0" + TYPE_AND_CLASS,
-    "an odd kind of label": HEADER + b"\x80abc\0" + TYPE_AND_CLASS,
+    "an odd kind of label": HEADER + b"\x40" + b"a" * 64 + b"\0" + TYPE_AND_CLASS,
+    "a name of 254 bytes": (
+        HEADER + (b"\x3f" + b"a" * 63) * 3 + b"\x3e" + b"a" * 62 + b"\0" + TYPE_AND_CLASS
+    ),
     "65535 questions": struct.pack(">6H", 7, 0x0100, 65535, 0, 0, 0) + QUESTION[12:],
     "two questions": struct.pack(">6H", 7, 0x0100, 2, 0, 0, 0) + QUESTION[12:] * 2,
     "an answer": struct.pack(">6H", 7, 0x8180, 1, 0, 0, 0) + QUESTION[12:],
@@ -171,6 +174,15 @@ def test_a_name_is_no_longer_told_to_who_has_left_its_network(room: Room) -> Non
     assert web.addresses("db") == ["10.9.0.3"]
     room.change(web, back)
     assert web.addresses("db") == []
+
+
+def test_a_network_whose_name_is_none_of_dns_harms_nobody(room: Room) -> None:
+    web = room.box("web")
+    for name in ("n" * 100, "zwei wörter", "a..b", "é" * 60, "."):
+        network = member(web, "front", "10.9.0.2")._replace(network_name=name)
+        room.serve(web, network)
+        web.ask("2.0.9.10.in-addr.arpa", "PTR")
+        assert web.addresses("web") == ["10.9.0.2"]
 
 
 def test_a_link_is_no_way_into_another_network(room: Room) -> None:

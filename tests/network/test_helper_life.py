@@ -1,6 +1,7 @@
 """The helper outlives engines, is replaced when it is killed, and leaves when nothing needs it."""
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -172,6 +173,26 @@ def test_nobody_else_reaches_its_socket(room: Room) -> None:
     (path,) = room.folder.glob("helper-*")
     assert path.stat().st_mode & 0o777 == 0o600
     assert room.folder.stat().st_mode & 0o077 == 0
+
+
+def test_nobody_else_is_obeyed_who_reaches_its_socket_all_the_same(room: Room) -> None:
+    web = room.box("web")
+    room.serve(web, front(web))
+    (path,) = room.folder.glob("helper-*")
+    room.folder.chmod(0o755)
+    path.chmod(0o666)
+    text = b'{"do":"held","id":1}'
+    for user, answered in ((0, True), (65534, False)):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(SECONDS)
+            os.seteuid(user)
+            try:
+                sock.connect(str(path))
+            finally:
+                os.seteuid(0)
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(len(text).to_bytes(4, "big") + text)
+                assert (web.id.encode() in sock.recv(1000)) is answered
 
 
 def test_it_is_small(room: Room) -> None:

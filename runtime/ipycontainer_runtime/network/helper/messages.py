@@ -20,7 +20,7 @@ from dnslib.dns import (
     DNSQuestion,
     DNSRecord,
 )
-from dnslib.label import DNSBuffer
+from dnslib.label import DNSBuffer, DNSLabelError
 
 PLAIN = 512  # what anybody takes by UDP
 LARGEST_QUERY = 4096  # nobody asks more, and an update or a zone is nothing for us
@@ -28,7 +28,8 @@ TTL = 600  # seconds, Docker's
 HEADER = 12
 INTERNET = 1  # the class IN
 POINTER = 12  # the type PTR
-LONGEST_NAME = 255  # RFC 1035 2.3.4
+LONGEST_LABEL = 63
+LONGEST_NAME = 253  # 255 bytes with the lengths of the first and the last label (RFC 1035 2.3.4)
 _ID = struct.Struct(">H")
 _FLAGS = struct.Struct(">H")
 _QR, _TC, _OPCODE = 0x8000, 0x0200, 0x7800
@@ -58,11 +59,13 @@ def parse(message: bytes) -> Query | None:
         if header.get_qr() or header.get_opcode() or header.q != 1:
             return None
         question = DNSQuestion.parse(buffer)
-    except (DNSError, RecursionError):
+    except DNSError:
         return None
-    if len(question.qname) > LONGEST_NAME:
+    # dnslib takes for a length what says an odd kind of label.
+    labels = question.qname.label
+    if len(question.qname) > LONGEST_NAME or any(len(label) > LONGEST_LABEL for label in labels):
         return None
-    name = b".".join(question.qname.label).decode().lower()
+    name = b".".join(labels).decode().lower()
     return Query(message, header, question, name, buffer.offset)
 
 
@@ -79,10 +82,13 @@ def with_addresses(query: Query, addresses: list[str]) -> bytes:
 
 
 def with_name(query: Query, name: str) -> bytes:
-    """Answer whose an address is."""
+    """Answer whose an address is; SERVFAIL where its network's name is none that DNS can carry."""
     record = _reply(query)
-    record.add_answer(RR(query.question.qname, query.question.qtype, ttl=TTL, rdata=PTR(name)))
-    return bytes(record.pack())
+    try:
+        record.add_answer(RR(query.question.qname, QTYPE.PTR, ttl=TTL, rdata=PTR(name)))
+        return bytes(record.pack())
+    except (DNSLabelError, UnicodeError):
+        return failed(query)
 
 
 def failed(query: Query) -> bytes:
