@@ -22,7 +22,8 @@ DEFENCES = (
         "network/helper/directory.py",
         "            container = self._owners.get((place.network, address))\n",
         "            container = next((who for (_, at), who in self._owners.items()"
-        " if at == address), None)\n            return container\n",
+        " if at == address), None)\n"
+        "            return container and self._presences[container].name\n",
         (ATTACKS + "test_the_names_and_addresses_of_other_networks_are_not_told",),
     ),
     Defence(
