@@ -1,11 +1,11 @@
 """A laboratory of network namespaces, and the town that most tests of rules are about."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from helperroom import Room
 
 from ipycontainer_runtime.network.firewall import Firewall
+from ipycontainer_runtime.network.firewall.chains import Chains
 from ipycontainer_runtime.network.firewall.tables import Tables
 from support.needs import require
 from support.netlab import Lab, laboratory
@@ -26,19 +26,25 @@ def town(lab: Lab) -> Town:
     return founded(lab)
 
 
+KINDS = {"nftables": Tables, "iptables": Chains}
+
+
+@pytest.fixture(params=["nftables", pytest.param("iptables", marks=pytest.mark.long)])
+def make_firewall(request: pytest.FixtureRequest, town: Town) -> Callable[..., Firewall]:
+    """A function that returns the town's firewall as an engine that begins has it.
+
+    It takes the engine's name, where that is not the first one's.
+    """
+    if request.param == "iptables":
+        require("iptables")
+    kind = KINDS[request.param]
+    return lambda name="ipyc-test": kind(town.gate.place, name)
+
+
 @pytest.fixture
-def firewall(town: Town) -> Firewall:
+def firewall(make_firewall: Callable[..., Firewall]) -> Iterator[Firewall]:
     """The firewall of the town, put up."""
-    made = Tables(town.gate.place, "ipyc-test")
+    made = make_firewall()
     made.apply(BRIDGES)
-    return made
-
-
-@pytest.fixture
-def room() -> Iterator[Room]:
-    """The engine's side of a helper of its own."""
-    made = Room()
-    try:
-        yield made
-    finally:
-        made.close()
+    yield made
+    made.close()

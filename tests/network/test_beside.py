@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipycontainer_runtime.network.firewall import Firewall
+from ipycontainer_runtime.network.firewall.chains import Chains
 from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
 from support import leftovers
@@ -53,7 +54,11 @@ def rules(gate: Host) -> str:
     return gate.run("iptables", "-S") + gate.run("ip6tables", "-S")
 
 
-def test_a_policy_that_drops_lets_our_bridges_through(town: Town, firewall: Firewall) -> None:
+@pytest.mark.parametrize("kind", [Tables, Chains])
+def test_a_policy_that_drops_lets_our_bridges_through(
+    town: Town, kind: type[Tables] | type[Chains]
+) -> None:
+    firewall = kind(town.gate.place, "ipyc-test")
     for program in ("iptables", "ip6tables"):
         town.gate.run(program, "-P", "FORWARD", "DROP")
     before = rules(town.gate)

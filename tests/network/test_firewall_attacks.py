@@ -1,9 +1,10 @@
 """What a container's root, or a neighbour of the machine, tries against the firewall."""
 
+from collections.abc import Callable
+
 import pytest
 
 from ipycontainer_runtime.network.firewall import Firewall
-from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
 from support.netlab import Host
 from support.town import BRIDGES, Town
@@ -116,7 +117,9 @@ def test_containers_that_may_not_talk_do_not_by_the_gateway(town: Town, firewall
     assert town.red.ask("172.30.1.3", 80) == "silence"
 
 
-def test_the_machine_does_not_become_a_router_for_its_neighbours(town: Town) -> None:
+def test_the_machine_does_not_become_a_router_for_its_neighbours(
+    town: Town, make_firewall: Callable[..., Firewall]
+) -> None:
     other = town.lab.host("other")
     town.lab.wire(town.gate, "eth1", other, "eth0")
     town.gate.ip("addr add 203.0.113.1/24 dev eth1")
@@ -125,11 +128,11 @@ def test_the_machine_does_not_become_a_router_for_its_neighbours(town: Town) -> 
     town.neighbour.ip("route add 203.0.113.0/24 via 198.51.100.1")
     town.lab.serve(other, "other", "203.0.113.2", 80)
     town.gate.set("ipv4/ip_forward", "0")
-    firewall = Tables(town.gate.place, "ipyc-test")
+    firewall = make_firewall()
     firewall.apply(BRIDGES)
     assert town.red.ask("203.0.113.2", 80) == "other 203.0.113.1"
     assert town.neighbour.ask("203.0.113.2", 80) == "silence"
-    Tables(town.gate.place, "ipyc-test").apply(BRIDGES)
+    make_firewall().apply(BRIDGES)
     assert town.neighbour.ask("203.0.113.2", 80) == "silence"
     for bridge in BRIDGES:
         town.gate.ip(f"link del {bridge.device}")
@@ -138,8 +141,10 @@ def test_the_machine_does_not_become_a_router_for_its_neighbours(town: Town) -> 
 
 
 @pytest.mark.parametrize("name", ['a" drop; }', "br-*", "a b", "", "x" * 16, "br\n"])
-def test_a_name_is_never_more_than_a_name(town: Town, name: str) -> None:
+def test_a_name_is_never_more_than_a_name(
+    town: Town, make_firewall: Callable[..., Firewall], name: str
+) -> None:
     from ipycontainer_runtime.errors import InvalidParameter
 
     with pytest.raises(InvalidParameter, match="cannot be a bridge's name"):
-        Tables(town.gate.place, "ipyc-test").apply([BRIDGES[0]._replace(device=name)])
+        make_firewall().apply([BRIDGES[0]._replace(device=name)])

@@ -33,9 +33,9 @@ class Host(NamedTuple):
         """The host as a place for bridges and rules."""
         return NamespacePlace(self.netns)
 
-    def ip(self, line: str) -> None:
-        """Run `ip` with these words."""
-        self.run("ip", *line.split())
+    def ip(self, *lines: str) -> None:
+        """Run `ip` with the words of each line."""
+        self.run("ip", "-batch", "-", given="\n".join((*lines, "")))
 
     def run(self, *words: str, given: str = "") -> str:
         """Run a program on the host and return what it prints."""
@@ -102,8 +102,7 @@ class Lab:
     def wire(self, one: Host, its: str, other: Host, others: str) -> None:
         """Join two hosts by a veth whose ends have these names; both are up."""
         netns = f"/proc/{os.getpid()}/fd/{other.netns}"
-        one.ip(f"link add {its} type veth peer name {others} netns {netns}")
-        one.ip(f"link set {its} up")
+        one.ip(f"link add {its} type veth peer name {others} netns {netns}", f"link set {its} up")
         other.ip(f"link set {others} up")
 
     def container(self, gate: Host, bridge: str, address: str, gateway: str = "") -> Host:
@@ -112,10 +111,13 @@ class Lab:
         port = f"p{secrets.token_hex(4)}"
         self.wire(gate, port, host, "eth0")
         gate.ip(f"link set {port} master {bridge}")
-        for one, its_gateway in zip(address.split(), gateway.split() or [""], strict=False):
-            host.ip(f"addr add {one} dev eth0 nodad" if ":" in one else f"addr add {one} dev eth0")
-            if its_gateway:
-                host.ip(f"route add default via {its_gateway}")
+        host.ip(
+            *(
+                f"addr add {one} dev eth0{' nodad' if ':' in one else ''}"
+                for one in address.split()
+            ),
+            *(f"route add default via {its}" for its in gateway.split()),
+        )
         return host
 
     def serve(self, host: Host, name: str, address: str, port: int, kind: str = "tcp") -> list[str]:

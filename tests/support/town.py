@@ -39,14 +39,19 @@ def founded(lab: Lab) -> Town:
     gate, neighbour = lab.host("gate"), lab.host("out")
     lab.wire(gate, "eth0", neighbour, "eth0")
     for host, last in ((gate, 1), (neighbour, 2)):
-        host.ip(f"addr add 198.51.100.{last}/24 dev eth0")
-        host.ip(f"addr add 2001:db8:1::{last}/64 dev eth0 nodad")
-    neighbour.ip("route add 172.30.0.0/16 via 198.51.100.1")
-    neighbour.ip("route add fd00::/16 via 2001:db8:1::1")
+        host.ip(
+            f"addr add 198.51.100.{last}/24 dev eth0",
+            f"addr add 2001:db8:1::{last}/64 dev eth0 nodad",
+        )
+    neighbour.ip(
+        "route add 172.30.0.0/16 via 198.51.100.1", "route add fd00::/16 via 2001:db8:1::1"
+    )
     for number, bridge in enumerate(BRIDGES, 1):
-        gate.ip(f"link add {bridge.device} type bridge")
-        gate.ip(f"addr add 172.30.{number}.1/24 dev {bridge.device}")
-        gate.ip(f"link set {bridge.device} up")
+        gate.ip(
+            f"link add {bridge.device} type bridge",
+            f"addr add 172.30.{number}.1/24 dev {bridge.device}",
+            f"link set {bridge.device} up",
+        )
     gate.ip("addr add fd00:1::1/64 dev br-red nodad")
     red = lab.container(gate, "br-red", "172.30.1.2/24 fd00:1::2/64", "172.30.1.1 fd00:1::1")
     pink = lab.container(gate, "br-red", "172.30.1.3/24", "172.30.1.1")

@@ -17,6 +17,7 @@ from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
 from .bridges import Bridge
+from .chains import Chains
 from .nothing import Nothing
 from .tables import Tables
 
@@ -60,4 +61,6 @@ def choose(place: Place, table: str) -> Firewall:
     """Return the firewall that this machine has programs for."""
     if shutil.which("nft"):
         return Tables(place, table)
+    if shutil.which("iptables-restore"):
+        return Chains(place, table)
     return Nothing()

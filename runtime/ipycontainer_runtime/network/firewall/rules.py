@@ -7,23 +7,7 @@ from typing import NamedTuple
 from ipycontainer_runtime.store.networks import Published
 
 from .bridges import Bridge
-
-ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - the key of ports of every address; nothing is bound
-Key = tuple[str, str, int]
-Ports = dict[Key, Published]
-
-
-def key(port: Published) -> Key:
-    """Return what of a published port is one thing for the machine: address, protocol, number."""
-    return port.host_address, port.protocol, port.host_port
-
-
-def forwarded(port: Published) -> bool:
-    """Tell whether a rule can lead this port; the helper relays what it cannot.
-
-    NAT does not change the family of a packet, and the kernel has no `route_localnet` for ::1.
-    """
-    return (":" in port.host_address) == (":" in port.address) and port.host_address != "::1"
+from .ports import ANY, Ports
 
 
 def leading(port: Published) -> str:

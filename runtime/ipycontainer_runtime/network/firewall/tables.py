@@ -10,7 +10,8 @@ from ipycontainer_runtime.store.networks import Published
 from . import forwarding
 from .bridges import Bridge, checked
 from .neighbours import Neighbours
-from .rules import ANY, Key, Ports, Shape, forwarded, key, leading, near, ruleset
+from .ports import ANY, Key, Ports, among, key, with_these, without
+from .rules import Shape, leading, near, ruleset
 
 # `nft -n list table` gives protocols by their numbers, and by their names in some versions.
 _ELEMENT = re.compile(
@@ -48,14 +49,12 @@ class Tables:
     def publish(self, ports: Sequence[Published]) -> None:
         """Add elements to the maps; a port that leads elsewhere is led anew."""
         with self._lock:
-            known = self._known()
-            self._become(known | {key(port): port for port in ports if forwarded(port)})
+            self._become(with_these(self._known(), ports))
 
     def unpublish(self, ports: Sequence[Published]) -> None:
         """Take elements out of the maps."""
         with self._lock:
-            gone = {key(port): port for port in ports}
-            self._become({k: port for k, port in self._known().items() if gone.get(k) != port})
+            self._become(without(self._known(), ports))
 
     def published(self) -> list[Published]:
         """Return what the maps hold."""
@@ -65,8 +64,7 @@ class Tables:
     def keep(self, ports: Collection[Published]) -> None:
         """Take out what is not among these."""
         with self._lock:
-            kept = set(ports)
-            self._become({k: port for k, port in self._known().items() if port in kept})
+            self._become(among(self._known(), ports))
 
     def close(self) -> None:
         """Delete the table, and what forwarding was switched on for it."""
