@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("busybox", "root")
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
-@pytest.fixture(scope="module", params=["dockerd"])
+@pytest.fixture(scope="module", params=["dockerd", "engine"])
 def served(request: pytest.FixtureRequest) -> Iterator[Box]:
     """An engine with a bridge for this module's tests."""
     with ExitStack() as stack:

@@ -56,11 +56,6 @@ DIFFERENCES = (
         r"|invalid until.*|No such image: absent:1|Error response from daemon: the archive .*",
     ),
     Difference(
-        lines=r"docker run --rm bb sh",
-        reason="a bridge network is not there yet, and a container that asks for one is told so",
-        ours=r"(?m)^WARNING: .*\n",
-    ),
-    Difference(
         lines=r"exec .*no-such-command$",
         reason="a command that is not found ends `exec` with 127, as it ends `run`",
         code=True,

@@ -110,7 +110,7 @@ class RenameContainer(EngineHandler):
 
     async def post(self, reference: str) -> None:
         """Give the container another name."""
-        self.engine.containers.rename(reference, self.text("name"))
+        await self.engine.connecting.rename(reference, self.text("name"))
         self.empty()
 
 

@@ -206,6 +206,19 @@ class Attachments:
                 return network.subnets[0].gateway
         return "127.0.0.1" if container.record.host_config.network_mode == "host" else ""
 
+    async def renamed(self, container: Container) -> None:
+        """Have a container that runs answer to its new name."""
+        sandbox = container.sandbox
+        if sandbox is None:
+            return
+        for name, end in sandbox.endpoints.items():
+            settings = container.record.networks.get(name)
+            network = self._networks.find(end.network)
+            if end.interface and settings and network:
+                end.names = names_of(container, network, settings)
+        store.save_sandbox(container.folder, sandbox)
+        await self._publishing.change(container)
+
     def ended(self, container: Container) -> None:
         """Take back what a run had that is over; its interfaces go with its namespace."""
         sandbox, container.sandbox = container.sandbox, None

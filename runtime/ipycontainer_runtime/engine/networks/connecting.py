@@ -1,4 +1,4 @@
-"""Putting containers into networks, and taking them out, whether they run or not."""
+"""Containers in networks: putting them in, taking them out, giving them another name there."""
 
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
@@ -20,7 +20,7 @@ _SHARED = (
 
 
 class Connecting:
-    """`network connect` and `network disconnect`."""
+    """`network connect`, `network disconnect` and `rename`."""
 
     def __init__(
         self, *, containers: Containers, networks: Networks, attachments: Attachments
@@ -65,6 +65,13 @@ class Connecting:
             del container.record.networks[network.name]
             await self._attachments.disconnect(container, network)
             self._containers.store.save(container.record)
+
+    async def rename(self, reference: str, name: str) -> None:
+        """Give a container another name, to which it answers in its networks at once."""
+        container = self._containers.get(reference)
+        async with container.lock:
+            self._containers.rename(container.id, name)
+            await self._attachments.renamed(container)
 
     def _found(self, reference: str, container: str) -> tuple[Network, Container]:
         if not container:

@@ -24,6 +24,10 @@ def links(container: Container, find: Find) -> Iterable[str]:
         other = find(name)
         end = other.sandbox.endpoints.get("bridge") if other.sandbox else None
         theirs = other.record.name
+        if other.sandbox is not None and end is None:
+            raise Conflict(
+                f"Cannot link to /{theirs}, as it does not belong to the default network"
+            )
         if end is None:
             raise Conflict(
                 f"Cannot link to a non running container: /{theirs} AS "
