@@ -17,10 +17,7 @@ pytestmark = pytest.mark.needs("root", "docker", "busybox", "user_namespaces")
 
 @pytest.fixture(scope="module")
 def engine(ordinary_user: OrdinaryUser, busybox: str) -> Iterator[Graded]:
-    with (
-        graded.own_folder() as folder,
-        graded.serving(ordinary_user, folder, graded.NO_RANGES) as running,
-    ):
+    with graded.with_one_id(ordinary_user) as running:
         running.succeed("pull", "-q", busybox)
         yield running
 

@@ -46,10 +46,7 @@ def owned(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def engine(ordinary_user: OrdinaryUser, owned: str) -> Iterator[Graded]:
-    with (
-        graded.own_folder() as folder,
-        graded.serving(ordinary_user, folder, graded.NO_RANGES) as running,
-    ):
+    with graded.with_one_id(ordinary_user) as running:
         running.succeed("pull", "-q", owned)
         yield running
 
@@ -69,10 +66,7 @@ def made_container(engine: Graded, image: str, *command: str) -> str:
 def test_a_container_has_one_id_and_its_person_is_told_once(
     ordinary_user: OrdinaryUser, owned: str
 ) -> None:
-    with (
-        graded.own_folder() as folder,
-        graded.serving(ordinary_user, folder, graded.NO_RANGES) as engine,
-    ):
+    with graded.with_one_id(ordinary_user) as engine:
         engine.succeed("pull", "-q", owned)
         first, second = (engine.docker(*RUN, owned, "cat", "/proc/self/uid_map") for _ in "12")
         assert first.stdout.split() == [b"0", str(ordinary_user.uid).encode(), b"1"]

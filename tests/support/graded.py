@@ -67,6 +67,13 @@ def serving(user: OrdinaryUser, folder: Path, first: str, *, last: bool = True) 
     assert "Traceback" not in engine.log, engine.log
 
 
+@contextmanager
+def with_one_id(user: OrdinaryUser) -> Iterator[Graded]:
+    """Yield the engine of `user` on an empty folder, with no range of subordinate ids."""
+    with own_folder() as folder, serving(user, folder, NO_RANGES) as engine:
+        yield engine
+
+
 def refused(user: OrdinaryUser, folder: Path, first: str) -> str:
     """Return the last words of an engine that does not start on `folder`."""
     command = _command(user, first)
