@@ -102,7 +102,9 @@ def test_folders_and_repositories_are_said_as_such(
     assert living.version is None
 
 
-def test_what_has_no_record_is_there_too(engine: Engine, environment: Environment) -> None:
+def test_what_has_no_record_is_there_too(
+    engine: Engine, environment: Environment, tmp_path: Path
+) -> None:
     # As Debian's packages are, and what conda installs beside Python.
     info = environment.site / "Older_Thing-3.1.egg-info"
     info.mkdir()
@@ -110,6 +112,9 @@ def test_what_has_no_record_is_there_too(engine: Engine, environment: Environmen
     (info / "top_level.txt").write_text("older\n")
     (environment.site / "older").mkdir()
     (environment.site / "older/__init__.py").write_text("")
+    environment.install(wheel(tmp_path, "usesthing"))
+    (python,) = environment.site.glob("usesthing-*.dist-info")
+    (python / "INSTALLER").write_text("conda\n")
     meta = environment.folder / "conda-meta"
     meta.mkdir()
     (environment.folder / "lib/libthing.so.1").write_text("library")
@@ -119,11 +124,16 @@ def test_what_has_no_record_is_there_too(engine: Engine, environment: Environmen
         "files": ["lib/libthing.so.1", "../outside"],
     }  # fmt: skip
     (meta / "libthing-1.0.json").write_text(json.dumps(package))
+    known = str((python / "METADATA").relative_to(environment.folder))
+    both = {"name": "usesthing", "version": "1.0", "url": "https://conda.example/usesthing.conda"}
+    (meta / "usesthing-1.0.json").write_text(json.dumps({**both, "files": [known]}))
     told = capture(engine, "older", environment.python)
     lock = tomllib.loads(told["Lock"])
     assert [(p["name"], p["version"]) for p in lock["packages"]] == [("older-thing", "3.1")]
-    (conda,) = lock["tool"]["ipycontainer"]["conda"]
-    assert conda == f"https://conda.example/libthing-1.0.conda#sha256:{'b' * 64}"
+    assert lock["tool"]["ipycontainer"]["conda"] == [
+        f"https://conda.example/libthing-1.0.conda#sha256:{'b' * 64}",
+        "https://conda.example/usesthing.conda",
+    ]
     script = f"import older, os; print(os.path.exists('{environment.folder}/lib/libthing.so.1'))"
     assert run(engine, "older", "python", "-c", script) == "True"
     titles = " ".join(layer["Title"] for layer in told["Layers"])

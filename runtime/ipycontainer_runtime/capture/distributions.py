@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 # Below these folders of a prefix a RECORD may name files. Another name may be anything: where a
 # venv lies in a project's folder, `../../../.env` is below its prefix too.
 DATA = frozenset(("bin", "etc", "include", "lib", "lib64", "libexec", "man", "share", "sbin"))
+CONDA = "conda:"
+"""What the name of a package of conda's begins with, Python's or not."""
 _NAME = re.compile(r"[-_.]+")
 _WANTED_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _USER = re.compile(r"(?<=://)(?!git@|\$\{[A-Za-z0-9_-]+\}(:\$\{[A-Za-z0-9_-]+\})?@)[^/?#\s\"']+@")
@@ -235,7 +237,7 @@ def _conda_package(path: str, prefix: str) -> Distribution:
     origin = {key: str(said[key]) for key in ("channel", "url", "sha256", "build") if said.get(key)}
     origin = {key: without_credentials(value) for key, value in origin.items()}
     return Distribution(
-        f"conda:{said['name']}",
+        f"{CONDA}{said['name']}",
         str(said["version"]),
         path,
         (path, *files),

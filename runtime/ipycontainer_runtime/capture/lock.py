@@ -9,7 +9,7 @@ lock says so, with the hash that the installer kept.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ipycontainer_runtime.capture.distributions import Distribution
+from ipycontainer_runtime.capture.distributions import CONDA, Distribution
 from ipycontainer_runtime.capture.interpreter import Interpreter
 
 FOLDER = "/usr/share/ipycontainer"
@@ -42,7 +42,11 @@ def pylock(python: Interpreter, distributions: Sequence[Distribution]) -> str:
         "prefix": python.prefix,
     }
     if conda:
-        about["conda"] = [_conda(one) for one in conda]
+        # A Python distribution that conda put there is told by the package that had it.
+        packages = [one for one in conda if one.name.startswith(CONDA)]
+        owned = {path for one in packages for path in one.files}
+        others = [one for one in conda if one not in packages and owned.isdisjoint(one.files)]
+        about["conda"] = [_conda(one) for one in (*others, *packages)]
     return "\n".join([*blocks, _table(f"[tool.{TOOL}]", about)])
 
 
@@ -116,7 +120,7 @@ def _requirement(one: Distribution) -> str:
 
 def _conda(one: Distribution) -> str:
     hashed = f"#sha256:{one.origin['sha256']}" if one.origin.get("sha256") else ""
-    return str(one.origin.get("url") or one.title.removeprefix("conda:")) + hashed
+    return str(one.origin.get("url") or one.title.removeprefix(CONDA)) + hashed
 
 
 def _table(header: str, fields: Mapping[str, Any]) -> str:

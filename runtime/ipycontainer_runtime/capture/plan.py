@@ -8,6 +8,7 @@ from ipycontainer_runtime.capture import code as codes
 from ipycontainer_runtime.capture import grouping, interpreter, libraries, lock, sites, system
 from ipycontainer_runtime.capture.code import Code, Ignored
 from ipycontainer_runtime.capture.distributions import (
+    CONDA,
     Distribution,
     installed,
     normalized,
@@ -233,7 +234,7 @@ def _wanted(found: Sequence[Distribution], request: Request) -> set[str]:
             if name in by_name and name not in wanted:
                 wanted.add(name)
                 pending += by_name[name].requires
-        wanted |= {name for name in by_name if name.startswith("conda:")}
+        wanted |= {name for name in by_name if name.startswith(CONDA)}
     return wanted - set(exclude)
 
 
