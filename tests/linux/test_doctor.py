@@ -20,7 +20,7 @@ from support.registry import Registry
 
 LIMITS = [f"limit {name}" for name in ("memory", "swap", "cpu", "cpuset", "pids", "io", "freezer")]
 NAMES = ["userns", "namespaces", "grade", "ids", "proc", "overlay", "cgroup", *LIMITS]
-NAMES += ["seccomp", "network", "survival", "disk"]
+NAMES += ["seccomp", "survival", "disk"]
 
 
 @pytest.mark.ordinary_user
@@ -104,13 +104,6 @@ def test_each_limit_is_told_by_itself() -> None:
     assert [check.name for check in told if check.state == "ok"] == ["limit memory", "limit pids"]
     assert "swapaccount=1" in next(check for check in told if check.name == "limit swap").cure
     assert {check.cure for check in checks.limits(frozenset(), "be root")} == {"be root"}
-
-
-def test_a_network_helper_is_looked_for(tmp_path: Path) -> None:
-    assert checks.network(False).state == "ok"
-    assert checks.network(True, str(tmp_path)).cure == "apt install passt"
-    (tmp_path / "pasta").touch(mode=0o755)
-    assert checks.network(True, str(tmp_path)).detail == "pasta can connect containers"
 
 
 def test_a_masked_proc_is_said() -> None:

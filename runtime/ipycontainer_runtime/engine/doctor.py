@@ -7,9 +7,10 @@ from pathlib import Path
 from ipycontainer_runtime import configuration
 from ipycontainer_runtime.credentials.config import DockerConfig
 from ipycontainer_runtime.errors import ContainerError, InvalidParameter
-from ipycontainer_runtime.linux import doctor
+from ipycontainer_runtime.linux import doctor, userns
 from ipycontainer_runtime.linux.doctor import Check
 from ipycontainer_runtime.linux.grade import Grade
+from ipycontainer_runtime.network import doctor as network
 from ipycontainer_runtime.registry import certificates
 from ipycontainer_runtime.registry.client import Registry
 from ipycontainer_runtime.registry.hosts import DOCKER_HUB, mirror_domain
@@ -27,7 +28,9 @@ def examine(
 
     Without the engine's `grade` it is foreseen. Raises Unavailable when a trial ends in an error.
     """
-    checks = [*doctor.examine(root, grade), *registries(used)]
+    rootless = userns.must_enter() if grade is None else grade.rootless
+    networks = network.examine(rootless=rootless)
+    checks = [*doctor.examine(root, grade), *networks, *registries(used)]
     return [{key.title(): value for key, value in check._asdict().items()} for check in checks]
 
 

@@ -1,7 +1,6 @@
 """The lines of the doctor, each from what was found: what, state, what a lack costs, the cure."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,6 @@ _COSTS = {
     "cgroup": "limits of memory, processors and processes do not bind; no stats and no pause",
     "seccomp": "no container starts but with --security-opt seccomp=unconfined",
 }
-_HELPERS = ("pasta", "slirp4netns")
 # Controllers in the words of linux/cgroup, and what goes without each.
 _LIMITS = {
     "memory": "--memory does not bind: one container can take all of the machine's memory",
@@ -111,18 +109,6 @@ def limits(controllers: frozenset[str], cure: str) -> list[Check]:
             detail = "no cgroups" if cure else f"no controller {name}"
             checks.append(Check(f"limit {name}", "limited", detail, cost, own))
     return checks
-
-
-def network(rootless: bool, path: str | None = None) -> Check:
-    """Tell whether a helper is there that connects an ordinary user's containers."""
-    if not rootless:
-        return Check("network", "ok", "root needs no helper")
-    found = [helper for helper in _HELPERS if shutil.which(helper, path=path)]
-    if found:
-        return Check("network", "ok", f"{' and '.join(found)} can connect containers")
-    cost = "containers reach the network with --network host alone"
-    detail = f"neither {' nor '.join(_HELPERS)} is there"
-    return Check("network", "limited", detail, cost, "apt install passt")
 
 
 def writable(folder: Path) -> Check | None:

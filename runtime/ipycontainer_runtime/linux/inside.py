@@ -15,22 +15,31 @@ _Result = TypeVar("_Result")
 def within(netns: int | None, work: Callable[[], _Result]) -> _Result:
     """Do this in another network namespace, where one is given, and return what came of it.
 
-    It is done on a thread that ends with it: a process in a user namespace may enter the network
-    namespaces that belong to that, but nothing lets it back into the machine's.
+    A process in a user namespace may enter the network namespaces that belong to that, but nothing
+    lets it back into the machine's.
     """
     if netns is None:
         return work()
+
+    def there() -> _Result:
+        setns(netns, CLONE_NEWNET)
+        return work()
+
+    return on_a_thread(there)
+
+
+def on_a_thread(work: Callable[[], _Result]) -> _Result:
+    """Do this on a thread of its own, which takes the namespaces that it enters with it."""
     done: list[_Result] = []
     failed: list[BaseException] = []
 
-    def there() -> None:
+    def keep() -> None:
         try:
-            setns(netns, CLONE_NEWNET)
             done.append(work())
         except BaseException as error:
             failed.append(error)
 
-    thread = threading.Thread(target=there)
+    thread = threading.Thread(target=keep)
     thread.start()
     thread.join()
     if failed:

@@ -9,15 +9,13 @@ import contextlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux import calls, netlink, netns, pins
-from ipycontainer_runtime.linux.inside import within
+from ipycontainer_runtime.linux.inside import on_a_thread, within
 from ipycontainer_runtime.linux.netlink import Netlink
 from ipycontainer_runtime.linux.netns import netlink_in, opened_of
 
@@ -26,7 +24,6 @@ from .place import MachinePlace, Place, run
 
 RECORD = "place.json"
 _BOUND = "place"
-_Result = TypeVar("_Result")
 
 
 class OwnPlace:
@@ -108,7 +105,7 @@ class OwnPlace:
     def _made(self) -> int:
         """Make the namespace, pin it, and begin its uplink."""
         try:
-            pin = _on_a_thread(_pinned)
+            pin = on_a_thread(_pinned)
         except OSError as error:
             raise Unavailable(
                 f"cannot make a network namespace: {error.strerror}; use --network host or none, or"
@@ -129,7 +126,7 @@ class OwnPlace:
 
     def _begin_uplink(self, pidfd: int) -> str:
         def spawn(args: Sequence[str], inherited: tuple[int, ...]) -> uplink.Started:
-            return _on_a_thread(lambda: _started_with(pidfd, args, inherited))
+            return on_a_thread(lambda: _started_with(pidfd, args, inherited))
 
         return uplink.begin(self._run / _BOUND, spawn)
 
@@ -180,9 +177,3 @@ def _popen(args: Sequence[str], errors: int, inherited: tuple[int, ...]) -> subp
         pass_fds=inherited,
         start_new_session=True,
     )
-
-
-def _on_a_thread(work: Callable[[], _Result]) -> _Result:
-    """Do this on a thread of its own, which takes the namespaces that it entered with it."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()

@@ -27,21 +27,30 @@ _LEGACY = {"iptables": "ip_tables_names", "ip6tables": "ip6_tables_names"}  # of
 _FAMILIES = {"iptables": ("ip", 4), "ip6tables": ("ip6", 6)}
 
 
-def admit(place: Place, chain: str, bridges: Sequence[Bridge]) -> list[str]:
+def admit(place: Place, chain: str, bridges: Sequence[Bridge]) -> None:
     """Have others let these bridges through, and no others that had the chain's name.
 
-    Returns the names of the firewalls that needed it. Raises Unavailable when one refuses.
+    Raises Unavailable when one refuses.
     """
     tables = _tables(place)
-    found = []
     for program, (family, version) in _FAMILIES.items():
         concerned = [b.device for b in bridges if b.of(version)]
         if f"table {family} filter" in tables or _is_legacy(place, program):
-            found += _through_iptables(place, program, chain, concerned)
+            _through_iptables(place, program, chain, concerned)
     if "table inet firewalld" in tables:
         _through_firewalld(place, [bridge.device for bridge in bridges])
-        found.append("firewalld")
-    return sorted(set(found))
+
+
+def found(place: Place) -> list[str]:
+    """Return the names of the firewalls that would have to let bridges through; changes nothing."""
+    tables = _tables(place)
+    names = {"firewalld"} if "table inet firewalld" in tables else set()
+    for program, (family, _version) in _FAMILIES.items():
+        if f"table {family} filter" in tables or _is_legacy(place, program):
+            rules = place.run([program, "-w", "-S"]).splitlines()
+            if parent := _parent(rules):
+                names.add(_name(rules, parent))
+    return sorted(names)
 
 
 def withdraw(place: Place, chain: str, bridges: Sequence[Bridge]) -> None:
@@ -74,12 +83,12 @@ def _is_legacy(place: Place, program: str) -> bool:
     return "filter" in within(place.netns, names).split()
 
 
-def _through_iptables(place: Place, program: str, chain: str, devices: Sequence[str]) -> list[str]:
+def _through_iptables(place: Place, program: str, chain: str, devices: Sequence[str]) -> None:
     try:
         rules = place.run([program, "-w", "-S"]).splitlines()
     except Unavailable:
         if not devices:
-            return []
+            return
         raise
     parent = _parent(rules) if devices else ""
     wanted = _accepting(chain, devices, _dockers(rules, devices)) if parent else []
@@ -88,7 +97,6 @@ def _through_iptables(place: Place, program: str, chain: str, devices: Sequence[
         place.run(
             [f"{program}-restore", "-w", "--noflush"], "\n".join(("*filter", *lines, "COMMIT", ""))
         )
-    return [_name(rules, parent)] if parent else []
 
 
 def _parent(rules: Sequence[str]) -> str:
