@@ -23,6 +23,7 @@ from subjects import (
     isolation,
     memory,
     move,
+    network,
     output,
     page,
     pull,
@@ -39,6 +40,7 @@ Subject = Callable[[World, int], Iterator[Row]]
 SUBJECTS: dict[str, Subject] = {
     "run": run.rows,
     "exec": execs.rows,
+    "network": network.rows,
     "pull": pull.rows,
     "commit": commit.rows,
     "capture": capture.rows,
