@@ -106,6 +106,30 @@ def test_a_layer_that_lies_leaves_nothing(room: Room, server: Scripted, kind: st
         room.do(room.pull(server.serve(made, "hostile")))
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ],
+)
+def test_a_layer_is_fetched_from_no_address_that_a_manifest_names(
+    room: Room, server: Scripted, kind: str
+) -> None:
+    # Nothing reads `urls` (CVE-2020-15157): there is no line to take out.
+    made = image(tar({"f": b"content"}))
+    (layer,) = made.layer_digests
+    manifest = json.loads(made.manifest)
+    with scripted_registry() as other:
+        manifest["layers"][0] |= {"mediaType": kind, "urls": [f"{other.url}/layer"]}
+        made.digest = put_manifest(made, manifest, manifest["mediaType"])
+        other.on("/layer", Answer(made.blobs.pop(layer)))
+        with pytest.raises(ContainerError):
+            room.do(room.pull(server.serve(made, "hostile")))
+        assert other.requests == []
+
+
 def wanting_gigabytes(packed: bytes) -> bytes:
     """Return an xz stream whose block says that its dictionary has 3 GiB (xz's format, 3.1)."""
     header = bytearray(packed[12 : 12 + (packed[12] + 1) * 4])

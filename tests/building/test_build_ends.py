@@ -69,9 +69,9 @@ def test_a_client_that_reads_nothing_holds_up_its_build_and_fills_no_memory(
     size = 100_000_000
     step = f"RUN yes {'a' * 999} | head -c {size}"
     connection, messages = begun(engine, {"Dockerfile": f"FROM {busybox}\n{step}\n"})
-    before = resident(engine)
+    before = leftovers.memory(engine.pid)
     time.sleep(2)
-    assert resident(engine) - before < 30 << 20
+    assert leftovers.memory(engine.pid) - before < 30 << 20
     # Nothing of it is lost to one who is only slow.
     assert sum(message.get("stream", "").count("a") for message in messages) > size * 0.99
     connection.close()
@@ -89,27 +89,15 @@ def test_what_a_later_stage_says_in_plenty_is_bounded_on_disk_and_in_memory(
         "FROM scratch\nCOPY --from=one /etc/passwd /\nCOPY --from=two /etc/passwd /\n"
     )
     connection, messages = begun(engine, {"Dockerfile": lines})
-    before = resident(engine)
+    before = leftovers.memory(engine.pid)
     told = text(list(messages))
     connection.close()
-    assert peak(engine) - before < 60 << 20
+    assert leftovers.memory(engine.pid, most=True) - before < 60 << 20
     # What BuildKit does with a step that says too much: it says so, and keeps its beginning.
     assert "characters of this step's output are left out: 64 MiB are kept" in told
     assert told.count("a") > 60_000_000
     assert "a\nthe end\n" in told
     assert "Successfully built" in told.partition("the end\n")[2]
-
-
-def peak(engine: Engine) -> int:
-    """Return the most memory that the engine ever had, in bytes."""
-    status = leftovers.read(engine.pid, "status").decode()
-    return int(status.partition("VmHWM:")[2].split()[0]) << 10
-
-
-def resident(engine: Engine) -> int:
-    """Return the engine's memory in bytes."""
-    status = leftovers.read(engine.pid, "status").decode()
-    return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 def test_the_next_engine_ends_the_steps_of_one_that_was_killed(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from captureroom import Environment, capture, messages, paths, run, wheel
 
+from support import leftovers
 from support.engines import Engine
 
 pytestmark = pytest.mark.needs("root")
@@ -127,6 +128,19 @@ def test_code_that_is_no_project_is_refused(
     asked = str(Path.home()) if code == "~" else code
     (message,) = messages(engine, "no", environment.python, code=asked)[-1:]
     assert asked in str(message.get("error") or message["message"])
+
+
+def test_a_dockerignore_without_end_is_refused(
+    engine: Engine, environment: Environment, tmp_path: Path
+) -> None:
+    # capturing._ignored: `MAX_SIZE`
+    with (tmp_path / ".dockerignore").open("wb") as file:
+        file.truncate(1 << 30)  # a hole
+    before = leftovers.memory(engine.pid)
+    (message,) = messages(engine, "no", environment.python, code=str(tmp_path))[-1:]
+    told = str(message.get("error") or message["message"])
+    assert "dockerignore has more than 1048576 characters" in told
+    assert leftovers.memory(engine.pid, most=True) - before < 512 << 20
 
 
 def test_no_link_leads_to_a_home(engine: Engine, environment: Environment, tmp_path: Path) -> None:

@@ -6,6 +6,14 @@ SECRETS = "capture/test_capture_secrets.py::"
 
 DEFENCES = (
     Defence(
+        "15",
+        "a project's .dockerignore fills the memory",
+        "engine/capturing/__init__.py",
+        "text = file.read(MAX_SIZE + 1)",
+        "text = file.read()",
+        (SECRETS + "test_a_dockerignore_without_end_is_refused",),
+    ),
+    Defence(
         "22",
         "a key among a person's own code comes into a captured image",
         "capture/code.py",

@@ -55,6 +55,12 @@ def read(pid: int, name: str) -> bytes:
         return b""
 
 
+def memory(pid: int, *, most: bool = False) -> int:
+    """Return the bytes of memory that process `pid` has, or the `most` that it ever had."""
+    field = "VmHWM:" if most else "VmRSS:"
+    return int(read(pid, "status").decode().partition(field)[2].split()[0]) << 10
+
+
 def parent(pid: int) -> int:
     """Return the parent of process `pid`; ProcessLookupError when it has gone."""
     fields = read(pid, "stat").rpartition(b")")[2].split()
