@@ -6,6 +6,7 @@ import pytest
 
 from ipycontainer_runtime.network.firewall import Firewall
 from ipycontainer_runtime.network.firewall.chains import Chains
+from ipycontainer_runtime.network.firewall.guard import Guard
 from ipycontainer_runtime.network.firewall.tables import Tables
 from support.needs import require
 from support.netlab import Lab, laboratory
@@ -38,7 +39,7 @@ def make_firewall(request: pytest.FixtureRequest, town: Town) -> Callable[..., F
     if request.param == "iptables":
         require("iptables")
     kind = KINDS[request.param]
-    return lambda name="ipyc-test": kind(town.gate.place, name)
+    return lambda name="ipyc-test": Guard(town.gate.place, kind(town.gate.place, name), name)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from ipycontainer_runtime.network.firewall import Firewall
 from ipycontainer_runtime.network.firewall.chains import Chains
+from ipycontainer_runtime.network.firewall.guard import Guard
 from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
 from support import leftovers
@@ -30,7 +31,7 @@ PORT = Published(
 
 @pytest.fixture
 def firewall(town: Town) -> Iterator[Firewall]:
-    made = Tables(town.gate.place, "ipyc-test")
+    made = Guard(town.gate.place, Tables(town.gate.place, "ipyc-test"), "ipyc-test")
     yield made
     made.close()
 
@@ -58,7 +59,7 @@ def rules(gate: Host) -> str:
 def test_a_policy_that_drops_lets_our_bridges_through(
     town: Town, kind: type[Tables] | type[Chains]
 ) -> None:
-    firewall = kind(town.gate.place, "ipyc-test")
+    firewall = Guard(town.gate.place, kind(town.gate.place, "ipyc-test"), "ipyc-test")
     for program in ("iptables", "ip6tables"):
         town.gate.run(program, "-P", "FORWARD", "DROP")
     before = rules(town.gate)

@@ -14,8 +14,7 @@ import pytest
 
 from ipycontainer_runtime.linux import pins
 from ipycontainer_runtime.network import ownplace
-from ipycontainer_runtime.network.firewall import Bridge
-from ipycontainer_runtime.network.firewall.tables import Tables
+from ipycontainer_runtime.network.firewall import Bridge, choose
 from ipycontainer_runtime.network.place import NamespacePlace
 from ipycontainer_runtime.store.networks import Published
 from support import leftovers
@@ -113,7 +112,7 @@ def test_a_container_reaches_the_outside_by_the_uplink(
     place.ip("link add br-red type bridge")
     place.ip("addr add 172.30.1.1/24 dev br-red")
     place.ip("link set br-red up")
-    Tables(place.place, "ipyc-test").apply([Bridge("br-red", ("172.30.1.0/24",))])
+    choose(place.place, "ipyc-test").apply([Bridge("br-red", ("172.30.1.0/24",))])
     red = settled.lab.container(place, "br-red", "172.30.1.2/24", "172.30.1.1")
     assert red.ask("198.51.100.2", 80, kind) == "neighbour 198.51.100.1"
 
@@ -157,7 +156,7 @@ def test_containers_reach_each_other_and_themselves_by_published_ports(
     pink = settled.lab.container(place, "br-red", "172.30.1.3/24", "172.30.1.1")
     blue = settled.lab.container(place, "br-blue", "172.30.2.2/24", "172.30.2.1")
     settled.lab.serve(red, "red", "172.30.1.2", 80, kind)
-    firewall = Tables(Alone(place.netns), "ipyc-test")
+    firewall = choose(Alone(place.netns), "ipyc-test")
     firewall.apply([Bridge("br-red", ("172.30.1.0/24",)), Bridge("br-blue", ("172.30.2.0/24",))])
     port = Published(
         protocol=kind, host_address="0.0.0.0", host_port=8080, address="172.30.1.2", port=80

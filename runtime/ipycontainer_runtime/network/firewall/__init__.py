@@ -18,6 +18,7 @@ from ipycontainer_runtime.store.networks import Published
 
 from .bridges import Bridge
 from .chains import Chains
+from .guard import Guard
 from .nothing import Nothing
 from .tables import Tables
 
@@ -60,7 +61,7 @@ def table_of(root: Path) -> str:
 def choose(place: Place, table: str) -> Firewall:
     """Return the firewall that this machine has programs for."""
     if shutil.which("nft"):
-        return Tables(place, table)
+        return Guard(place, Tables(place, table), table)
     if shutil.which("iptables-restore"):
-        return Chains(place, table)
+        return Guard(place, Chains(place, table), table)
     return Nothing()

@@ -1,16 +1,13 @@
 """The firewall as one nftables table, put up by `nft` in one transaction."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
-from threading import Lock
+from collections.abc import Iterable, Sequence
 
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
-from . import forwarding
-from .bridges import Bridge, checked
-from .neighbours import Neighbours
-from .ports import ANY, Key, Ports, among, key, with_these, without
+from .bridges import Bridge
+from .ports import ANY, Key, Ports, key
 from .rules import Shape, leading, near, ruleset
 
 # `nft -n list table` gives protocols by their numbers, and by their names in some versions.
@@ -27,78 +24,30 @@ class Tables:
     name = "nftables"
 
     def __init__(self, place: Place, table: str) -> None:
+        """Keep the table of this name in a place."""
         self._place = place
-        self._alone = place.alone
         self._table = table
-        self._neighbours = Neighbours(place, table)
-        self._lock = Lock()
-        self._bridges: list[Bridge] = []
-        self._ports: Ports | None = None  # asked of the kernel at the first use
-        self._outer: list[str] = []
 
-    def apply(self, bridges: Sequence[Bridge]) -> None:
-        """Put the whole table up anew; what is in between sees either the old or the new one."""
-        with self._lock:
-            wanted = checked(list(bridges))
-            ports = self._known()
-            switched = forwarding.switch_on(self._place, wanted, self._outer)
-            self._nft(ruleset(self._table, wanted, ports, Shape(*switched, self._alone)))
-            self._bridges, self._outer = wanted, switched.outer
-            self._neighbours.admit(wanted)
+    def read(self) -> tuple[Ports, list[str]]:
+        """Return the ports and outer devices that the table has."""
+        listed = self._listed()
+        return dict(_read(listed)), _outer(listed)
 
-    def publish(self, ports: Sequence[Published]) -> None:
-        """Add elements to the maps; a port that leads elsewhere is led anew."""
-        with self._lock:
-            self._become(with_these(self._known(), ports))
+    def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
+        """Put the whole table up anew; a packet in between sees either the old or the new one."""
+        self._nft(ruleset(self._table, bridges, ports, shape))
 
-    def unpublish(self, ports: Sequence[Published]) -> None:
-        """Take elements out of the maps."""
-        with self._lock:
-            self._become(without(self._known(), ports))
-
-    def published(self) -> list[Published]:
-        """Return what the maps hold."""
-        with self._lock:
-            return list(self._known().values())
-
-    def keep(self, ports: Collection[Published]) -> None:
-        """Take out what is not among these."""
-        with self._lock:
-            self._become(among(self._known(), ports))
-
-    def close(self) -> None:
-        """Delete the table, and what forwarding was switched on for it."""
-        with self._lock:
-            self._known()
-            self._neighbours.close()
-            self._nft(f"add table inet {self._table}\ndelete table inet {self._table}")
-            forwarding.switch_off(self._place, self._outer, [b.device for b in self._bridges])
-            self._bridges, self._ports, self._outer = [], {}, []
-
-    def lacks(self) -> str:
-        """Say which other firewall would not let the bridges through."""
-        return self._neighbours.lacks()
-
-    def _become(self, wanted: Ports) -> None:
-        """Change the maps from what is known to what is wanted, in one transaction."""
-        known = self._known()
-        old, new = self._elements(known), self._elements(wanted)
-        lines = [f"delete element inet {self._table} {one}" for one in sorted(old - new)]
-        lines += [f"add element inet {self._table} {one}" for one in sorted(new - old)]
+    def change(self, bridges: Sequence[Bridge], old: Ports, new: Ports, shape: Shape) -> None:
+        """Change the elements of the maps, in one transaction."""
+        before, after = (_elements(ports, bridges, shape) for ports in (old, new))
+        lines = [f"delete element inet {self._table} {one}" for one in sorted(before - after)]
+        lines += [f"add element inet {self._table} {one}" for one in sorted(after - before)]
         if lines:
             self._nft("\n".join(lines))
-        self._ports = wanted
 
-    def _elements(self, ports: Ports) -> set[str]:
-        back = set() if self._alone else near(ports.values(), self._bridges)
-        return {leading(port) for port in ports.values()} | {f"near {{ {one} }}" for one in back}
-
-    def _known(self) -> Ports:
-        if self._ports is None:
-            listed = self._listed()
-            self._ports = dict(_read(listed))
-            self._outer = _outer(listed)
-        return self._ports
+    def remove(self) -> None:
+        """Delete the table."""
+        self._nft(f"add table inet {self._table}\ndelete table inet {self._table}")
 
     def _listed(self) -> str:
         """Return what the kernel has of the table; empty where there is none."""
@@ -108,6 +57,11 @@ class Tables:
 
     def _nft(self, text: str) -> None:
         self._place.run(["nft", "-f", "-"], text + "\n")
+
+
+def _elements(ports: Ports, bridges: Sequence[Bridge], shape: Shape) -> set[str]:
+    back = set() if shape.alone else near(ports.values(), bridges)
+    return {leading(port) for port in ports.values()} | {f"near {{ {one} }}" for one in back}
 
 
 def _read(table: str) -> Iterable[tuple[Key, Published]]:

@@ -1,0 +1,104 @@
+"""The firewall of an engine: what it knows of bridges and ports, and where it puts the rules."""
+
+from collections.abc import Callable, Collection, Sequence
+from threading import Lock
+from typing import Protocol
+
+from ipycontainer_runtime.network.place import Place
+from ipycontainer_runtime.store.networks import Published
+
+from . import forwarding
+from .bridges import Bridge, checked
+from .neighbours import Neighbours
+from .ports import Ports, among, with_these, without
+from .rules import Shape
+
+
+class Rules(Protocol):
+    """A kind of rules: `tables.py` for nft, `chains.py` for iptables."""
+
+    name: str
+
+    def read(self) -> tuple[Ports, list[str]]:
+        """Return the ports and outer devices of the rules that are in the kernel."""
+
+    def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
+        """Put all rules up in the place of what there was."""
+
+    def change(self, bridges: Sequence[Bridge], old: Ports, new: Ports, shape: Shape) -> None:
+        """Change what leads ports, of which the kernel has the old ones."""
+
+    def remove(self) -> None:
+        """Remove all rules, without trace."""
+
+
+class Guard:
+    """Guards the bridges of one engine; `Firewall` says what each method is for."""
+
+    def __init__(self, place: Place, rules: Rules, name: str) -> None:
+        """Take the rules, and the name under which other firewalls know them."""
+        self.name = rules.name
+        self._place = place
+        self._rules = rules
+        self._neighbours = Neighbours(place, name)
+        self._lock = Lock()
+        self._bridges: list[Bridge] = []
+        self._ports: Ports | None = None  # asked of the kernel at the first use
+        self._shape = Shape(alone=place.alone)
+
+    def apply(self, bridges: Sequence[Bridge]) -> None:
+        """Put up the rules for these bridges."""
+        with self._lock:
+            wanted = checked(list(bridges))
+            ports = self._known()
+            loopback, outer = forwarding.switch_on(self._place, wanted, self._shape.outer)
+            self._shape = self._shape._replace(loopback=loopback, outer=outer)
+            self._rules.put(wanted, ports, self._shape)
+            self._bridges = wanted
+            self._neighbours.admit(wanted)
+
+    def publish(self, ports: Sequence[Published]) -> None:
+        """Lead these ports as well; one that leads elsewhere is led anew."""
+        self._change(lambda known: with_these(known, ports))
+
+    def unpublish(self, ports: Sequence[Published]) -> None:
+        """Lead these no more."""
+        self._change(lambda known: without(known, ports))
+
+    def keep(self, ports: Collection[Published]) -> None:
+        """Lead none but these."""
+        self._change(lambda known: among(known, ports))
+
+    def published(self) -> list[Published]:
+        """Return what is led."""
+        with self._lock:
+            return list(self._known().values())
+
+    def close(self) -> None:
+        """Remove the rules, and what was switched on for them."""
+        with self._lock:
+            self._known()
+            self._neighbours.close()
+            self._rules.remove()
+            gone = [bridge.device for bridge in self._bridges]
+            forwarding.switch_off(self._place, self._shape.outer, gone)
+            self._bridges, self._ports = [], {}
+            self._shape = Shape(alone=self._place.alone)
+
+    def lacks(self) -> str:
+        """Say which other firewall would not let the bridges through."""
+        return self._neighbours.lacks()
+
+    def _change(self, become: Callable[[Ports], Ports]) -> None:
+        with self._lock:
+            known = self._known()
+            wanted = become(known)
+            if wanted != known:
+                self._rules.change(self._bridges, known, wanted, self._shape)
+                self._ports = wanted
+
+    def _known(self) -> Ports:
+        if self._ports is None:
+            self._ports, outer = self._rules.read()
+            self._shape = self._shape._replace(outer=outer)
+        return self._ports
