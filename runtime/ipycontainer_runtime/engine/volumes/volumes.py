@@ -3,6 +3,7 @@
 import asyncio
 import builtins
 import functools
+import logging
 import re
 import secrets
 import time
@@ -27,6 +28,7 @@ from ipycontainer_runtime.store.volumes import ANONYMOUS, LOCAL, Volume, VolumeS
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _LONGEST_NAME = 255
 _FILTERS = ("dangling", "driver", "label", "name")
+_log = logging.getLogger(__name__)
 _TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 
 Filters = Mapping[str, Sequence[str]]
@@ -145,11 +147,19 @@ class Volumes:
         return volume, True
 
     async def _find(self, name: str) -> Volume | None:
-        """Return the volume of this name, ours or one that a plugin has by itself."""
+        """Return the volume of this name, ours or one that a plugin has by itself.
+
+        A plugin that does not answer has none: nobody else's volumes may depend on it.
+        """
         if volume := self._store.get(name):
             return volume
         for driver in self._drivers.others():
-            if known := await self._drivers.call(driver, functools.partial(driver.find, name)):
+            try:
+                known = await self._drivers.call(driver, functools.partial(driver.find, name))
+            except ContainerError as error:
+                _log.warning("volume %s was not looked for: %s", name, error)
+                continue
+            if known:
                 return Volume(name=name, driver=driver.name, created=known.created)
         return None
 
