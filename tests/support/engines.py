@@ -118,6 +118,8 @@ def stop(engine: Engine, disk: Path | None = None) -> list[str]:
     mounts = set(leftovers.mounts(engine.home)) - {str(disk)}
     words += [f"mount {point}" for point in mounts]
     words += [f"cgroup {path}" for path in leftovers.cgroups(engine.paths.run)]
+    words += [f"interface {name}" for name in leftovers.interfaces(engine.paths.root)]
+    words += [f"rules {name}" for name in leftovers.tables(engine.paths.root)]
     words += [f"file {path}" for path in _files(engine.paths)]
     if words or "Traceback" in engine.log:
         words += ["and its log says:", engine.log]

@@ -3,10 +3,16 @@
 import binascii
 import os
 import select
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from ipycontainer_runtime.linux import netlink
+from ipycontainer_runtime.network.bridge import ALIAS
+from ipycontainer_runtime.network.firewall import table_of
 
 PATIENCE = 10
 LOOK_AGAIN = 0.02
@@ -133,3 +139,17 @@ def eventually(complaints: Callable[[], list[str]]) -> list[str]:
     while (found := complaints()) and time.monotonic() < deadline:
         time.sleep(LOOK_AGAIN)
     return found
+
+
+def interfaces(root: Path) -> list[str]:
+    """Return the bridges of the engine of a data root that are on the machine."""
+    with netlink.opened() as socket:
+        return [link.name for link in socket.links() if link.alias == f"{ALIAS}{root}"]
+
+
+def tables(root: Path) -> list[str]:
+    """Return the tables of rules that an engine of a data root has left."""
+    if os.geteuid() or not shutil.which("nft"):
+        return []
+    listed = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if line.endswith(table_of(root))]

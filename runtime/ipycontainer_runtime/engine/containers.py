@@ -86,6 +86,7 @@ class Containers:
         self._networks = networks
         self._grade = grade
         self._untold = grade.warnings()
+        self._told: set[str] = set()
         self._images = image_store
         self._layers = layers
         self._snapshotter = snapshotter
@@ -115,6 +116,14 @@ class Containers:
     def get(self, reference: str) -> Container:
         """Return the container with this id, id's beginning or name; NotFound otherwise."""
         return self._all[self.store.find(reference).id]
+
+    def has(self, reference: str) -> bool:
+        """Tell whether `get` would find a container."""
+        try:
+            self.get(reference)
+        except (InvalidParameter, NotFound):
+            return False
+        return True
 
     def in_use(self, image_id: str) -> list[Use]:
         """Return the containers that were made from an image."""
@@ -178,6 +187,9 @@ class Containers:
         self._attaching.settled(container_id)
         # What is so for every container is told with the first.
         told, self._untold = self._untold, []
+        if {*placed} - {"host", "none"}:
+            told = [*told, *(lack for lack in self._networks.lacks() if lack not in self._told)]
+            self._told.update(told)
         warnings = [*unbound, *creation_warnings(config, host), *shown_as_nobodys(record), *told]
         return Created(container_id, warnings)
 

@@ -82,7 +82,7 @@ def build_spec(
         "hostname": "" if host.uts_mode == "host" else config.hostname,
         "domainname": config.domainname,
         "mounts": [mount.to_spec() for mount in mounts],
-        "linux": _linux(host, cgroups, placed.hidden, joined),
+        "linux": _linux(host, cgroups, placed.hidden, joined, grade),
         "ipycontainer": {
             "rootfs": [mount.to_spec() for mount in rootfs],
             "rootfs_path": root,
@@ -206,13 +206,25 @@ def _rlimits(host: HostConfig) -> list[Rlimit]:
     ]
 
 
-def _linux(host: HostConfig, cgroups: Cgroups, hidden: Sequence[str], joined: Joined) -> Linux:
+def _net_sysctls(host: HostConfig, grade: Grade) -> dict[str, str]:
+    """Return what Docker sets in a network that is a container's own.
+
+    Ports below 1024 are nobody's in particular there. A /proc that is shown is the host's.
+    """
+    if host.network_mode == "host" or donor_of(host.network_mode) or grade.masked:
+        return {}
+    return {"net.ipv4.ip_unprivileged_port_start": "0"}
+
+
+def _linux(
+    host: HostConfig, cgroups: Cgroups, hidden: Sequence[str], joined: Joined, grade: Grade
+) -> Linux:
     given = {namespace["type"] for namespace in joined.namespaces}
     own: list[Namespace] = [{"type": kind} for kind in own_kinds(host) if kind not in given]
     return {
         "namespaces": [*own, *joined.namespaces],
         "resources": limits(host),
-        "sysctl": host.sysctls or {},
+        "sysctl": {**_net_sysctls(host, grade), **(host.sysctls or {})},
         "maskedPaths": [*(host.masked_paths or ()), *hidden],
         "readonlyPaths": [
             *(() if host.privileged else cgroups.readonly),

@@ -166,7 +166,7 @@ _CONSTANT: dict[str, Any] = {
     "SystemStatus": None,
     "Plugins": {
         "Volume": ["local"],
-        "Network": ["host", "null"],
+        "Network": ["bridge", "host", "null"],
         "Authorization": None,
         "Log": ["json-file", "local", "none"],
     },

@@ -24,11 +24,14 @@ IFA_LOCAL = 2
 IFF_UP = 0x1
 IFLA_ADDRESS = 1
 IFLA_AF_SPEC = 26
+IFLA_BRPORT_ISOLATED = 33
 IFLA_IFALIAS = 20
 IFLA_IFNAME = 3
 IFLA_INET6_ADDR_GEN_MODE = 8
 IFLA_INFO_DATA = 2
 IFLA_INFO_KIND = 1
+IFLA_INFO_SLAVE_DATA = 5
+IFLA_INFO_SLAVE_KIND = 4
 IFLA_LINK = 5
 IFLA_LINKINFO = 18
 IFLA_MASTER = 10
@@ -256,6 +259,14 @@ def set_down(name: str) -> Message:
     """Switch an interface off."""
     body = _LINK.pack(0, 0, 0, 0, IFF_UP) + _name(name)
     return Message(RTM_NEWLINK, 0, body, f"set {name} down")
+
+
+def isolate(name: str) -> Message:
+    """Have a bridge's port send nothing to other ports like it."""
+    data = _attribute(IFLA_BRPORT_ISOLATED, b"\1")
+    info = _attribute(IFLA_INFO_SLAVE_KIND, b"bridge") + _attribute(IFLA_INFO_SLAVE_DATA, data)
+    body = _link_body() + _name(name) + _attribute(IFLA_LINKINFO, info)
+    return Message(RTM_NEWLINK, 0, body, f"keep {name} from its neighbours")
 
 
 def without_link_local(name: str) -> Message:

@@ -120,6 +120,7 @@ class Bridge:
 
     def _attach(self, socket: Netlink, network: Network, endpoint: Endpoint, netns: int) -> None:
         size = mtu(network)
+        talking = flag(network, ICC, default=True)
         socket.do(
             netlink.add_veth(
                 endpoint.device,
@@ -130,6 +131,7 @@ class Bridge:
                 mtu=size,
             ),
             netlink.without_link_local(endpoint.device),
+            *(() if talking else (netlink.isolate(endpoint.device),)),
             netlink.set_up(endpoint.device),
         )
         with netlink_in(netns) as inside:

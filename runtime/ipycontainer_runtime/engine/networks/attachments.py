@@ -206,19 +206,6 @@ class Attachments:
                 return network.subnets[0].gateway
         return "127.0.0.1" if container.record.host_config.network_mode == "host" else ""
 
-    async def renamed(self, container: Container) -> None:
-        """Have a container that runs answer to its new name."""
-        sandbox = container.sandbox
-        if sandbox is None:
-            return
-        for name, end in sandbox.endpoints.items():
-            settings = container.record.networks.get(name)
-            network = self._networks.find(end.network)
-            if end.interface and settings and network:
-                end.names = names_of(container, network, settings)
-        store.save_sandbox(container.folder, sandbox)
-        await self._publishing.change(container)
-
     def ended(self, container: Container) -> None:
         """Take back what a run had that is over; its interfaces go with its namespace."""
         sandbox, container.sandbox = container.sandbox, None
@@ -313,6 +300,18 @@ class Attachments:
             store.save_sandbox(container.folder, sandbox)
             raise
         self._networks.publish(network, "connect", container=container.id)
+
+    async def renamed(self, container: Container) -> None:
+        """Have a container that runs found by its new name, and no more by its old one."""
+        sandbox = container.sandbox
+        if sandbox is None or not container.state.running:
+            return
+        for name, end in sandbox.endpoints.items():
+            network = self._networks.find(end.network)
+            if network is not None and end.interface:
+                end.names = names_of(container, network, container.record.networks[name])
+        store.save_sandbox(container.folder, sandbox)
+        await self._publishing.change(container)
 
     async def disconnect(self, container: Container, network: Network) -> None:
         """Take a container out of a network, at once where it runs."""

@@ -5,7 +5,7 @@ from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.networks import asked
 from ipycontainer_runtime.engine.networks.attachments import Attachments
 from ipycontainer_runtime.engine.networks.networks import Networks
-from ipycontainer_runtime.errors import Conflict, Forbidden, InvalidParameter
+from ipycontainer_runtime.errors import Conflict, Forbidden, InvalidParameter, NotFound
 from ipycontainer_runtime.store.networks import Network
 
 _HOST = "container cannot be disconnected from host network or connected to host network"
@@ -53,7 +53,13 @@ class Connecting:
             self._containers.store.save(container.record)
 
     async def disconnect(self, reference: str, body: asked.ConnectBody) -> None:
-        """Take a container out of a network; by force also one that the network alone knows."""
+        """Take a container out of a network. Raises Conflict for one that is not in it.
+
+        `force` is for endpoints without a container, of which this engine leaves none.
+        """
+        if body.force and not self._containers.has(body.container):
+            self._networks.get(reference)
+            raise NotFound(f"endpoint {body.container} not found")
         network, container = self._found(reference, body.container)
         async with container.lock:
             if network.driver == "host" or container.record.host_config.network_mode == "host":

@@ -49,6 +49,10 @@ class Ground:
     async def _do(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
+    def lacks(self) -> list[str]:
+        """Return what containers cannot have here, each with its cure."""
+        return [text for text in (self.place.lacks(), self._firewall.lacks()) if text]
+
     def is_up(self, network: Network) -> bool:
         """Tell whether a network has all that it needs on the machine."""
         return network.id in self._up or network.driver != "bridge"

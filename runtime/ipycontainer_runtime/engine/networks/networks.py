@@ -58,6 +58,10 @@ class Networks:
             raise NotFound(f"network {reference} not found")
         return fits[0]
 
+    def lacks(self) -> "list[str]":
+        """Return what containers in networks cannot have on this machine, each with its cure."""
+        return self._ground.lacks()
+
     def find(self, reference: str) -> Network | None:
         """Return the network with this whole id or this name; None where there is none."""
         if network := self._store.get(reference):

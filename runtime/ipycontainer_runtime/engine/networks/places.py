@@ -64,8 +64,9 @@ def places(
 def _place(
     reference: str, body: asked.EndpointBody | None, networks: Networks
 ) -> tuple[str, EndpointSettings]:
-    network = networks.find(reference)
-    if network is None:
+    try:
+        network = networks.get(reference)
+    except (InvalidParameter, NotFound):
         return reference, EndpointSettings(network=reference)
     return network.name, asked.endpoint(body, network)
 
