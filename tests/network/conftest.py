@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from helperroom import Room
 
 from ipycontainer_runtime.network.firewall import Firewall
 from ipycontainer_runtime.network.firewall.chains import Chains
@@ -49,3 +50,13 @@ def firewall(make_firewall: Callable[..., Firewall]) -> Iterator[Firewall]:
     made.apply(BRIDGES)
     yield made
     made.close()
+
+
+@pytest.fixture
+def room() -> Iterator[Room]:
+    """The engine's side of a helper of its own."""
+    made = Room()
+    try:
+        yield made
+    finally:
+        made.close()

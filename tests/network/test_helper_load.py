@@ -93,3 +93,13 @@ def test_fifty_published_ports_lead_each_to_its_container(room: Room) -> None:
             with sock:
                 sock.sendall(b"%d" % number)
         assert [int(client.recv(100)) for client in clients] == list(range(PORTS))
+
+
+def test_a_name_that_thousands_share_is_answered_with_some_of_them(room: Room) -> None:
+    web, many = room.box("web"), room.box("many")
+    addresses = tuple(f"10.8.{number // 250}.{number % 250 + 1}" for number in range(5000))
+    network = member(many, "front", "10.9.0.3")._replace(addresses=addresses)
+    room.serve(web, member(web, "front", "10.9.0.2"))
+    room.serve(many, network)
+    answer = web.stream(dnslib.DNSRecord.question("many").pack())
+    assert 1000 < len(answer.rr) < 5000

@@ -4,17 +4,16 @@ Only header and question are parsed (RFC 1035 4.1), so nothing that a hostile me
 them costs anything. dnslib follows no compression pointer that does not lead back.
 """
 
+import socket
 import struct
 from typing import NamedTuple
 
 from dnslib.dns import (
-    AAAA,
     EDNS0,
     PTR,
     QTYPE,
     RCODE,
     RR,
-    A,
     DNSError,
     DNSHeader,
     DNSQuestion,
@@ -25,6 +24,7 @@ from dnslib.label import DNSBuffer, DNSLabelError
 PLAIN = 512  # what anybody takes by UDP
 LARGEST_QUERY = 4096  # nobody asks more, and an update or a zone is nothing for us
 TTL = 600  # seconds, Docker's
+MOST_ADDRESSES = 1024  # in one answer, which has 64 KB by TCP
 HEADER = 12
 INTERNET = 1  # the class IN
 POINTER = 12  # the type PTR
@@ -32,8 +32,12 @@ LONGEST_LABEL = 63
 LONGEST_NAME = 253  # 255 bytes with the lengths of the first and the last label (RFC 1035 2.3.4)
 _ID = struct.Struct(">H")
 _FLAGS = struct.Struct(">H")
-_QR, _TC, _OPCODE = 0x8000, 0x0200, 0x7800
+_HEAD = struct.Struct(">6H")
+_RECORD = struct.Struct(">HHHIH")
+_NAME_OF_QUESTION = 0xC000 | HEADER  # a pointer to it
+_QR, _OPCODE, _TC, _RD, _RA = 0x8000, 0x7800, 0x0200, 0x0100, 0x0080
 _OPT = b"\x00\x00\x29"  # the root's name and the type of EDNS's record (RFC 6891 6.1.2)
+_OPTION = _OPT + struct.pack(">HIH", LARGEST_QUERY, 0, 0)
 
 
 class Query(NamedTuple):
@@ -70,15 +74,24 @@ def parse(message: bytes) -> Query | None:
 
 
 def with_addresses(query: Query, addresses: list[str]) -> bytes:
-    """Answer a name that is ours: with its addresses of the type asked for, or with none."""
-    record = _reply(query)
-    kind = QTYPE.get(query.question.qtype)
-    for address in addresses:
-        six = ":" in address
-        if kind == ("AAAA" if six else "A"):
-            data = AAAA(address) if six else A(address)
-            record.add_answer(RR(query.question.qname, query.question.qtype, ttl=TTL, rdata=data))
-    return bytes(record.pack())
+    """Answer a name that is ours: with its addresses of the type asked for, or with none.
+
+    Packed here, since dnslib takes 0.1 ms for it: the question is answered as it was written.
+    """
+    kind = query.question.qtype
+    family = {QTYPE.A: socket.AF_INET, QTYPE.AAAA: socket.AF_INET6}.get(kind)
+    raw = [
+        socket.inet_pton(family, address)
+        for address in addresses
+        if family == (socket.AF_INET6 if ":" in address else socket.AF_INET)
+    ][:MOST_ADDRESSES]
+    records = b"".join(
+        _RECORD.pack(_NAME_OF_QUESTION, kind, INTERNET, TTL, len(data)) + data for data in raw
+    )
+    flags = _QR | _RA | (_RD if query.header.rd else 0)
+    option = _OPTION if _asks_by_edns(query) else b""
+    head = _HEAD.pack(query.header.id, flags, 1, len(raw), 0, bool(option))
+    return head + query.message[HEADER : query.end] + records + option
 
 
 def with_name(query: Query, name: str) -> bytes:
