@@ -29,6 +29,9 @@ def rows(_world: World, rounds: int) -> Iterator[Row]:
         yield Row(title, by_turns(up, rounds, warm=1), (goal,), unit="s")
         down = {name: _down(one) for name, one in projects.items()}
         yield Row("`docker-compose down -v` of it", by_turns(down, rounds, warm=1), unit="s")
+        alone = {"ours": _version(projects["ours"])}
+        title = "`docker-compose version`, which asks no engine: in each of the two above"
+        yield Row(title, by_turns(alone, rounds, warm=1), unit="s")
 
 
 def _up(one: Project) -> Contender:
@@ -45,5 +48,13 @@ def _down(one: Project) -> Contender:
         one.succeed("up", "-d")
         with clock():
             one.succeed("down", "-v")
+
+    return run
+
+
+def _version(one: Project) -> Contender:
+    def run(clock: Timed) -> None:
+        with clock():
+            one.succeed("version")
 
     return run

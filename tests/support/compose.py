@@ -21,8 +21,8 @@ services:
     volumes: ["kept:/data"]
     healthcheck:
       test: ["CMD", "wget", "-qO-", "http://127.0.0.1:6000/"]
-      interval: 200ms
-      retries: 50
+      interval: 100ms
+      retries: 100
   worker:
     image: {IMAGE}
     init: true
