@@ -134,7 +134,8 @@ def test_limits_and_size_of_a_terminal_are_passed_on() -> None:
     assert spec["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}]
     assert spec["process"]["consoleSize"] == {"height": 24, "width": 80}
     assert spec["process"]["oomScoreAdj"] == 5
-    assert spec["linux"]["sysctl"] == {"net.ipv4.ip_forward": "1"}
+    low_ports = {"net.ipv4.ip_unprivileged_port_start": "0"}
+    assert spec["linux"]["sysctl"] == {**low_ports, "net.ipv4.ip_forward": "1"}
     assert spec["ipycontainer"]["groups"] == ["audio"]
     assert spec["ipycontainer"]["user"] == "app:app"
 

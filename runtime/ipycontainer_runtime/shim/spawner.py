@@ -181,11 +181,11 @@ class Spawner:
                     socket.socket(fileno=sock.detach()),
                     apart=self._apart,
                 )
+                network = shim.open_network()
             except OSError as error:
                 # Whoever waits for it is told; the spawner removes what was made.
                 _tell(spawner, {"error": str(error)})
                 return 1
-            network = shim.open_network()
             told = {"pid": pid, "cgroup": f"{self._prefix}{pid}"}
             _tell(spawner, told, (engine.fileno(), network))
             os.close(network)
