@@ -23,8 +23,8 @@ from .presence import Presence, told
 ATTEMPTS = 3  # a helper that leaves, or is killed, just when it is asked is replaced
 BACKLOG = 64
 PROCESS = Path(__file__).with_name("process.py")
-# Of the person's variables the helper has none: nothing that it does depends on them.
-VARIABLES = ("LD_LIBRARY_PATH", ROOT_VARIABLE, RUN_VARIABLE)
+# Of the person's variables the helper has those by which it finds libraries and programs.
+VARIABLES = ("LD_LIBRARY_PATH", "PATH", ROOT_VARIABLE, RUN_VARIABLE)
 
 Reopen = Callable[[str], "tuple[int, int] | None"]
 """Open a running container's network namespace and a pidfd of its first process, which the caller
@@ -41,6 +41,7 @@ class Helper:
 
     def __init__(self, paths: Paths, reopen: Reopen) -> None:
         self._folder = paths.run
+        self._root = paths.root
         # A helper in another user namespace cannot enter ours; it leaves with its containers.
         self._name = f"helper-{os.stat('/proc/self/ns/user').st_ino}.sock"
         self._reopen = reopen
@@ -212,8 +213,9 @@ class Helper:
             os.chmod(address, 0o600)  # before listen(), so that nobody connects under a wider mode
             listener.listen(BACKLOG)
             fds = (listener.fileno(), folder)
+            arguments = (self._name, _libraries(), str(self._root))
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", PROCESS, *map(str, fds), self._name, _libraries()],
+                [sys.executable, "-I", "-S", str(PROCESS), *map(str, fds), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={name: value for name, value in os.environ.items() if name in VARIABLES},

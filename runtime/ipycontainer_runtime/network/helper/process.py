@@ -1,6 +1,7 @@
-"""The helper: `python -I -S process.py LISTENER FOLDER NAME LIBRARIES`.
+"""The helper: `python -I -S process.py LISTENER FOLDER NAME LIBRARIES ROOT`.
 
 LISTENER is the descriptor of its socket, which has this NAME in the folder of descriptor FOLDER.
+ROOT is the engine's data root.
 
 It keeps names and published ports of an engine's containers, and outlives the engine: the next one
 connects, and says what has changed. A container is dropped when the engine says so or its first
@@ -29,6 +30,7 @@ from ipycontainer_runtime.network.helper.machine import MachineResolvers
 from ipycontainer_runtime.network.helper.ports import Ports, target
 from ipycontainer_runtime.network.helper.presence import Presence, heard
 from ipycontainer_runtime.network.helper.resolver import Resolver, opened
+from ipycontainer_runtime.network.helper.takingback import take_back
 from ipycontainer_runtime.network.helper.upstream import Forwarder
 
 TYPE_CHECKING = False
@@ -49,6 +51,8 @@ class Kept:
         self._loop = loop
         self.ports = Ports(loop, self._connect)
         self.resolver: Resolver | None = None
+        self.published: list[list[str | int]] = []
+        """As the engine was told."""
         self.netns: tuple[int, int] | None = None
         """Device and inode of the namespace that the resolver is in."""
         self._process = -1
@@ -63,6 +67,11 @@ class Kept:
         if "place" in given:
             self._let_go(self._place)
             self._place = os.dup(given["place"])
+
+    @property
+    def apart(self) -> bool:
+        """Whether it is reached from a place of the engine's own, whose rules are nobody else's."""
+        return self._place >= 0
 
     def _let_go(self, fd: int) -> None:
         if fd >= 0:
@@ -92,7 +101,11 @@ class Kept:
 class Helper:
     """Serves engines at a listening socket; `run` returns when there is nothing more to keep."""
 
-    def __init__(self, listener: socket.socket, folder: int, name: str) -> None:
+    def __init__(
+        self, listener: socket.socket, folder: int, name: str, libraries: str, root: str
+    ) -> None:
+        self._libraries = libraries
+        self._root = root
         self._loop = Loop()
         self._listener = listener
         self._folder = folder
@@ -177,7 +190,7 @@ class Helper:
                 for key in other.ports.held()
             ]
             groups = kept.ports.publish(presence, others)
-            kept.take(given, lambda events: self._drop(presence.container))
+            kept.take(given, lambda events: self._ended(presence.container))
             self._resolve(presence, kept, given.get("netns"))
         except BaseException:
             if presence.container not in self._kept:
@@ -186,14 +199,12 @@ class Helper:
         self._kept[presence.container] = kept
         self._loop.call_off(self._leave)
         self._directory.put(presence)
-        return {
-            "bound": [group.keys[0][2] for group in groups],
-            "ports": [
-                [*key, target(presence, key), group.wanted.port]
-                for group in groups
-                for key in group.keys
-            ],
-        }
+        kept.published = [
+            [*key, target(presence, key), group.wanted.port]
+            for group in groups
+            for key in group.keys
+        ]
+        return {"bound": [group.keys[0][2] for group in groups], "ports": kept.published}
 
     def _resolve(self, presence: Presence, kept: Kept, netns: int | None) -> None:
         """Have names resolved in the container's namespace, or no longer."""
@@ -220,6 +231,13 @@ class Helper:
             return tuple
         return (lambda: presence.upstreams) if presence.upstreams else self._machine
 
+    def _ended(self, container: str) -> None:
+        """Drop a container whose first process has ended."""
+        kept = self._kept.get(container)
+        if kept is not None and kept.published and not kept.apart and not self._engines:
+            take_back(self._libraries, self._root, kept.published)
+        self._drop(container)
+
     def _drop(self, container: str) -> None:
         kept = self._kept.pop(container, None)
         if kept is not None:
@@ -233,7 +251,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal in which an engine was started
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    helper = Helper(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that the kernel collects what it starts
+    listener, folder = map(int, sys.argv[1:3])
+    helper = Helper(socket.socket(fileno=listener), folder, *sys.argv[3:6])
     gc.collect()
     gc.freeze()
     helper.run()

@@ -1,0 +1,36 @@
+"""Take back the rules of ports whose container ended while no engine was there to do so.
+
+`python -I -S takingback.py LIBRARIES ROOT PORTS`, of the engine with the data root ROOT: a process
+of its own, since the helper would keep what it imports. PORTS is JSON, `Published`'s fields each.
+"""
+
+import json
+import os
+import sys
+
+
+def take_back(libraries: str, root: str, ports: "list[list[str | int]]") -> None:
+    """Begin to take ports back, as the helper does; the kernel collects the process."""
+    command = [sys.executable, "-I", "-S", __file__, libraries, root, json.dumps(ports)]
+    os.posix_spawn(sys.executable, command, os.environ)
+
+
+def main() -> None:
+    """Take back what the command line names."""
+    # -S leaves the search path without our own package and the libraries, -I without this folder.
+    sys.path += [os.path.abspath(f"{__file__}/../../../.."), sys.argv[1]]
+    from pathlib import Path
+
+    from ipycontainer_runtime.network import firewall
+    from ipycontainer_runtime.network.place import MachinePlace
+    from ipycontainer_runtime.store.networks import Published
+
+    ports = [
+        Published(protocol=protocol, host_address=address, host_port=number, address=to, port=port)
+        for protocol, address, number, to, port in json.loads(sys.argv[3])
+    ]
+    firewall.choose(MachinePlace(), firewall.table_of(Path(sys.argv[2]))).unpublish(ports)
+
+
+if __name__ == "__main__":
+    main()
