@@ -143,7 +143,6 @@ def _bind(written: str, driver: str) -> Asked:
     else:
         point.name, point.driver, point.named = source, driver, bool(source)
         point.copies = "nocopy" not in words
-        point.mode = mode or "z"  # what Docker's engine says of a volume of `local`
     return Asked(point)
 
 
@@ -213,7 +212,6 @@ def _volume_mount(mount: dict[str, Any], destination: str, options: dict[str, An
         destination=destination,
         name=name,
         driver=driver.get("Name") or "",
-        mode="z",
         writable=not mount.get("ReadOnly"),
         subpath=posixpath.normpath(subpath) if subpath else "",
         # Filled from the image at the whole volume's place, not at a part of it.

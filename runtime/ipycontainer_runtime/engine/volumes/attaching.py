@@ -95,7 +95,7 @@ class Attaching:
             for point in images:
                 if point.destination not in points:
                     whole = await self._with_volume(Asked(point), container_id, made)
-                    points[point.destination] = whole
+                    points[point.destination] = msgspec.structs.replace(whole, mode="")
         except BaseException:
             await self.undo(container_id, made)
             raise
@@ -136,7 +136,7 @@ class Attaching:
         driver = self._drivers.known(volume.driver)
         point.name, point.driver = volume.name, volume.driver
         point.source = driver.path(volume) if driver else ""
-        if point.named and point.driver == LOCAL:
+        if point.driver == LOCAL:
             point.mode = point.mode or "z"  # what Docker's engine says of it
         return point
 

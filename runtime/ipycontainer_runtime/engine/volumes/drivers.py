@@ -1,7 +1,8 @@
 """Which drivers there are: `local`, and the plugins that this machine has just now."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable
 from typing import TypeVar
 
 from ipycontainer_runtime.engine.volumes.driver import Driver, Known
@@ -12,6 +13,7 @@ from ipycontainer_runtime.errors import ContainerError
 from ipycontainer_runtime.store.volumes import LOCAL
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Drivers:
@@ -33,15 +35,26 @@ class Drivers:
         """Return a driver without asking whether it works; None where it has gone."""
         return self._local if name == LOCAL else self._plugins.find(name)
 
-    def others(self) -> Sequence[Plugin]:
-        """Return the plugins that are there."""
-        return self._plugins.all()
-
     async def call(self, driver: Driver, function: Callable[[], T]) -> T:
         """Call a driver: a plugin on a thread, as it may take its time."""
         if driver.name == LOCAL:
             return function()
         return await asyncio.to_thread(function)
+
+    async def find(self, name: str) -> tuple[Plugin, Known] | None:
+        """Ask all plugins side by side for a volume; one that fails has it not."""
+
+        def ask(plugin: Plugin) -> Known | None:
+            try:
+                plugin.activate()
+                return plugin.find(name)
+            except ContainerError as error:
+                _log.warning("volume plugin %s is passed over: %s", plugin.name, error)
+                return None
+
+        plugins = self._plugins.all()
+        found = await asyncio.gather(*(asyncio.to_thread(ask, plugin) for plugin in plugins))
+        return next(((p, known) for p, known in zip(plugins, found, strict=True) if known), None)
 
     async def survey(self) -> list[tuple[Plugin, list[Known] | ContainerError]]:
         """Ask all plugins side by side for their volumes; one that fails says why."""
@@ -53,6 +66,6 @@ class Drivers:
             except ContainerError as error:
                 return error
 
-        plugins = self.others()
+        plugins = self._plugins.all()
         found = await asyncio.gather(*(asyncio.to_thread(ask, plugin) for plugin in plugins))
         return list(zip(plugins, found, strict=True))

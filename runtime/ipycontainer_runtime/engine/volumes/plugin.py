@@ -4,6 +4,7 @@ https://docs.docker.com/engine/extend/plugins_volume/. What it answers is bounde
 size, and believed no further than it has to be: it may hang, or lie.
 """
 
+import contextlib
 import http.client
 import os
 import socket
@@ -116,12 +117,17 @@ class Plugin:
                 f"error looking up volume plugin {self.name}: plugin {self.name} does not "
                 "implement the requested interface VolumeDriver: name another driver"
             )
+        self._scope = self._asked_scope()
+        self._active = True
+
+    def _asked_scope(self) -> str:
         try:
             said = self._ask("VolumeDriver.Capabilities", {}, Capable).Capabilities
-            self._scope = "global" if said and said.Scope.lower() == "global" else "local"
-        except Unavailable:
-            self._scope = "local"  # older than that call
-        self._active = True
+        except Unavailable as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise
+            return "local"  # older than that call
+        return "global" if said and said.Scope.lower() == "global" else "local"
 
     def check(self, volume: Volume) -> None:
         """Leave names and options to the plugin; a path is no name."""
@@ -223,12 +229,14 @@ class Plugin:
 
     def _post(self, method: str, body: dict[str, Any] | None, seconds: float) -> tuple[int, bytes]:
         connection = self._connection(seconds)
-        expired = threading.Event()
+        connection.connect()
+        # Kept, as the connection lets go of it once a reply that ends with it has begun.
+        sock, expired = connection.sock, threading.Event()
 
         def expire() -> None:
             expired.set()
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it has ended just now
+                sock.shutdown(socket.SHUT_RDWR)
 
         # A socket's own timeout begins anew with each byte.
         timer = threading.Timer(seconds, expire)

@@ -2,8 +2,6 @@
 
 import asyncio
 import builtins
-import functools
-import logging
 import re
 import secrets
 import time
@@ -28,7 +26,6 @@ from ipycontainer_runtime.store.volumes import ANONYMOUS, LOCAL, Volume, VolumeS
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _LONGEST_NAME = 255
 _FILTERS = ("dangling", "driver", "label", "name")
-_log = logging.getLogger(__name__)
 _TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 
 Filters = Mapping[str, Sequence[str]]
@@ -119,8 +116,8 @@ class Volumes:
                 raise type(error)(f"create {name}: {error}") from error
 
     async def _create(self, name: str, asked: CreateVolume) -> tuple[Volume, bool]:
-        driver = await self._drivers.get(asked.driver or LOCAL) if asked.driver else None
-        if found := await self._find(name):
+        driver = await self._drivers.get(asked.driver) if asked.driver else None
+        if found := await self._there(name, asked, driver):
             if driver is not None and found.driver != driver.name:
                 raise Conflict(
                     f"driver '{found.driver}' already has volume '{name}': "
@@ -146,6 +143,15 @@ class Volumes:
         self._events.publish("volume", "create", name, {"driver": volume.driver})
         return volume, True
 
+    async def _there(self, name: str, asked: CreateVolume, driver: Driver | None) -> Volume | None:
+        """Return the volume of this name that is to be used; a driver that is named decides."""
+        if driver is None:
+            return await self._find(name) if asked.name else None
+        if (volume := self._store.get(name)) or driver.name == LOCAL:
+            return volume
+        known = await self._drivers.call(driver, lambda: driver.find(name))
+        return Volume(name=name, driver=driver.name, created=known.created) if known else None
+
     async def _find(self, name: str) -> Volume | None:
         """Return the volume of this name, ours or one that a plugin has by itself.
 
@@ -153,15 +159,8 @@ class Volumes:
         """
         if volume := self._store.get(name):
             return volume
-        for driver in self._drivers.others():
-            try:
-                known = await self._drivers.call(driver, functools.partial(driver.find, name))
-            except ContainerError as error:
-                _log.warning("volume %s was not looked for: %s", name, error)
-                continue
-            if known:
-                return Volume(name=name, driver=driver.name, created=known.created)
-        return None
+        found = await self._drivers.find(name)
+        return Volume(name=name, driver=found[0].name, created=found[1].created) if found else None
 
     async def get(self, name: str) -> Volume:
         """Return a volume; NotFound when there is none of this name."""
