@@ -35,11 +35,13 @@ class Running(NamedTuple):
     home: Path
 
     def calls(self, *names: str) -> list[tuple[str, str]]:
-        """Return the calls of these names with the id that they gave, and forget all."""
-        file = self.home / "calls"
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
-        file.write_text("")
+        """Return the calls of these names with the id that they gave, since `forget`."""
+        lines = [json.loads(line) for line in (self.home / "calls").read_text().splitlines()]
         return [(name, body.get("ID", "")) for name, body in lines if name in names]
+
+    def forget(self) -> None:
+        """Begin the list of calls anew."""
+        (self.home / "calls").write_text("")
 
     @contextlib.contextmanager
     def refusing(self, name: str) -> Iterator[None]:
@@ -120,10 +122,8 @@ def done(engine: Host, image: str, *command: str, **settings: Any) -> str:
 
 def unmounted(plugin: Running, container: str) -> bool:
     """Wait until the run's end reached the plugin."""
-    seen: list[tuple[str, str]] = []
     for _ in range(200):
-        seen += plugin.calls("Unmount")
-        if ("Unmount", container) in seen:
+        if ("Unmount", container) in plugin.calls("Unmount"):
             return True
         time.sleep(0.02)  # it is told after the reply
     return False
@@ -134,7 +134,7 @@ def test_a_plugins_volume_lives_as_any_other(engine: Engine, plugin: Running, bu
     assert (made["Driver"], made["Scope"], made["Status"]) == (plugin.name, "global", {"files": 1})
     assert made["Mountpoint"] == f"{plugin.home}/volumes/vol"
     assert made["Options"] == {"content": "hello"}
-    plugin.calls()
+    plugin.forget()
     container = done(
         engine, busybox, "sh", "-c", "cat /x/content; echo b > /x/new", Binds=["vol:/x"]
     )
@@ -152,12 +152,12 @@ def test_a_plugins_volume_lives_as_any_other(engine: Engine, plugin: Running, bu
 def test_each_run_is_mounted_and_unmounted_by_its_own_word(
     engine: Engine, plugin: Running, busybox: str
 ) -> None:
-    plugin.calls()
+    plugin.forget()
     binds = ["vol:/x", "vol:/y"]
     fields = {"Binds": binds, "VolumeDriver": plugin.name}
     first, second = (create(engine, busybox, "true", HostConfig=fields) for _ in range(2))
-    plugin.calls()
     for container in (first, second, first):
+        plugin.forget()
         start(engine, container)
         ended(engine, container)
         assert ("Mount", container) in plugin.calls("Mount")
@@ -221,7 +221,7 @@ def test_copies_mount_the_volume_for_as_long_as_they_take(
 ) -> None:
     volume(engine, "vol", Driver=plugin.name, DriverOpts={"content": "copied"})
     container = create(engine, busybox, "true", HostConfig={"Binds": ["vol:/x:nocopy"]})
-    plugin.calls()
+    plugin.forget()
     found = engine.docker("cp", f"{container}:/x/content", "-")
     assert b"copied" in found.stdout
     calls = plugin.calls("Mount", "Unmount")
