@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ipycontainer_runtime.linux.connection import Answer
 
 IDLE = 30.0
+AHEAD = 8  # sockets made at a time in a place of the engine's own
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -57,6 +58,7 @@ class Kept:
         """Device and inode of the namespace that the resolver is in."""
         self._process = -1
         self._place = -1
+        self._spare: dict[tuple[int, int], list[socket.socket]] = {}
 
     def take(self, given: dict[str, int], on_end: "Callable[[int], None]") -> None:
         """Keep the descriptors of its first process and of the place from which it is reached."""
@@ -67,6 +69,7 @@ class Kept:
         if "place" in given:
             self._let_go(self._place)
             self._place = os.dup(given["place"])
+            self._drop_spare()  # which may be of another place
 
     @property
     def apart(self) -> bool:
@@ -81,16 +84,32 @@ class Kept:
     def _connect(self, kind: int, address: str, port: int) -> socket.socket:
         """Begin to connect to the container, from where it is reached."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        place = self._place if self._place >= 0 else None
-        sock = within(place, lambda: socket.socket(family, kind | socket.SOCK_NONBLOCK))
+        sock = self._socket(family, kind | socket.SOCK_NONBLOCK)
         failed = sock.connect_ex((address, port))
         if failed not in {0, errno.EINPROGRESS}:
             sock.close()
             raise OSError(failed, os.strerror(failed))
         return sock
 
+    def _socket(self, family: socket.AddressFamily, kind: int) -> socket.socket:
+        """Return a new socket of the place, where several at once spare a thread for each."""
+        if self._place < 0:
+            return socket.socket(family, kind)
+        spare = self._spare.setdefault((family, kind), [])
+        if not spare:
+            spare += within(
+                self._place, lambda: [socket.socket(family, kind) for _ in range(AHEAD)]
+            )
+        return spare.pop()
+
+    def _drop_spare(self) -> None:
+        for sockets in self._spare.values():
+            while sockets:
+                sockets.pop().close()
+
     def close(self) -> None:
         """Give everything up."""
+        self._drop_spare()
         self.ports.close()
         if self.resolver is not None:
             self.resolver.close()
