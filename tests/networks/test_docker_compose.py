@@ -10,7 +10,7 @@ from support.alone import engine_alone, run_inside
 from support.compose import LABEL, PORT, Project, project
 from support.engines import Engine
 
-pytestmark = pytest.mark.needs("docker-compose", "busybox", "root")
+pytestmark = [pytest.mark.needs("docker-compose", "busybox"), pytest.mark.ordinary_user]
 
 
 @pytest.fixture(scope="module")
