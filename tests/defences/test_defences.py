@@ -12,6 +12,7 @@ from of_builds import DEFENCES as OF_BUILDS
 from of_captures import DEFENCES as OF_CAPTURES
 from of_clients import DEFENCES as OF_CLIENTS
 from of_containers import DEFENCES as OF_CONTAINERS
+from of_firewalls import DEFENCES as OF_FIREWALLS
 from of_images import DEFENCES as OF_IMAGES
 from of_networks import DEFENCES as OF_NETWORKS
 from of_sandboxes import DEFENCES as OF_SANDBOXES
@@ -24,6 +25,7 @@ DEFENCES = (
     *OF_CAPTURES,
     *OF_CLIENTS,
     *OF_CONTAINERS,
+    *OF_FIREWALLS,
     *OF_IMAGES,
     *OF_NETWORKS,
     *OF_SANDBOXES,

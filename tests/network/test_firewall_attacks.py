@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from ipycontainer_runtime.network.firewall import Firewall
 from ipycontainer_runtime.store.networks import Published
@@ -19,9 +20,12 @@ PRIVATE = Published(
 
 def send_loopback_out(host: Host, gateway: str) -> None:
     """Have a host send what is for 127.0.0.0/8 to a gateway, as its root can."""
-    host.ip("rule add from all lookup 5 pref 1")
-    host.ip("rule del pref 0")
-    host.ip(f"route add 127.0.0.0/8 via {gateway} table 5")
+    host.ip(
+        f"route add 127.0.0.0/8 via {gateway} table 5",
+        "rule add from all lookup 5 pref 1",
+        "rule add from all lookup local pref 2",
+        "rule del pref 0",
+    )
     for device in ("all", "eth0"):
         host.set(f"ipv4/conf/{device}/route_localnet", "1")
 
@@ -93,21 +97,19 @@ def test_the_other_bridge_s_own_address_is_no_way_across(town: Town, firewall: F
     assert town.red.ask("172.30.2.2", 80) == "silence"
 
 
-def test_an_internal_network_does_not_answer_who_comes_by_a_published_port(
-    town: Town, firewall: Firewall
-) -> None:
+def test_a_published_port_leads_into_no_internal_network(town: Town, firewall: Firewall) -> None:
+    seen = town.lab.serve(town.inner, "inner", "172.30.3.2", 90, "udp")
     firewall.publish(
-        [
-            Published(
-                protocol="tcp",
-                host_address="0.0.0.0",
-                host_port=8083,
-                address="172.30.3.2",
-                port=80,
-            )
-        ]
+        [structs.replace(RED, protocol="udp", host_port=8083, address="172.30.3.2", port=90)]
     )
-    assert town.neighbour.ask("198.51.100.1", 8083) == "silence"
+    assert town.neighbour.ask("198.51.100.1", 8083, "udp") == "silence"
+    assert seen == []
+
+
+def test_nothing_that_an_internal_network_sends_gets_out(town: Town, firewall: Firewall) -> None:
+    seen = town.lab.serve(town.neighbour, "neighbour", "198.51.100.2", 90, "udp")
+    assert town.inner.ask("198.51.100.2", 90, "udp") == "silence"
+    assert seen == []
 
 
 def test_containers_that_may_not_talk_do_not_by_the_gateway(town: Town, firewall: Firewall) -> None:
