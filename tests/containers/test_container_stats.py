@@ -45,6 +45,19 @@ def test_a_sample_tells_memory_processes_and_processor(shared_engine: Engine, ru
     assert found["precpu_stats"]["cpu_usage"]["total_usage"] == 0
 
 
+def test_a_sample_tells_what_went_in_and_out(shared_engine: Engine, run: Make) -> None:
+    container = run("sleep", "1000")
+    found = call(shared_engine, "GET", f"/containers/{container}/json").body
+    nobody = f"http://{found['NetworkSettings']['Gateway']}:9/"
+    assert shared_engine.docker("exec", container, "wget", "-qO-", nobody).returncode
+    [(name, figures)] = sampled(shared_engine, container)["networks"].items()
+    assert name == "eth0"
+    assert figures["rx_packets"] > 0
+    assert figures["tx_bytes"] > 0
+    alone = run("sleep", "1000", HostConfig={"NetworkMode": "none"})
+    assert "networks" not in sampled(shared_engine, alone)
+
+
 def test_two_samples_tell_how_busy_a_container_is(shared_engine: Engine, run: Make) -> None:
     container = run("sh", "-c", "while :; do :; done")
     found = sampled(shared_engine, container, "stream=0")

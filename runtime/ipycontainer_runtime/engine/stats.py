@@ -76,6 +76,7 @@ class Stats:
             "memory_stats": self._memory(usage),
             "blkio_stats": _disks(cgroup.transferred() if running else []),
             "storage_stats": {},
+            **_interfaces(container),
         }
 
     def _pids(self, container: Container, usage: dict[str, int]) -> dict[str, int]:
@@ -104,7 +105,7 @@ class Stats:
 
 
 def _disks(transfers: "list[Transfer]") -> dict[str, Any]:
-    """Return what went from and to disks; network is not told: a container has none of its own."""
+    """Return what went from and to disks."""
     found: dict[str, list[dict[str, Any]]] = {"bytes": [], "requests": []}
     for kind, major, minor, operation, figure in transfers:
         entry = {"major": major, "minor": minor, "op": operation, "value": figure}
@@ -119,6 +120,31 @@ def _disks(transfers: "list[Transfer]") -> dict[str, Any]:
         "io_time_recursive": None,
         "sectors_recursive": None,
     }
+
+
+def _interfaces(container: Container) -> dict[str, Any]:
+    """Return what went in and out of the container's interfaces, if it has any of its own."""
+    ends = container.sandbox.endpoints.values() if container.sandbox else ()
+    own = {end.interface for end in ends if end.interface}
+    if not own or not container.state.running:
+        return {}
+    found = {}
+    try:
+        lines = Path(f"/proc/{container.state.pid}/net/dev").read_text().splitlines()
+    except OSError:  # it has just ended
+        return {}
+    for line in lines[2:]:  # after the headings
+        name, _, figures = line.partition(":")
+        if name.strip() in own:
+            figure = [int(word) for word in figures.split()]
+            # Each way has eight columns, of which the first four are these.
+            columns = ("bytes", "packets", "errors", "dropped")
+            received = {
+                f"rx_{column}": value for column, value in zip(columns, figure, strict=False)
+            }
+            sent = {f"tx_{c}": value for c, value in zip(columns, figure[8:], strict=False)}
+            found[name.strip()] = {**received, **sent}
+    return {"networks": found} if found else {}
 
 
 def _processor(usage: dict[str, int]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ _CREATION = (
 _LAUNCH = (
     ("asked", "shim", "take a shim that was forked ahead"),
     ("shim", "bundle", "compose the bundle: host files, mounts, privileges, filter"),
-    ("bundle", "started", "have the shim launch it"),
-    ("bundle", "failed", "have the shim launch it, which fails"),
+    ("bundle", "network", "wait for its interfaces, names and ports, begun before the bundle"),
+    ("network", "started", "have the shim launch it"),
+    ("network", "failed", "have the shim launch it, which fails"),
 )
 _SHIM = (
     ("asked", "ready", "have its first process, cloned ahead into new namespaces"),
