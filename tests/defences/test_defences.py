@@ -16,6 +16,7 @@ from of_firewalls import DEFENCES as OF_FIREWALLS
 from of_images import DEFENCES as OF_IMAGES
 from of_networks import DEFENCES as OF_NETWORKS
 from of_sandboxes import DEFENCES as OF_SANDBOXES
+from of_volumes import DEFENCES as OF_VOLUMES
 
 from support.engines import end_processes
 from support.users import OrdinaryUser
@@ -29,6 +30,7 @@ DEFENCES = (
     *OF_IMAGES,
     *OF_NETWORKS,
     *OF_SANDBOXES,
+    *OF_VOLUMES,
 )
 CHECKOUT = Path(__file__).parents[2]
 PARTS = (

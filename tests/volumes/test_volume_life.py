@@ -89,6 +89,14 @@ def test_an_unknown_driver_is_named(shared_engine: Engine) -> None:
     assert not volumes(shared_engine)
 
 
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "a\n", ".hidden", "ä" * 3])
+def test_a_name_is_no_path(shared_engine: Engine, name: str) -> None:
+    reply = call(shared_engine, "POST", "/volumes/create", {"Name": name})
+    assert reply.status == 400
+    assert "invalid characters" in reply.message
+    assert not volumes(shared_engine)
+
+
 def test_names_are_bounded(shared_engine: Engine) -> None:
     reply = call(shared_engine, "POST", "/volumes/create", {"Name": "a" * 256})
     assert reply.status == 400

@@ -360,11 +360,21 @@ def test_a_plugin_that_fails_hinders_no_list(engine: Engine, room: Path) -> None
         assert name in found["Warnings"][0]
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 200])
-def test_a_driver_is_no_path(engine: Engine, busybox: str, name: str) -> None:
-    settings = {"VolumeDriver": name, "Binds": ["vol:/x"]}
-    if name:
+@pytest.mark.parametrize("name", ["../ipyc-other", "ipyc-other/x", ".hidden", "x" * 200])
+def test_a_driver_is_no_path(
+    engine: Engine, plugin: Running, room: Path, busybox: str, name: str
+) -> None:
+    places = [room.parent / "ipyc-other.sock", room / "ipyc-other/x.sock"]
+    places[1].parent.mkdir()
+    try:
+        for place in places:
+            place.symlink_to(room / f"{plugin.name}.sock")
+        settings = {"VolumeDriver": name, "Binds": ["vol:/x"]}
         assert "not found" in refusal(engine, busybox, HostConfig=settings)[1]
+    finally:
+        for place in places:
+            place.unlink()
+        places[1].parent.rmdir()
 
 
 def test_addresses_are_read_from_files_as_well(
