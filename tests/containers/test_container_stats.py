@@ -46,7 +46,7 @@ def test_a_sample_tells_memory_processes_and_processor(shared_engine: Engine, ru
 
 
 def test_a_sample_tells_what_went_in_and_out(shared_engine: Engine, run: Make) -> None:
-    container = run("sleep", "1000")
+    container = run("sleep", "1000", HostConfig={"NetworkMode": "bridge"})
     found = call(shared_engine, "GET", f"/containers/{container}/json").body
     nobody = f"http://{found['NetworkSettings']['Gateway']}:9/"
     assert shared_engine.docker("exec", container, "wget", "-qO-", nobody).returncode
