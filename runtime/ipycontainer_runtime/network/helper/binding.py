@@ -31,7 +31,12 @@ class Binding:
     """Binds what is wanted, beside what is `held` already."""
 
     def __init__(self, held: Iterable[Key]) -> None:
-        self._held = set(held)
+        self._held: dict[object, set[str]] = {}
+        for key in held:
+            self._hold(key)
+
+    def _hold(self, key: Key) -> None:
+        self._held.setdefault(_family(key), set()).add(key[1])
 
     def bound(self, wanted: Wanted) -> dict[Key, socket.socket]:
         """Return sockets that have one host port on each address; raises PortError."""
@@ -65,9 +70,9 @@ class Binding:
         try:
             for address in _addresses(wanted.host_address):
                 key = (wanted.protocol, address, port)
-                if clash := self._clash(key):
+                if self._clashes(key):
                     raise PortError(
-                        f"Bind for {_shown(clash[1], port)} failed: port is already allocated",
+                        f"Bind for {_shown(address, port)} failed: port is already allocated",
                         taken=True,
                     )
                 made[key] = _listening(*key)
@@ -75,17 +80,19 @@ class Binding:
             for sock in made.values():
                 sock.close()
             raise
-        self._held |= made.keys()
+        for key in made:
+            self._hold(key)
         return made
 
-    def _clash(self, key: Key) -> Key | None:
-        protocol, address, port = key
-        six = ":" in address
-        for other in self._held:
-            same = other[0] == protocol and other[2] == port and (":" in other[1]) == six
-            if same and (address == other[1] or {address, other[1]} & {*EVERYWHERE}):
-                return key
-        return None
+    def _clashes(self, key: Key) -> bool:
+        held = self._held.get(_family(key), set())
+        everywhere = {key[1], *held} & {*EVERYWHERE}
+        return bool(held and everywhere) or key[1] in held
+
+
+def _family(key: Key) -> object:
+    """Return what is the same of two ports that may clash."""
+    return key[0], key[2], ":" in key[1]
 
 
 def _addresses(host_address: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Where the kernel forwards, nothing comes but what it does not forward: connectio
 to itself, and all of them without a firewall of ours.
 """
 
+import itertools
 import socket
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -29,10 +30,12 @@ class Group(NamedTuple):
     def serves(self, wanted: Wanted) -> bool:
         """Tell whether it is what somebody wants, perhaps in other words."""
         port = self.keys[0][2]
-        mine = (self.wanted.protocol, self.wanted.port, self.wanted.host_address)
-        return mine == (wanted.protocol, wanted.port, wanted.host_address) and (
-            wanted.first <= port <= wanted.last or not wanted.last
-        )
+        alike = _kind(self.wanted) == _kind(wanted)
+        return alike and (wanted.first <= port <= wanted.last or not wanted.last)
+
+
+def _kind(wanted: Wanted) -> object:
+    return wanted.protocol, wanted.port, wanted.host_address
 
 
 class Ports:
@@ -55,16 +58,20 @@ class Ports:
         PortError, and then everything is as before.
         """
         kept: dict[Wanted, Group] = {}
+        left: dict[object, list[Group]] = {}
+        for group in self._groups:
+            left.setdefault(_kind(group.wanted), []).append(group)
         for wanted in presence.wanted:
-            for group in self._groups:
-                if group.serves(wanted) and group not in kept.values():
+            alike = left.get(_kind(wanted), [])
+            for group in alike:
+                if wanted not in kept and group.serves(wanted):
                     kept[wanted] = group
+                    alike.remove(group)
                     break
         new = self._bind([wanted for wanted in presence.wanted if wanted not in kept], others)
-        for group in self._groups:
-            if group not in kept.values():
-                for key in group.keys:
-                    self._ports.pop(key).close()
+        for group in itertools.chain(*left.values()):
+            for key in group.keys:
+                self._ports.pop(key).close()
         for sockets in new.values():
             for key, sock in sockets.items():
                 kind = _Streams if key[0] == "tcp" else _Datagrams
