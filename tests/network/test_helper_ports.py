@@ -6,11 +6,13 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from helperroom import SECONDS, Room, member
 
 from ipycontainer_runtime.errors import ContainerError
+from ipycontainer_runtime.network.helper.binding import Binding, PortError
 from ipycontainer_runtime.network.helper.presence import Wanted
 
 pytestmark = pytest.mark.needs("root")
@@ -196,6 +198,18 @@ def test_an_address_that_the_machine_has_not_is_refused(room: Room) -> None:
     web = room.box("web")
     with pytest.raises(ContainerError, match=r"192\.0\.2\.7 is no address of this machine"):
         room.publish(web, 80, host_address="192.0.2.7", first=free_port(), last=65535)
+
+
+def test_a_low_port_that_an_ordinary_user_may_not_have_is_refused_with_the_cure() -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    number = lowest - 1
+    os.seteuid(65534)
+    try:
+        with pytest.raises(PortError, match=f"ip_unprivileged_port_start={number}`$") as refusal:
+            Binding([]).bound(Wanted("tcp", 80, "127.0.0.1", number, number))
+    finally:
+        os.seteuid(0)
+    assert not refusal.value.taken
 
 
 def test_a_change_keeps_the_ports_and_their_connections(room: Room) -> None:
