@@ -208,7 +208,7 @@ def test_low_ports_are_nobodys_in_a_container(engine: Engine) -> None:
     assert engine.succeed("run", "--rm", "-u", "1000", "box", "sh", "-c", script) == "served"
 
 
-@pytest.mark.parametrize("flags", [("--pid", "host"), ("--ipc", "host"), ("--uts", "host")])
+@pytest.mark.parametrize("flags", [("--pid", "host"), ("--cgroupns", "host"), ("--uts", "host")])
 def test_a_container_that_shares_other_things_has_a_network_of_its_own(
     engine: Engine, flags: tuple[str, ...]
 ) -> None:
