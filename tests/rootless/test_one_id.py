@@ -249,3 +249,24 @@ def test_apt_get_installs_packages_that_add_users(engine: Graded, registry: Regi
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert b"Setting up dbus " in done.stdout
     assert b"D-Bus Message Bus Daemon" in done.stdout
+
+
+def test_a_volume_keeps_the_images_ids(engine: Graded, owned: str) -> None:
+    name = engine.succeed("create", "--network", "none", "-v", "vol:/srv", owned, "true")
+    copied = owners(engine.docker("cp", f"{name}:/srv", "-").stdout)
+    kept = {path: ids for path, ids in OWNED.items() if path != "srv/link"}
+    assert {path: copied[path] for path in kept} == kept
+    other = engine.succeed("create", "--network", "none", "-v", "vol:/x", owned, "cat", "/x/more")
+    assert engine.succeed("start", "--attach", other) == "more"
+    engine.succeed("rm", name, other)
+    engine.succeed("volume", "rm", "vol")
+
+
+def test_what_is_made_in_a_persons_folder_is_his(
+    engine: Graded, owned: str, ordinary_user: OrdinaryUser
+) -> None:
+    with graded.own_folder() as folder:
+        os.chown(folder, ordinary_user.uid, ordinary_user.uid)
+        engine.succeed(*RUN, "-v", f"{folder}:/x", owned, "sh", "-c", "mkdir /x/d; touch /x/d/f")
+        for path in (folder / "d", folder / "d/f"):
+            assert path.stat().st_uid == ordinary_user.uid

@@ -44,6 +44,27 @@ def test_a_target_that_is_a_link_is_made_inside_the_root(
         assert f" {place}/ipyc-escape " in logged(shared_engine, container).decode()
 
 
+@pytest.mark.parametrize(
+    ("link", "place"),
+    [
+        ("/absent/data", "/absent/data"),
+        ("../../absent", "/absent"),
+        ("second", "/absent"),
+        ("/tmp/../../../../absent", "/absent"),
+    ],
+)
+def test_a_link_to_what_is_not_there_leads_inside_the_root(
+    shared_engine: Engine, busybox: str, tmp_path: Path, link: str, place: str
+) -> None:
+    lines = f"RUN mkdir -p /tmp; ln -s {link} /link; ln -s ../absent /second"
+    image = build(shared_engine, busybox, tmp_path, lines, name="dangling")
+    container = made(shared_engine, image, "vol:/link")
+    call(shared_engine, "POST", f"/containers/{container}/start")
+    assert ended(shared_engine, container) == 1  # there is no /x
+    assert f" {place} " in logged(shared_engine, container).decode()
+    assert not Path("/absent").exists()
+
+
 @pytest.mark.parametrize("target", ["/proc", "/proc/sys/kernel", "/proc/self/attr"])
 def test_a_link_leads_no_volume_over_proc(
     shared_engine: Engine, busybox: str, tmp_path: Path, target: str

@@ -78,6 +78,9 @@ OVER_PROC = frozenset(f"/proc/{name}" for name in _OVER_PROC.split())
 """Where files may be mounted in /proc, as LXCFS does: those that runc allows."""
 
 
+MAXSYMLINKS = 40  # include/linux/namei.h
+
+
 class LaunchError(Exception):
     """A launch stopped; `exit_code` is Docker's: 125, 126 (cannot execute), 127 (not found)."""
 
@@ -109,20 +112,28 @@ class Root:
         """Open a path of the container, symlinks resolved inside its root."""
         return openat2(self.fd, path, flags)
 
-    def target(self, path: str, folder: bool) -> int:
+    def target(self, path: str, folder: bool, links: int = MAXSYMLINKS) -> int:
         """Open the mount point `path`, made where it is missing; never made outside the root."""
         try:
             return self.open(path)
         except FileNotFoundError:
             parent, _, name = path.rstrip("/").rpartition("/")
-            above = self.target(parent or "/", True)
+        above = self.target(parent or "/", True, links)
+        try:
             if folder:
                 os.mkdir(name, 0o755, dir_fd=above)
             else:
                 flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
                 os.close(os.open(name, flags, 0o644, dir_fd=above))
+        except FileExistsError:
+            # A link to what is not there yet: it is made where that leads, as Docker has it.
+            if not links:
+                raise
+            path = os.path.join(parent or "/", os.readlink(name, dir_fd=above))
+            return self.target(path, folder, links - 1)
+        finally:
             os.close(above)
-            return self.open(path)
+        return self.open(path)
 
     def attach(self, tree: int, target: int) -> None:
         """Attach a detached mount at an open target, and let go of both descriptors."""

@@ -178,7 +178,9 @@ class Attaching:
         except LaunchError as error:
             raise InvalidParameter(str(error)) from error
         except OSError as error:
-            raise Unavailable(f"cannot fill the volume at {place}: {error}") from error
+            raise Unavailable(
+                f"cannot fill the volume at {place}: {error.strerror}: leave it empty with nocopy"
+            ) from error
         finally:
             await asyncio.to_thread(work.join)
 
