@@ -123,4 +123,12 @@ DEFENCES = (
         "        if False:\n",
         (LIFE + "test_nobody_else_is_obeyed_who_reaches_its_socket_all_the_same",),
     ),
+    Defence(
+        "31",
+        "connections to a port take all the descriptors",
+        "network/helper/ports.py",
+        "        if self._relay.full:\n",
+        "        if False:\n",
+        (ATTACKS + "test_a_flood_of_connections_to_a_port_leaves_names_their_descriptors",),
+    ),
 )

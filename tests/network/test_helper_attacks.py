@@ -5,10 +5,14 @@ import os
 import random
 import socket
 import struct
+from pathlib import Path
 
 import dnslib
 import pytest
 from helperroom import RESOLVER, Box, Room, member
+
+from ipycontainer_runtime.network.helper import client
+from ipycontainer_runtime.network.helper.presence import Wanted
 
 pytestmark = pytest.mark.needs("root")
 QUESTION = dnslib.DNSRecord.question("db").pack()
@@ -159,6 +163,47 @@ def test_questions_of_one_that_nobody_answers_leave_room_for_others(room: Room) 
             message, sender = answering.recvfrom(600)
             answering.sendto(dnslib.DNSRecord.parse(message).reply().pack(), sender)
             assert client.recv(600)[:2] == question[:2]
+
+
+def test_a_flood_of_connections_to_a_port_leaves_names_their_descriptors(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = tmp_path / "helper/process.py"
+    limited.parent.mkdir()
+    limited.write_text(
+        "import resource, runpy\nresource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+        f"runpy.run_path({str(client.PROCESS)!r}, run_name='__main__')\n"
+    )
+    monkeypatch.setattr(client, "PROCESS", limited)
+    web = room.box("web")
+    wanted = (Wanted("tcp", 80),)
+    network = member(web, "front", "10.9.0.2")
+    port = room.serve(web, network, wanted=wanted, upstreams=("127.53.0.22",))[0].host_port
+    question = dnslib.DNSRecord.question("outside.example").pack()
+    with contextlib.ExitStack() as stack:
+        answering = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        answering.bind(("127.53.0.22", 53))
+        answering.settimeout(5)
+        asking = stack.enter_context(web.made())
+        stack.enter_context(web.listening(socket.SOCK_STREAM, 80))
+        for _ in range(100):
+            flood = stack.enter_context(socket.socket())
+            with contextlib.suppress(ConnectionError):
+                flood.connect(("127.0.0.1", port))
+                flood.send(b"1")
+        room.do(room.helper.held())  # what came before it has been handled
+        asking.sendto(question, RESOLVER)
+        message, sender = answering.recvfrom(600)
+        answering.sendto(dnslib.DNSRecord.parse(message).reply().pack(), sender)
+        assert asking.recv(600)[:2] == question[:2]
+    with (
+        web.listening(socket.SOCK_STREAM, 80) as listener,
+        socket.create_connection(("127.0.0.1", port)) as welcome,
+    ):
+        welcome.sendall(b"2")
+        sock, _ = listener.accept()
+        with sock:
+            assert sock.recv(1) == b"2"
 
 
 def test_the_names_and_addresses_of_other_networks_are_not_told(room: Room) -> None:

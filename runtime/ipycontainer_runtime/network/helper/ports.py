@@ -9,14 +9,13 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ...linux.loop import IN, Loop
+from ...linux.loop import IN
 from .accepting import accepted
 from .binding import Binding, Key
 from .datagrams import Datagrams
 from .presence import Presence, Wanted
-from .streams import Stream
+from .streams import Relay, Stream
 
-MOST_STREAMS = 4096  # connections of one container under way; the next must wait
 Connect = Callable[[int, str, int], socket.socket]
 """Make a socket of this kind and begin to connect it to an address and a port."""
 
@@ -41,8 +40,8 @@ def _kind(wanted: Wanted) -> object:
 class Ports:
     """What one container has published."""
 
-    def __init__(self, loop: Loop, connect: Connect) -> None:
-        self._loop = loop
+    def __init__(self, relay: Relay, connect: Connect) -> None:
+        self._relay = relay
         self._connect = connect
         self._groups: list[Group] = []
         self._ports: dict[Key, _Streams | _Datagrams] = {}
@@ -75,7 +74,7 @@ class Ports:
         for sockets in new.values():
             for key, sock in sockets.items():
                 kind = _Streams if key[0] == "tcp" else _Datagrams
-                self._ports[key] = kind(self._loop, sock, self._connect)
+                self._ports[key] = kind(self._relay, sock, self._connect)
         made = {wanted: Group(wanted, tuple(sockets)) for wanted, sockets in new.items()}
         self._groups = [*kept.values(), *made.values()]
         for group in self._groups:
@@ -117,13 +116,14 @@ def target(presence: Presence, key: Key) -> str:
 class _Streams:
     """A listening TCP socket and its connections."""
 
-    def __init__(self, loop: Loop, sock: socket.socket, connect: Connect) -> None:
-        self._loop = loop
+    def __init__(self, relay: Relay, sock: socket.socket, connect: Connect) -> None:
+        self._relay = relay
+        self._loop = relay.loop
         self._sock = sock
         self._connect = connect
         self._target = ("", 0)
         self._streams: set[Stream] = set()
-        loop.watch(sock.fileno(), IN, self._on_client)
+        self._loop.watch(sock.fileno(), IN, self._on_client)
 
     def lead_to(self, address: str, port: int) -> None:
         """Pass connections on to this address from now on; those under way stay."""
@@ -134,19 +134,15 @@ class _Streams:
         if taken is None:
             return
         client, _ = taken
+        if self._relay.full:
+            client.close()
+            return
         try:
             container = self._connect(socket.SOCK_STREAM, *self._target)
         except OSError:
             client.close()
             return
-        self._streams.add(Stream(self._loop, client, container, self._ended))
-        if len(self._streams) >= MOST_STREAMS:
-            self._loop.forget(self._sock.fileno())
-
-    def _ended(self, stream: Stream) -> None:
-        self._streams.discard(stream)
-        if len(self._streams) == MOST_STREAMS - 1 and self._sock.fileno() >= 0:
-            self._loop.watch(self._sock.fileno(), IN, self._on_client)
+        self._streams.add(Stream(self._relay, client, container, self._streams.discard))
 
     def close(self) -> None:
         """Close the port and reset its connections."""
@@ -159,9 +155,11 @@ class _Streams:
 class _Datagrams:
     """A UDP socket and its clients."""
 
-    def __init__(self, loop: Loop, sock: socket.socket, connect: Connect) -> None:
+    def __init__(self, relay: Relay, sock: socket.socket, connect: Connect) -> None:
         self._target = ("", 0)
-        self._datagrams = Datagrams(loop, sock, lambda: connect(socket.SOCK_DGRAM, *self._target))
+        self._datagrams = Datagrams(
+            relay.loop, sock, lambda: connect(socket.SOCK_DGRAM, *self._target)
+        )
 
     def lead_to(self, address: str, port: int) -> None:
         """Pass datagrams on to this address from now on."""

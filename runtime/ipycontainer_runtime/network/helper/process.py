@@ -30,6 +30,7 @@ from ipycontainer_runtime.network.helper.machine import MachineResolvers
 from ipycontainer_runtime.network.helper.ports import Ports, target
 from ipycontainer_runtime.network.helper.presence import Presence, heard
 from ipycontainer_runtime.network.helper.resolver import Resolver, opened
+from ipycontainer_runtime.network.helper.streams import Relay
 from ipycontainer_runtime.network.helper.takingback import take_back
 from ipycontainer_runtime.network.helper.upstream import Forwarder
 
@@ -48,9 +49,9 @@ _CREDENTIALS = struct.Struct("3i")
 class Kept:
     """All that is kept of one container."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, relay: Relay) -> None:
         self._loop = loop
-        self.ports = Ports(loop, self._connect)
+        self.ports = Ports(relay, self._connect)
         self.resolver: Resolver | None = None
         self.published: list[list[str | int]] = []
         """As the engine was told."""
@@ -132,6 +133,7 @@ class Helper:
         self._engines: list[Connection] = []
         self._directory = Directory()
         self._forwarder = Forwarder(self._loop)
+        self._relay = Relay(self._loop, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._machine = MachineResolvers()
         self._kept: dict[str, Kept] = {}
         self._leaving = False
@@ -200,7 +202,7 @@ class Helper:
             kept is None and "process" not in given
         ):
             return {"unknown": True}  # the engine can open its namespace, if it still runs
-        kept = kept or Kept(self._loop)
+        kept = kept or Kept(self._loop, self._relay)
         try:
             others = [
                 key

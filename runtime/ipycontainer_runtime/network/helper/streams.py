@@ -21,7 +21,47 @@ _WATCHED = IN | OUT | select.EPOLLRDHUP | select.EPOLLET
 _SPLICE_F_MOVE, _SPLICE_F_NONBLOCK = 1, 2
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: end by a reset
 
-_pipes: list[tuple[int, int]] = []
+DESCRIPTORS = 6  # of one connection: two sockets, and a pipe for each direction
+RESERVED = 1500  # descriptors that are kept for names, or a quarter where there are few
+
+
+class Relay:
+    """What the connections of all ports share: pipes, and how many there may be at a time.
+
+    What is past that is reset, so that a flood of connections leaves names their descriptors.
+    """
+
+    def __init__(self, loop: Loop, descriptors: int) -> None:
+        """Keep to this many descriptors, which the process may have open."""
+        self.loop = loop
+        self._most = (descriptors - min(RESERVED, descriptors // 4)) // DESCRIPTORS
+        self._under_way = 0
+        self._pipes: list[tuple[int, int]] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether no more connections are passed on now."""
+        return self._under_way >= self._most
+
+    def begin(self) -> None:
+        """Count a connection."""
+        self._under_way += 1
+
+    def end(self) -> None:
+        """Count one less."""
+        self._under_way -= 1
+
+    def pipe(self) -> tuple[int, int]:
+        """Return an empty pipe that does not block."""
+        return self._pipes.pop() if self._pipes else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def put_back(self, pipe: tuple[int, int], *, empty: bool) -> None:
+        """Keep a pipe for another connection, or close it."""
+        if empty and len(self._pipes) < SPARE_PIPES:
+            self._pipes.append(pipe)
+        else:
+            for fd in pipe:
+                os.close(fd)
 
 
 class Stream:
@@ -29,17 +69,21 @@ class Stream:
 
     def __init__(
         self,
-        loop: Loop,
+        relay: Relay,
         client: socket.socket,
         container: socket.socket,
         closed: "Callable[[Stream], None]",
     ) -> None:
-        self._loop = loop
+        self._relay = relay
+        self._loop = relay.loop
         self._sockets = (client, container)
         self._closed = closed
         self._connected = False
-        self._directions: tuple[_Direction, ...] = ()
-        loop.watch(container.fileno(), _WATCHED, self._on_container)
+        self._directions: list[_Direction] = []
+        relay.begin()
+        for sock in self._sockets:  # so that a peer that has gone without a word is noticed
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._loop.watch(container.fileno(), _WATCHED, self._on_container)
 
     def _on_container(self, events: int) -> None:
         if not self._connected:
@@ -58,7 +102,8 @@ class Stream:
     def _begin(self) -> bool:
         client, container = self._sockets
         try:
-            self._directions = (_Direction(client, container), _Direction(container, client))
+            self._directions.append(_Direction(self._relay, client, container))
+            self._directions.append(_Direction(self._relay, container, client))
         except OSError:  # no descriptor is free
             self.reset()
             return False
@@ -99,15 +144,17 @@ class Stream:
             sock.close()
         for direction in self._directions:
             direction.close()
+        self._relay.end()
         self._closed(self)
 
 
 class _Direction:
     """What goes from one socket to the other."""
 
-    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+    def __init__(self, relay: Relay, source: socket.socket, target: socket.socket) -> None:
+        self._relay = relay
         self._source, self._target = source.fileno(), target
-        self._read, self._write = _pipes.pop() if _pipes else os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._read, self._write = relay.pipe()
         self._held = 0
         self._drained = False
         self.ended = False
@@ -145,11 +192,7 @@ class _Direction:
         return bool(count)
 
     def close(self) -> None:
-        if self._held or len(_pipes) >= SPARE_PIPES:
-            os.close(self._read)
-            os.close(self._write)
-        else:
-            _pipes.append((self._read, self._write))
+        self._relay.put_back((self._read, self._write), empty=not self._held)
 
 
 def _splice(source: int, target: int) -> int:
