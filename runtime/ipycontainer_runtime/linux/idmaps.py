@@ -24,7 +24,7 @@ def write(pid: int) -> None:
 
     Unavailable when a helper refuses what /etc/subuid grants.
     """
-    if _may_map_all():
+    if may_map_all():
         for kind in ("uid", "gid"):
             found = subids.read_map(own(kind))
             lines = (f"{r.inside} {r.inside} {min(r.size, _MOST)}" for r in found)
@@ -42,6 +42,8 @@ def write(pid: int) -> None:
 
 def lack() -> str:
     """Say why this user can have one id only, with the cure; empty when there is a range."""
+    if may_map_all():
+        return ""
     for program, _kind in _HELPERS:
         if shutil.which(program) is None:
             return f"{program} is not installed: `apt install uidmap`"
@@ -74,7 +76,8 @@ def holds(*names: str) -> bool:
     return all(effective >> NUMBERS[name] & 1 for name in names)
 
 
-def _may_map_all() -> bool:
+def may_map_all() -> bool:
+    """Tell whether this process may give a user namespace all ids that it has itself."""
     # SETFCAP: without it nobody may map the id 0 (Linux 5.12).
     return os.geteuid() == 0 and holds("CAP_SETUID", "CAP_SETGID", "CAP_SETFCAP")
 

@@ -46,8 +46,11 @@ class IdMap(NamedTuple):
 
 
 def must_enter() -> bool:
-    """Tell whether this process may mount only in a user namespace, as root of a container too."""
-    return os.geteuid() != 0 or not idmaps.holds("CAP_SYS_ADMIN")
+    """Tell whether only a user namespace lets this process mount and have networks.
+
+    So it is with root of a container too, whose capabilities are some of root's.
+    """
+    return os.geteuid() != 0 or not idmaps.holds("CAP_SYS_ADMIN", "CAP_NET_ADMIN")
 
 
 def enter(run: Path) -> IdMap:
