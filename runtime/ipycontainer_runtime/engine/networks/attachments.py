@@ -7,6 +7,7 @@ after one that was killed knows whose address is whose.
 
 import asyncio
 import contextlib
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -29,6 +30,8 @@ from ipycontainer_runtime.network.bridge import device_name
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.store import networks as store
 from ipycontainer_runtime.store.networks import Endpoint, EndpointSettings, Network, Sandbox
+
+_log = logging.getLogger(__name__)
 
 Find = Callable[[str], Container]
 
@@ -253,7 +256,10 @@ class Attachments:
         ports = [
             port for container in kept if container.sandbox for port in container.sandbox.published
         ]
-        await self._ground.adopt([*used.values()], ports)
+        try:
+            await self._ground.adopt([*used.values()], ports)
+        except (ContainerError, OSError) as error:  # they run on with what they have
+            _log.warning("networks of containers that run are not taken up: %s", error)
 
     async def settle(self, containers: Iterable[Container]) -> None:
         """Take back what runs had that have ended without their engine; after the recovery."""

@@ -29,8 +29,6 @@ from ipycontainer_runtime.store.networks import Endpoint, Network, NetworkStore,
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_THREADS = 2  # one may wait for nft while another lays a cable
-
 
 class Ground:
     """Makes the devices of networks when a container first needs them, and takes them away."""
@@ -44,10 +42,15 @@ class Ground:
         self._firewall = choose(place, table_of(root))
         self._up: dict[str, Network] = {}
         self._changing = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(_THREADS, "network")
+        self._devices = ThreadPoolExecutor(1, "devices")
+        self._rules = ThreadPoolExecutor(1, "rules")
 
     async def _do(self, work: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._devices, work, *arguments)
+
+    async def _rule(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do something to the rules, after all that was asked before; nft takes its time."""
+        return await asyncio.get_running_loop().run_in_executor(self._rules, work, *arguments)
 
     def lacks(self) -> list[str]:
         """Return what containers cannot have here, each with its cure."""
@@ -91,9 +94,9 @@ class Ground:
         """Put up the rules for the bridges that are there; none are left for none."""
         bridges = [guarded(network) for network in self._up.values()]
         if bridges:
-            await self._do(self._firewall.apply, bridges)
+            await self._rule(self._firewall.apply, bridges)
         else:
-            await self._do(self._firewall.close)
+            await self._rule(self._firewall.close)
 
     def _settle_subnets(self, network: Network) -> None:
         """Choose other subnets where somebody took the chosen ones since."""
@@ -149,11 +152,11 @@ class Ground:
 
     async def publish(self, ports: Sequence[Published]) -> None:
         """Lead ports of the machine into containers."""
-        await self._do(self._firewall.publish, ports)
+        await self._rule(self._firewall.publish, ports)
 
     async def unpublish(self, ports: Sequence[Published]) -> None:
         """Take such ports back."""
-        await self._do(self._firewall.unpublish, ports)
+        await self._rule(self._firewall.unpublish, ports)
 
     async def adopt(self, networks: Sequence[Network], ports: Sequence[Published]) -> None:
         """Take over the bridges in which containers run, and remove what nobody needs."""
@@ -163,8 +166,8 @@ class Ground:
                 self._up[network.id] = network
             if networks:
                 await self._guard()
-                await self._do(self._firewall.publish, ports)
-                await self._do(self._firewall.keep, ports)
+                await self._rule(self._firewall.publish, ports)
+                await self._rule(self._firewall.keep, ports)
             if self.place.there:
                 await self._do(self._sweep)
 
@@ -188,11 +191,12 @@ class Ground:
         empty = [network for network in self._up.values() if network.id not in keep]
         try:
             await self.take_down(empty)
-        except ContainerError as error:
+            if not self._up and self.place.there:
+                await self._do(self.place.end)
+        except (ContainerError, OSError) as error:
             _log.warning("something of the networks is left behind: %s", error)
-        if not self._up and self.place.there:
-            await self._do(self.place.end)
-        self._threads.shutdown(wait=False)
+        self._devices.shutdown(wait=False)
+        self._rules.shutdown(wait=False)
         self.place.close()
 
 

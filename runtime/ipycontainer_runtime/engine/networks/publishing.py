@@ -94,26 +94,29 @@ class Publishing:
             self._activity.background(self._end(container.id, sandbox), "take back names and ports")
 
     async def _end(self, container_id: str, sandbox: Sandbox) -> None:
-        try:
-            running = self._find(container_id).sandbox
-        except ContainerError:
-            running = None
-        if running is None:  # else it has been started again, and has told what it has
+        if self._run_of(container_id) is None:  # else it has been started again, and has told all
             await self._helper.drop(container_id)
+        running = self._run_of(container_id)
         kept = running.published if running else []
         await self._ground.unpublish([port for port in sandbox.published if port not in kept])
+
+    def _run_of(self, container_id: str) -> Sandbox | None:
+        try:
+            return self._find(container_id).sandbox
+        except ContainerError:
+            return None
 
     async def settle(self, containers: Iterable[Container]) -> None:
         """Have the helper forget whatever does not run; at a new engine's start."""
         running = {container.id: container for container in containers if container.sandbox}
-        for container_id in await self._helper.held():
-            if container_id not in running:
-                await self._helper.drop(container_id)
-        for container in running.values():
-            try:
+        try:
+            for container_id in await self._helper.held():
+                if container_id not in running:
+                    await self._helper.drop(container_id)
+            for container in running.values():
                 await self.change(container)
-            except ContainerError as error:
-                _log.warning("container %s: %s", container.id, error)
+        except ContainerError as error:
+            _log.warning("names and ports of containers that run: %s", error)
 
     def close(self) -> None:
         """Leave the helper to the next engine."""
