@@ -8,7 +8,7 @@ has it, and mounted as long as one of those runs or is copied from.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -156,30 +156,30 @@ class Attaching:
 
         Nobody may mount its root meanwhile. Raises InvalidParameter where the image has a file.
         """
-        read = ownership_of(container.record, self._ownership)
-        for point in container.record.mounts:
-            if not point.copies:
-                continue
-            async with self._volumes.alone(point.name):
-                path = await self._mount(point, f"fill-{container.id}")
-                try:
-                    if settle(path):
-                        await self._fill(source(), point.destination, path, read)
-                finally:
-                    await self._unmount(point, f"fill-{container.id}")
+        points = [point for point in container.record.mounts if point.copies]
+        word, empty = f"fill-{container.id}", dict[str, str]()
+        async with contextlib.AsyncExitStack() as held:
+            for name in sorted({point.name for point in points}):
+                await held.enter_async_context(self._volumes.alone(name))
+            for point in points:
+                path = await self._mount(point, word)
+                held.push_async_callback(self._unmount, point, word)
+                if settle(path):
+                    empty.setdefault(path, point.destination)
+            if empty:
+                read = ownership_of(container.record, self._ownership)
+                await self._fill(source(), empty, read)
 
-    async def _fill(self, source: Source, place: str, path: str, read: Ownership) -> None:
-        work = Work(
-            "fill a volume",
-            lambda: fill(source, place, path, read=read, written=self._ownership),
-        )
+    async def _fill(self, source: Source, empty: Mapping[str, str], read: Ownership) -> None:
+        work = Work("fill volumes", lambda: fill(source, empty, read=read, written=self._ownership))
         try:
             await asyncio.to_thread(work.result)
         except LaunchError as error:
             raise InvalidParameter(str(error)) from error
         except OSError as error:
             raise Unavailable(
-                f"cannot fill the volume at {place}: {error.strerror}: leave it empty with nocopy"
+                f"cannot fill the volumes at {', '.join(empty.values())}: {error.strerror}: "
+                "leave them empty with nocopy"
             ) from error
         finally:
             await asyncio.to_thread(work.join)

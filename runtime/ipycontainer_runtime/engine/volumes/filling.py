@@ -10,6 +10,7 @@ holds for a driver's file system as for a folder of ours.
 import contextlib
 import os
 import stat
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import InvalidParameter
@@ -60,29 +61,36 @@ def settle(volume: str) -> bool:
         os.close(folder)
 
 
-def fill(source: Source, place: str, volume: str, *, read: Ownership, written: Ownership) -> None:
-    """Fill the empty folder `volume` with what a container has at `place`, on a thread of its own.
+def fill(source: Source, empty: Mapping[str, str], *, read: Ownership, written: Ownership) -> None:
+    """Fill empty volumes with what a container has at a place, on a thread of its own.
 
-    `read` is how the container's files keep their owners, `written` how the volume's do.
-    InvalidParameter where the image has something else there than a folder.
+    `empty` has the place of each by its folder; `read` is how the container's files keep their
+    owners, `written` how the volumes' do. InvalidParameter where the image has something else
+    there than a folder.
     """
-    target = os.open(volume, OPEN_FOLDER)
+    with contextlib.ExitStack() as opened:
+        # Before the view, whose thread sees no more of the host than it has to.
+        targets = {folder: os.open(folder, OPEN_FOLDER) for folder in empty}
+        for target in targets.values():
+            opened.callback(os.close, target)
+        view = opened.enter_context(View(source))
+        for folder, place in empty.items():
+            _fill_one(view, place, targets[folder], read, written)
+
+
+def _fill_one(view: View, place: str, target: int, read: Ownership, written: Ownership) -> None:
     try:
-        with View(source) as view:
-            try:
-                folder = view.folder(place)
-            except FileNotFoundError:
-                return
-            except NotADirectoryError as error:
-                raise InvalidParameter(
-                    f"cannot mount volume over existing file, file exists {place}"
-                ) from error
-            try:
-                _copy(folder, target, read, written)
-            finally:
-                os.close(folder)
+        folder = view.folder(place)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as error:
+        raise InvalidParameter(
+            f"cannot mount volume over existing file, file exists {place}"
+        ) from error
+    try:
+        _copy(folder, target, read, written)
     finally:
-        os.close(target)
+        os.close(folder)
 
 
 def _copy(folder: int, target: int, read: Ownership, written: Ownership) -> None:
