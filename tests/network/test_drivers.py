@@ -5,7 +5,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ipycontainer_runtime.errors import Forbidden, InvalidParameter, Unavailable
+from ipycontainer_runtime.errors import (
+    Conflict,
+    Forbidden,
+    InvalidParameter,
+    NotImplementedHere,
+    Unavailable,
+)
 from ipycontainer_runtime.linux import netlink
 from ipycontainer_runtime.linux.netns import netlink_in
 from ipycontainer_runtime.network.bridge import Bridge
@@ -66,6 +72,14 @@ def devices(host: Host) -> set[str]:
         return {link.name for link in socket.links()}
 
 
+def heard(host: Host, address: str) -> str:
+    """Return what a server says, however busy the machine is."""
+    for _ in range(40):
+        if (said := host.ask(address, 80)) != "silence":
+            return said
+    return "silence"
+
+
 def test_what_is_made_twice_is_there_once_and_removed_without_trace(
     driver: Driver, gate: Host, lab: Lab
 ) -> None:
@@ -102,8 +116,8 @@ def test_containers_on_one_bridge_reach_each_other_and_the_machine(
         bridge.attach(red, endpoint(red, last), host.netns)
     lab.serve(two, "two", "10.77.0.3", 80)
     lab.serve(gate, "gate", "10.77.0.1", 80)
-    assert one.ask("10.77.0.3", 80).startswith("two")
-    assert one.ask("10.77.0.1", 80).startswith("gate")
+    assert heard(one, "10.77.0.3").startswith("two")
+    assert heard(one, "10.77.0.1").startswith("gate")
 
 
 def test_without_talking_containers_reach_the_machine_alone(
@@ -117,7 +131,7 @@ def test_without_talking_containers_reach_the_machine_alone(
     lab.serve(two, "two", "10.77.0.3", 80)
     lab.serve(gate, "gate", "10.77.0.1", 80)
     assert not one.ask("10.77.0.3", 80).startswith("two")
-    assert one.ask("10.77.0.1", 80).startswith("gate")
+    assert heard(one, "10.77.0.1").startswith("gate")
 
 
 def test_an_endpoint_has_what_it_describes(bridge: Bridge, gate: Host, lab: Lab) -> None:
@@ -139,7 +153,7 @@ def test_an_endpoint_has_what_it_describes(bridge: Bridge, gate: Host, lab: Lab)
     assert "default via 10.77.0.1" in box.run("ip", "route")
     assert "default via fd77::1" in box.run("ip", "-6", "route")
     lab.serve(gate, "gate", "fd77::1", 80)
-    assert box.ask("fd77::1", 80).startswith("gate")
+    assert heard(box, "fd77::1").startswith("gate")
 
 
 def test_without_ipv6_an_interface_has_no_address_of_it(
@@ -171,6 +185,7 @@ def test_nothing_is_left_of_an_attachment_that_fails(bridge: Bridge, gate: Host,
         ("com.docker.network.bridge.name", "a/name"),
         ("com.docker.network.bridge.name", "sixteencharacters"),
         ("com.docker.network.bridge.host_binding_ipv4", "here"),
+        ("com.docker.network.container_iface_prefix", "a/b"),
     ],
 )
 def test_an_option_that_means_nothing_is_refused(
@@ -178,6 +193,24 @@ def test_an_option_that_means_nothing_is_refused(
 ) -> None:
     with pytest.raises(InvalidParameter, match=value):
         bridge.check(network(options={option: value}))
+
+
+def test_an_option_that_is_not_supported_is_refused_by_name(bridge: Bridge) -> None:
+    option = "com.docker.network.bridge.gateway_mode_ipv4"
+    with pytest.raises(NotImplementedHere, match=option):
+        bridge.check(network(options={option: "routed"}))
+
+
+def test_an_interface_of_the_machines_is_no_networks_bridge(bridge: Bridge, gate: Host) -> None:
+    gate.ip("link add mine type bridge")
+    gate.ip("link add cable type veth peer name other")
+    for name in ("mine", "cable", "lo"):
+        red = network(options={"com.docker.network.bridge.name": name})
+        with pytest.raises(Conflict, match=f"there is an interface {name}"):
+            bridge.create(red)
+        bridge.remove(red)
+    assert devices(gate) == {"lo", "mine", "cable", "other"}
+    assert "10.77" not in gate.run("ip", "address")
 
 
 def test_there_is_one_network_of_a_driver_that_makes_nothing() -> None:

@@ -164,6 +164,10 @@ class Netlink:
         """Return all interfaces."""
         return [_link(body) for body in self._dump(RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))]
 
+    def link(self, name: str) -> Link | None:
+        """Return the interface of this name; None where there is none."""
+        return next((link for link in self.links() if link.name == name), None)
+
     def addresses(self) -> list[tuple[int, Interface]]:
         """Return every address with its interface's index."""
         found = []

@@ -6,11 +6,13 @@ and the other end with it, when the namespace ends.
 """
 
 import contextlib
+import hashlib
 import ipaddress
 import os
+import re
 import secrets
 
-from ipycontainer_runtime.errors import InvalidParameter, Unavailable
+from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotImplementedHere, Unavailable
 from ipycontainer_runtime.linux import netlink
 from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import Netlink
@@ -22,6 +24,8 @@ from ipycontainer_runtime.store.networks import Endpoint, Network
 ALIAS = "ipycontainer:"
 """What the alias of a bridge begins with; the data root of its engine follows."""
 
+_LONG = "ipycontainer-root-of-hash:"
+
 _LONGEST_ALIAS = 255  # IFALIASZ less one, linux/if.h
 _LONGEST_NAME = 15  # IFNAMSIZ less one
 
@@ -32,6 +36,8 @@ ICC = f"{_PREFIX}bridge.enable_icc"
 MASQUERADE = f"{_PREFIX}bridge.enable_ip_masquerade"
 BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
 INTERFACE = f"{_PREFIX}container_iface_prefix"
+_OPTIONS = frozenset((NAME, ICC, MASQUERADE, BINDING, f"{_PREFIX}bridge.default_bridge"))
+_INTERFACE = re.compile(r"[a-z]{1,12}")  # with a number of up to three digits it is a name
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
@@ -45,7 +51,10 @@ class Bridge:
         """Stand in `place`; `root` is the data root, by which later engines know what is whose."""
         self._place = place
         alias = f"{ALIAS}{root}"
-        self._alias = alias if len(os.fsencode(alias)) <= _LONGEST_ALIAS else ""
+        if len(os.fsencode(alias)) > _LONGEST_ALIAS:
+            # A path that others cannot read is none that they may take for gone.
+            alias = f"{_LONG}{hashlib.sha256(os.fsencode(root)).hexdigest()}"
+        self._alias = alias
 
     def check(self, network: Network) -> None:
         """Refuse options whose values mean nothing."""
@@ -58,6 +67,13 @@ class Bridge:
                 f"invalid bridge name {name[:60]!r}: at most {_LONGEST_NAME} characters, without "
                 "spaces and slashes"
             )
+        for option in network.options:
+            if option.startswith(f"{_PREFIX}bridge.") and option not in _OPTIONS:
+                raise NotImplementedHere(f"the option {option} is not supported: leave it out")
+        if not _INTERFACE.fullmatch(network.options.get(INTERFACE, "eth")):
+            raise InvalidParameter(
+                f"invalid {INTERFACE} {network.options[INTERFACE][:60]!r}: at most 12 letters"
+            )
         address = network.options.get(BINDING, "0.0.0.0")  # noqa: S104 - Docker's default
         with contextlib.suppress(ValueError):
             ipaddress.ip_address(address)
@@ -65,8 +81,17 @@ class Bridge:
         raise InvalidParameter(f"failed to parse {BINDING} value: {address}: no IP address")
 
     def create(self, network: Network) -> None:
-        """Make the bridge, with the gateway's addresses, unless it is there."""
+        """Make the bridge, with the gateway's addresses, unless it is there.
+
+        Raises Conflict where the machine has another interface of its name.
+        """
         with self._place.netlink() as socket:
+            there = socket.link(network.device)
+            if there is not None and not self._is_ours(there):
+                raise Conflict(
+                    f"cannot make the bridge of the network {network.name}: there is an interface "
+                    f"{network.device} that is not its own; give the network another {NAME}"
+                )
             try:
                 self._create(socket, network)
             except OSError as error:
@@ -79,7 +104,7 @@ class Bridge:
         device = network.device
         socket.do(
             netlink.add_bridge(device, random_mac(), mtu(network)),
-            *([netlink.set_alias(device, self._alias)] if self._alias else ()),
+            netlink.set_alias(device, self._alias),
             *(() if network.ipv6 else (netlink.without_link_local(device),)),
         )
         index = socket.index(device)
@@ -100,7 +125,13 @@ class Bridge:
         with self._place.netlink() as socket:
             self._remove(socket, network)
 
+    def _is_ours(self, link: netlink.Link) -> bool:
+        return link.kind == "bridge" and link.alias == self._alias
+
     def _remove(self, socket: Netlink, network: Network) -> None:
+        there = socket.link(network.device)
+        if there is None or not self._is_ours(there):
+            return
         try:
             socket.do(netlink.remove_link(network.device))
         except OSError as error:

@@ -26,7 +26,7 @@ from ipycontainer_runtime.errors import Conflict, ContainerError, NotFound
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.linux.netns import opened_of
 from ipycontainer_runtime.network.addresses import Addresses, mac_of
-from ipycontainer_runtime.network.bridge import device_name
+from ipycontainer_runtime.network.bridge import INTERFACE, device_name
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.store import networks as store
 from ipycontainer_runtime.store.networks import Endpoint, EndpointSettings, Network, Sandbox
@@ -95,7 +95,7 @@ class Attachments:
         endpoint = Endpoint(
             id=identity,
             network=network.id,
-            interface=_free_interface(sandbox),
+            interface=_free_interface(sandbox, network.options.get(INTERFACE, "eth")),
             device=device_name(),
             mac=settings.mac,
             names=names_of(container, network, settings),
@@ -408,12 +408,12 @@ def _priority(settings: dict[str, EndpointSettings], name: str) -> int:
     return settings[name].priority if name in settings else 0
 
 
-def _free_interface(sandbox: Sandbox) -> str:
+def _free_interface(sandbox: Sandbox, prefix: str) -> str:
     taken = {end.interface for end in sandbox.endpoints.values()}
     number = 0
-    while f"eth{number}" in taken:
+    while f"{prefix}{number}" in taken:
         number += 1
-    return f"eth{number}"
+    return f"{prefix}{number}"
 
 
 def names_of(container: Container, network: Network, settings: EndpointSettings) -> list[str]:
