@@ -272,26 +272,14 @@ def test_a_malformed_name_is_quoted_as_written_and_nothing_is_announced(
 def test_what_the_engine_lacks_is_told_by_its_flag(box: Box, shell: Shell) -> None:
     if box.name != "engine":
         pytest.skip("only ipycontainer's own engine lacks these")
-    told = shell.run("%container create --publish-all busybox").error
-    assert str(told) == "--publish-all is not supported yet: leave it out"
-    told = shell.run("%container create --network nosuch busybox").error
-    assert str(told).startswith('--network "nosuch" is not supported yet: use none, host')
+    line = "%container create --mount type=image,source=busybox,target=/v busybox"
+    assert str(shell.run(line).error).startswith('--mount of type "image" is not supported')
 
 
-def test_a_warning_is_given_once_and_of_a_command_that_fails(box: Box, shell: Shell) -> None:
-    if box.name != "engine":
-        pytest.skip("only ipycontainer's own engine has no bridge yet")
-    assert shell.run("%container run --rm busybox true").err == ""
-    assert "loopback interface only" in shell.run("%container run --rm busybox false").err
-    assert shell.run("%container run --rm busybox false").err == ""
-    assert shell.run("%container create busybox").err == ""
-
-
-def test_a_warning_of_what_is_left_alone_is_given_at_once(box: Box, shell: Shell) -> None:
-    if box.name != "engine":
-        pytest.skip("only ipycontainer's own engine has no bridge yet")
-    assert "loopback interface only" in shell.run("%container create busybox").err
-    assert shell.run("%container run -d busybox true").err == ""
+def test_a_warning_is_given_once(box: Box, shell: Shell) -> None:
+    line = "%container create --network host -p 1:1 busybox"
+    assert "discarded when using host network mode" in shell.run(line).err
+    assert "discarded" not in shell.run(line).err
 
 
 def test_an_id_file_is_made_with_its_container_or_not_at_all(

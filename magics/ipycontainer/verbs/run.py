@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 _command = click.argument("command", nargs=-1, type=click.UNPROCESSED)
 _detach_keys = click.option("--detach-keys", metavar="KEYS", help="Keys that leave it running.")
-# What most commands do not care about is told only of one that fails, when nobody has asked for a
-# network by name; nobody sees a detached one fail, so it is told at once.
-_ON_FAILURE = "loopback interface only"
 _sig_proxy = click.option(
     "--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the container."
 )
@@ -78,9 +75,8 @@ def run(
     _take_input(session, flags)
     watch = _watch(session, flags)
     with _engines_fault(session):
-        container, held = _create(session, image, command, flags, watch)
+        container = _create(session, image, command, flags, watch)
     if flags["detach"]:
-        _warn(session, held)
         with watch.explaining(session, container):
             watch.start(lambda: _start(session, container))
         _tell_ports(session, container, flags)
@@ -100,7 +96,6 @@ def run(
             streams=_streams(flags["attached"]),
         )
     if ending is not None and _bad(ending):
-        _warn(session, held)
         check_ending(session, container, ending, name=flags["name"], flags=flags)
     return None
 
@@ -123,9 +118,7 @@ def _watch(session: Session, flags: Flags) -> Unwatched:
 @pass_session
 def create(session: Session, /, image: str, command: tuple[str, ...], **flags: Any) -> Container:
     """Make a container from IMAGE that is not started yet, and return it."""
-    container, held = _create(session, image, command, flags, Unwatched())
-    _warn(session, held)
-    return _returned(session, container)
+    return _returned(session, _create(session, image, command, flags, Unwatched()))
 
 
 @main.command()
@@ -228,8 +221,8 @@ def _streams(attached: tuple[str, ...]) -> tuple[bool, bool]:
 
 def _create(
     session: Session, image: str, command: tuple[str, ...], flags: Flags, watch: Unwatched
-) -> tuple[str, list[str]]:
-    """Make a container; return its id, and the warnings that its caller gives if they matter."""
+) -> str:
+    """Make a container, give the engine's warnings, and return its id."""
     api = session.api
     _check_own_flags(session, flags)
     host = api.create_host_config(**host_config_of(flags))
@@ -242,18 +235,9 @@ def _create(
         made = _create_pulling(session, config, image, flags, watch)
         if id_file is not None:
             id_file.write(made["Id"])
-    held = []
     for warning in made.get("Warnings") or ():
-        if _ON_FAILURE in warning and not flags["network"]:
-            held.append(warning)
-        else:
-            session.warn(warning)
-    return str(made["Id"]), held
-
-
-def _warn(session: Session, warnings: list[str]) -> None:
-    for warning in warnings:
         session.warn(warning)
+    return str(made["Id"])
 
 
 def _check_own_flags(session: Session, flags: Flags) -> None:
