@@ -32,7 +32,7 @@ KINDS = {"nftables": Tables, "iptables": Chains}
 
 
 @pytest.fixture(params=["nftables", pytest.param("iptables", marks=pytest.mark.long)])
-def make_firewall(request: pytest.FixtureRequest, town: Town) -> Callable[..., Firewall]:
+def make_firewall(request: pytest.FixtureRequest, town: Town) -> Iterator[Callable[..., Firewall]]:
     """A function that returns the town's firewall as an engine that begins has it.
 
     It takes the engine's name, where that is not the first one's.
@@ -40,16 +40,23 @@ def make_firewall(request: pytest.FixtureRequest, town: Town) -> Callable[..., F
     if request.param == "iptables":
         require("iptables")
     kind = KINDS[request.param]
-    return lambda name="ipyc-test": Guard(town.gate.place, kind(town.gate.place, name), name)
+    all_made: list[Guard] = []
+
+    def make(name: str = "ipyc-test") -> Firewall:
+        all_made.append(Guard(town.gate.place, kind(town.gate.place, name), name))
+        return all_made[-1]
+
+    yield make
+    for made in all_made:
+        made.close()
 
 
 @pytest.fixture
-def firewall(make_firewall: Callable[..., Firewall]) -> Iterator[Firewall]:
+def firewall(make_firewall: Callable[..., Firewall]) -> Firewall:
     """The firewall of the town, put up."""
     made = make_firewall()
     made.apply(BRIDGES)
-    yield made
-    made.close()
+    return made
 
 
 @pytest.fixture

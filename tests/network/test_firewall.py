@@ -131,6 +131,32 @@ def test_a_port_that_was_taken_back_is_closed(town: Town, firewall: Firewall) ->
     assert town.neighbour.ask("198.51.100.1", 8080) == "Connection refused"
 
 
+@pytest.mark.parametrize(
+    ("host", "red", "pink", "asked"),
+    [
+        ("0.0.0.0", "172.30.1.2", "172.30.1.3", "198.51.100.1"),
+        ("::", "fd00:1::2", "fd00:1::3", "2001:db8:1::1"),
+    ],
+)
+def test_who_goes_on_sending_reaches_the_container_that_comes_after(
+    town: Town, firewall: Firewall, host: str, red: str, pink: str, asked: str
+) -> None:
+    town.pink.ip("addr add fd00:1::3/64 dev eth0 nodad", "route add default via fd00:1::1")
+    town.lab.serve(town.pink, "pink", "::", 81, "udp")
+    town.lab.serve(town.red, "red", "::", 81, "udp")
+    before, after = (port(8080, to, "udp", host, 81) for to in (red, pink))
+    with town.neighbour.socket("udp", asked) as sending:
+        sending.settimeout(10)
+        sending.connect((asked, 8080))
+        said = []
+        for gone, new in (([], before), ([before], after)):
+            firewall.unpublish(gone)
+            firewall.publish([new])
+            sending.send(b"?")
+            said.append(sending.recv(100).split()[0])
+    assert said == [b"red", b"pink"]
+
+
 def test_a_later_engine_finds_the_ports_and_keeps_those_it_wants(
     town: Town, make_firewall: Callable[..., Firewall], firewall: Firewall
 ) -> None:

@@ -162,7 +162,7 @@ class Netlink:
 
     def links(self) -> list[Link]:
         """Return all interfaces."""
-        return [_link(body) for body in self._dump(RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))]
+        return [_link(body) for body in self.dump(RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))]
 
     def link(self, name: str) -> Link | None:
         """Return the interface of this name; None where there is none."""
@@ -171,9 +171,9 @@ class Netlink:
     def addresses(self) -> list[tuple[int, Interface]]:
         """Return every address with its interface's index."""
         found = []
-        for body in self._dump(RTM_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0)):
+        for body in self.dump(RTM_GETADDR, _ADDRESS.pack(0, 0, 0, 0, 0)):
             _, length, _, _, index = _ADDRESS.unpack_from(body)
-            given = _attributes(body[_ADDRESS.size :])
+            given = attributes(body[_ADDRESS.size :])
             raw = given.get(IFA_LOCAL) or given.get(IFA_ADDRESS)
             if raw:
                 found.append((index, ipaddress.ip_interface((raw, length))))
@@ -183,11 +183,12 @@ class Netlink:
         """Return the routes of all tables but the kernel's local one."""
         return [
             route
-            for body in self._dump(RTM_GETROUTE, _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0))
+            for body in self.dump(RTM_GETROUTE, _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0))
             if (route := _route(body))
         ]
 
-    def _dump(self, kind: int, body: bytes) -> Iterator[bytes]:
+    def dump(self, kind: int, body: bytes) -> Iterator[bytes]:
+        """Yield the bodies of all that the kernel has of a kind."""
         self._sequence += 1
         number = self._sequence
         self._sock.send(_packed(Message(kind, NLM_F_DUMP, body, ""), number, 0))
@@ -221,16 +222,16 @@ def add_bridge(name: str, mac: str, mtu: int = 0) -> Message:
     It has its address from the beginning: a bridge without takes the lowest of its ports', and so
     would change it under its neighbours whenever a container comes.
     """
-    info = _attribute(IFLA_LINKINFO, _attribute(IFLA_INFO_KIND, b"bridge"))
-    size = _attribute(IFLA_MTU, _u32(mtu)) if mtu else b""
-    body = _link_body() + _name(name) + _attribute(IFLA_ADDRESS, mac_bytes(mac)) + size + info
+    info = attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, b"bridge"))
+    size = attribute(IFLA_MTU, _u32(mtu)) if mtu else b""
+    body = _link_body() + _name(name) + attribute(IFLA_ADDRESS, mac_bytes(mac)) + size + info
     flags = NLM_F_CREATE | NLM_F_EXCL
     return Message(RTM_NEWLINK, flags, body, f"make the bridge {name}", _THERE)
 
 
 def set_alias(name: str, alias: str) -> Message:
     """Say whose an interface is."""
-    text = _attribute(IFLA_IFALIAS, alias.encode())
+    text = attribute(IFLA_IFALIAS, alias.encode())
     return Message(RTM_NEWLINK, 0, _link_body() + _name(name) + text, f"name the owner of {name}")
 
 
@@ -241,15 +242,15 @@ def add_veth(
 
     `netns` is the namespace's descriptor, `peer` the name there and `mac` its address.
     """
-    size = _attribute(IFLA_MTU, _u32(mtu)) if mtu else b""
+    size = attribute(IFLA_MTU, _u32(mtu)) if mtu else b""
     other = _link_body() + _name(peer) + size
     if mac:
-        other += _attribute(IFLA_ADDRESS, mac_bytes(mac))
-    other += _attribute(IFLA_NET_NS_FD, _u32(netns))
-    info = _attribute(IFLA_INFO_KIND, b"veth")
-    info += _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, other))
+        other += attribute(IFLA_ADDRESS, mac_bytes(mac))
+    other += attribute(IFLA_NET_NS_FD, _u32(netns))
+    info = attribute(IFLA_INFO_KIND, b"veth")
+    info += attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, other))
     body = _link_body() + _name(name) + size
-    body += _attribute(IFLA_MASTER, _u32(master)) + _attribute(IFLA_LINKINFO, info)
+    body += attribute(IFLA_MASTER, _u32(master)) + attribute(IFLA_LINKINFO, info)
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"make the interface {name}")
 
 
@@ -267,9 +268,9 @@ def set_down(name: str) -> Message:
 
 def isolate(name: str) -> Message:
     """Have a bridge's port send nothing to other ports like it."""
-    data = _attribute(IFLA_BRPORT_ISOLATED, b"\1")
-    info = _attribute(IFLA_INFO_SLAVE_KIND, b"bridge") + _attribute(IFLA_INFO_SLAVE_DATA, data)
-    body = _link_body() + _name(name) + _attribute(IFLA_LINKINFO, info)
+    data = attribute(IFLA_BRPORT_ISOLATED, b"\1")
+    info = attribute(IFLA_INFO_SLAVE_KIND, b"bridge") + attribute(IFLA_INFO_SLAVE_DATA, data)
+    body = _link_body() + _name(name) + attribute(IFLA_LINKINFO, info)
     return Message(RTM_NEWLINK, 0, body, f"keep {name} from its neighbours")
 
 
@@ -279,8 +280,8 @@ def without_link_local(name: str) -> Message:
     Nothing is sent then either, neither for its duplicates nor to its routers. A kernel without
     IPv6 knows no such wish and needs none.
     """
-    mode = _attribute(IFLA_INET6_ADDR_GEN_MODE, bytes((IN6_ADDR_GEN_MODE_NONE,)))
-    body = _attribute(IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode))
+    mode = attribute(IFLA_INET6_ADDR_GEN_MODE, bytes((IN6_ADDR_GEN_MODE_NONE,)))
+    body = attribute(IFLA_AF_SPEC, attribute(socket.AF_INET6, mode))
     return Message(
         RTM_NEWLINK, 0, _link_body() + _name(name) + body, f"keep IPv6 off {name}", _NO_IPV6
     )
@@ -296,17 +297,17 @@ def add_address(index: int, address: Interface) -> Message:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     raw = address.ip.packed
     body = _ADDRESS.pack(family, address.network.prefixlen, IFA_F_NODAD, 0, index)
-    body += _attribute(IFA_LOCAL, raw) + _attribute(IFA_ADDRESS, raw)
+    body += attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
     if address.version == 4:
-        body += _attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
+        body += attribute(IFA_BROADCAST, address.network.broadcast_address.packed)
     flags = NLM_F_CREATE | NLM_F_EXCL
     return Message(RTM_NEWADDR, flags, body, f"give out the address {address}", _THERE)
 
 
 def add_default_route(index: int, gateway: Address) -> Message:
     """Send what is for nobody near by a gateway, instead of by any that did so before."""
-    body = _default_route(gateway.version) + _attribute(RTA_GATEWAY, gateway.packed)
-    body += _attribute(RTA_OIF, _u32(index))
+    body = _default_route(gateway.version) + attribute(RTA_GATEWAY, gateway.packed)
+    body += attribute(RTA_OIF, _u32(index))
     flags = NLM_F_CREATE | NLM_F_REPLACE
     return Message(RTM_NEWROUTE, flags, body, f"route by {gateway}")
 
@@ -333,14 +334,15 @@ def _link_body() -> bytes:
 
 
 def _name(name: str) -> bytes:
-    return _attribute(IFLA_IFNAME, name.encode() + b"\0")
+    return attribute(IFLA_IFNAME, name.encode() + b"\0")
 
 
 def _u32(number: int) -> bytes:
     return struct.pack("=I", number)
 
 
-def _attribute(kind: int, data: bytes) -> bytes:
+def attribute(kind: int, data: bytes) -> bytes:
+    """Return an attribute as it is sent."""
     length = _ATTRIBUTE.size + len(data)
     return _ATTRIBUTE.pack(length, kind) + data + b"\0" * (-length % 4)
 
@@ -362,7 +364,8 @@ def _split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += (length + 3) & ~3
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Return attributes by their kinds; what is cut off is left out."""
     found = {}
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
@@ -380,8 +383,8 @@ def _text(data: bytes) -> str:
 
 def _link(body: bytes) -> Link:
     _, _, index, flags, _ = _LINK.unpack_from(body)
-    given = _attributes(body[_LINK.size :])
-    info = _attributes(given.get(IFLA_LINKINFO, b""))
+    given = attributes(body[_LINK.size :])
+    info = attributes(given.get(IFLA_LINKINFO, b""))
     return Link(
         number=index,
         name=_text(given.get(IFLA_IFNAME, b"")),
@@ -402,7 +405,7 @@ def _route(body: bytes) -> Route | None:
     family, length, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(body)
     if kind != RTN_UNICAST or family not in (socket.AF_INET, socket.AF_INET6):
         return None
-    given = _attributes(body[_ROUTE.size :])
+    given = attributes(body[_ROUTE.size :])
     size = 4 if family == socket.AF_INET else 16
     gateway = given.get(RTA_GATEWAY)
     return Route(

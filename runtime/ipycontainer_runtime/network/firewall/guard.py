@@ -7,7 +7,7 @@ from typing import Protocol
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
-from . import forwarding
+from . import flows, forwarding
 from .bridges import Bridge, checked
 from .neighbours import Neighbours
 from .ports import Ports, among, with_these, without
@@ -96,6 +96,8 @@ class Guard:
             if wanted != known:
                 self._rules.change(self._bridges, known, wanted, self._shape)
                 self._ports = wanted
+                gone = [port for key, port in known.items() if wanted.get(key) != port]
+                flows.forget(self._place, gone)
 
     def _known(self) -> Ports:
         if self._ports is None:
