@@ -86,6 +86,41 @@ def test_an_unknown_driver_is_refused(shared_engine: Engine, busybox: str) -> No
         assert (status, 'plugin "none" not found' in message) == (400, True)
 
 
+@pytest.mark.parametrize(
+    "mount",
+    [
+        {"Type": 5},
+        {**_MOUNT, "Target": ["/b"]},
+        {**_MOUNT, "ReadOnly": "yes"},
+        {**_MOUNT, "VolumeOptions": {"Subpath": 5}},
+        {**_MOUNT, "VolumeOptions": {"DriverConfig": "local"}},
+        {"Type": "tmpfs", "Target": "/b", "TmpfsOptions": {"SizeBytes": -1}},
+        {"Type": "tmpfs", "Target": "/b", "TmpfsOptions": {"Options": [["suid"]]}},
+        {"Type": "tmpfs", "Target": "/b", "TmpfsOptions": {"Options": [["size", "1"]]}},
+        {
+            "Type": "bind",
+            "Source": "/tmp",
+            "Target": "/b",
+            "BindOptions": {"ReadOnlyNonRecursive": True},
+        },
+        "text",
+    ],
+    ids=str,
+)
+def test_a_mount_that_is_none_is_refused(
+    shared_engine: Engine, busybox: str, mount: object
+) -> None:
+    status, message = refusal(shared_engine, busybox, HostConfig={"Mounts": [mount]})
+    assert status == 400
+    assert "invalid mount config" in message
+
+
+def test_a_mount_says_null_where_it_says_nothing(shared_engine: Engine, make: Make) -> None:
+    mount = {**_MOUNT, "BindOptions": None, "VolumeOptions": None, "ReadOnly": None}
+    container = make("true", HostConfig={"Mounts": [mount]})
+    assert mounts(shared_engine, container)["/b"]["Name"] == "vol"
+
+
 @pytest.mark.needs("dockerd")
 def test_inspect_tells_mounts_as_docker_does(
     shared_engine: Engine, dockerd: Host, busybox: str, tmp_path: Path

@@ -1,14 +1,17 @@
 """A new volume has what the image has at its place; and when it has not."""
 
+import contextlib
 import json
 import os
+import threading
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from volumeroom import facts, mounts, refusal, volume
+from volumeroom import build, facts, mounts, refusal, volume
 
 from support.calls import Make, call, create, ended, logged, start
-from support.engines import Engine
+from support.engines import Engine, running_engine
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 
@@ -31,8 +34,6 @@ def seen(engine: Engine, image: str, place: str, **fields: object) -> str:
 @pytest.fixture(scope="module")
 def plain(shared_engine: Engine, busybox: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The same image without volumes."""
-    from volumeroom import build
-
     return build(shared_engine, busybox, tmp_path_factory.mktemp("plain"), name="plain")
 
 
@@ -141,6 +142,34 @@ def test_what_is_half_filled_is_not_taken_for_filled(
     else:
         assert names == {"folder"}
     assert not names & {".ipycontainer-filling", ".ipycontainer-filled"}
+
+
+def test_an_engine_that_is_killed_while_it_fills_leaves_it_to_the_next(
+    busybox: str, tmp_path: Path
+) -> None:
+    with running_engine() as engine:
+        engine.succeed("pull", "-q", busybox)
+        (tmp_path / "big").mkdir()
+        for number in range(3000):
+            (tmp_path / f"big/{number}").write_text("x")
+        image = build(engine, busybox, tmp_path, "COPY big /big", name="big")
+        body = {"Image": image, "HostConfig": {"Binds": ["vol:/big"], "NetworkMode": "none"}}
+        asking = threading.Thread(target=lambda: _ask(engine, body))
+        asking.start()
+        half = data(engine, "vol") / ".ipycontainer-filling"
+        while not half.exists() and asking.is_alive():
+            pass
+        engine.kill()
+        asking.join()
+        engine.start()
+        assert call(engine, "POST", "/containers/create", body).status == 201
+        found = {path.name for path in data(engine, "vol").iterdir()}
+        assert found == {str(number) for number in range(3000)}
+
+
+def _ask(engine: Engine, body: object) -> None:
+    with contextlib.suppress(OSError, HTTPException):  # it is killed meanwhile
+        call(engine, "POST", "/containers/create", body)
 
 
 @pytest.mark.needs("root")

@@ -8,6 +8,8 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.store.records import Config, HostConfig, MountPoint
 
@@ -20,6 +22,45 @@ _KINDS = (
     frozenset(("consistent", "cached", "delegated")),  # of macOS
 )
 """The words of a mode; there may be one of each kind."""
+
+
+class _BindOptions(msgspec.Struct, rename="pascal"):
+    propagation: str = ""
+    non_recursive: bool = False
+    create_mountpoint: bool = False
+    read_only_non_recursive: bool = False
+    read_only_force_recursive: bool = False
+
+
+class _DriverConfig(msgspec.Struct, rename="pascal"):
+    name: str = ""
+    options: dict[str, str] | None = None
+
+
+class _VolumeOptions(msgspec.Struct, rename="pascal"):
+    no_copy: bool = False
+    labels: dict[str, str] | None = None
+    driver_config: _DriverConfig | None = None
+    subpath: str = ""
+
+
+class _TmpfsOptions(msgspec.Struct, rename="pascal"):
+    size_bytes: int = 0
+    mode: int = 0
+    options: list[list[str]] | None = None
+
+
+class _Mount(msgspec.Struct, rename="pascal"):
+    """One of HostConfig.Mounts."""
+
+    type: str = ""
+    source: str = ""
+    target: str = ""
+    read_only: bool = False
+    bind_options: _BindOptions | None = None
+    volume_options: _VolumeOptions | None = None
+    tmpfs_options: _TmpfsOptions | None = None
+    image_options: dict[str, Any] | None = None
 
 
 class Asked(NamedTuple):
@@ -50,8 +91,6 @@ def asked(host: HostConfig) -> dict[str, Asked]:
         if one.point.destination in tmpfs:
             raise InvalidParameter(f"Duplicate mount point: {one.point.destination}")
     for mount in host.mounts or ():
-        if not isinstance(mount, dict):
-            raise InvalidParameter(f"invalid mount config: {mount!r}: an object is wanted")
         _add(found, _mount(mount))
     return {**found, **tmpfs}
 
@@ -146,9 +185,15 @@ def _bind(written: str, driver: str) -> Asked:
     return Asked(point)
 
 
-def _mount(mount: dict[str, Any]) -> Asked:
-    kind = mount.get("Type") or ""
-    destination = _destination(kind, mount.get("Target") or "")
+def _mount(given: Any) -> Asked:
+    if isinstance(given, dict):  # null is "not given", as in Docker's Go
+        given = {name: value for name, value in given.items() if value is not None}
+    try:
+        mount = msgspec.convert(given, _Mount)
+    except msgspec.ValidationError as error:
+        raise InvalidParameter(f"invalid mount config: {error}") from error
+    kind = mount.type
+    destination = _destination(kind, mount.target)
     reader = {"bind": _bind_mount, "volume": _volume_mount, "tmpfs": _tmpfs_mount}.get(kind)
     if reader is None:
         if kind in ("image", "cluster", "npipe"):
@@ -157,29 +202,22 @@ def _mount(mount: dict[str, Any]) -> Asked:
             )
         raise _invalid(kind, "mount type unknown")
     for other in ("bind", "volume", "tmpfs", "image"):
-        field = f"{other.capitalize()}Options"
-        if other != kind and mount.get(field) is not None:
-            raise _invalid(kind, f"field {field} must not be specified")
-    options = mount.get(f"{kind.capitalize()}Options") or {}
-    if not isinstance(options, dict):
-        raise _invalid(kind, f"field {kind.capitalize()}Options must be an object")
-    return reader(mount, destination, options)
+        if other != kind and getattr(mount, f"{other}_options") is not None:
+            raise _invalid(kind, f"field {other.capitalize()}Options must not be specified")
+    return reader(mount, destination)
 
 
-def _bind_mount(mount: dict[str, Any], destination: str, options: dict[str, Any]) -> Asked:
-    source = mount.get("Source") or ""
-    if not source:
+def _bind_mount(mount: _Mount, destination: str) -> Asked:
+    if not mount.source:
         raise _invalid("bind", "field Source must not be empty")
-    if not source.startswith("/"):
-        raise _invalid("bind", f"invalid mount path: '{source}' mount path must be absolute")
-    propagation = options.get("Propagation") or "rprivate"
+    if not mount.source.startswith("/"):
+        raise _invalid("bind", f"invalid mount path: '{mount.source}' mount path must be absolute")
+    options = mount.bind_options or _BindOptions()
+    propagation = options.propagation or "rprivate"
     if propagation not in PROPAGATIONS:
         raise _invalid("bind", f"invalid propagation mode: {propagation}")
-    writable = not mount.get("ReadOnly")
-    top_only, forced = (
-        bool(options.get(f"ReadOnly{which}")) for which in ("NonRecursive", "ForceRecursive")
-    )
-    if (top_only or forced) and writable:
+    top_only, forced = options.read_only_non_recursive, options.read_only_force_recursive
+    if (top_only or forced) and not mount.read_only:
         raise _invalid("bind", "ReadOnlyNonRecursive and ReadOnlyForceRecursive want ReadOnly")
     if top_only and forced:
         raise _invalid("bind", "ReadOnlyNonRecursive and ReadOnlyForceRecursive exclude each other")
@@ -188,57 +226,58 @@ def _bind_mount(mount: dict[str, Any], destination: str, options: dict[str, Any]
     point = MountPoint(
         type="bind",
         destination=destination,
-        source=posixpath.normpath(source),
-        writable=writable,
+        source=posixpath.normpath(mount.source),
+        writable=not mount.read_only,
         propagation=propagation,
-        recursive=not options.get("NonRecursive"),
+        recursive=not options.non_recursive,
         top_only=top_only,
-        makes=bool(options.get("CreateMountpoint")),
+        makes=options.create_mountpoint,
     )
     return Asked(point)
 
 
-def _volume_mount(mount: dict[str, Any], destination: str, options: dict[str, Any]) -> Asked:
-    name, subpath = mount.get("Source") or "", options.get("Subpath") or ""
+def _volume_mount(mount: _Mount, destination: str) -> Asked:
+    options = mount.volume_options or _VolumeOptions()
+    name, subpath = mount.source, options.subpath
     if subpath and not name:
         raise _invalid("volume", "must not set Subpath when using anonymous volumes")
     if subpath and not _is_local(subpath):
         raise _invalid("volume", "subpath must be a relative path within the volume")
-    if mount.get("ReadOnly") and not name:
+    if mount.read_only and not name:
         raise _invalid("volume", "must not set ReadOnly mode when using anonymous volumes")
-    driver = options.get("DriverConfig") or {}
+    driver = options.driver_config or _DriverConfig()
     point = MountPoint(
         type="volume",
         destination=destination,
         name=name,
-        driver=driver.get("Name") or "",
-        writable=not mount.get("ReadOnly"),
+        driver=driver.name,
+        writable=not mount.read_only,
         subpath=posixpath.normpath(subpath) if subpath else "",
         # Filled from the image at the whole volume's place, not at a part of it.
-        copies=not options.get("NoCopy") and not subpath,
+        copies=not options.no_copy and not subpath,
         named=bool(name),
     )
-    return Asked(point, driver.get("Options") or None, options.get("Labels") or None)
+    return Asked(point, driver.options or None, options.labels or None)
 
 
-def _tmpfs_mount(mount: dict[str, Any], destination: str, options: dict[str, Any]) -> Asked:
-    if mount.get("Source"):
+def _tmpfs_mount(mount: _Mount, destination: str) -> Asked:
+    if mount.source:
         raise _invalid("tmpfs", "field Source must not be specified")
-    size, mode = options.get("SizeBytes") or 0, options.get("Mode") or 0
-    if not (isinstance(size, int) and isinstance(mode, int)) or size < 0 or not 0 <= mode < 1 << 32:
-        raise _invalid("tmpfs", f"invalid TmpfsOptions: SizeBytes {size!r}, Mode {mode!r}")
+    options = mount.tmpfs_options or _TmpfsOptions()
+    size, mode = options.size_bytes, options.mode
+    if size < 0 or not 0 <= mode < 1 << 32:
+        raise _invalid("tmpfs", f"invalid TmpfsOptions: SizeBytes {size}, Mode {mode}")
     words = [f"mode={mode:o}"] if mode else []
     words += [f"size={size}"] if size else []
-    for option in options.get("Options") or ():
+    for option in options.options or ():
         if option not in (["exec"], ["noexec"]):
             raise _invalid("tmpfs", f"invalid option: {option!r}: use exec or noexec")
         words += option
-    writable = not mount.get("ReadOnly")
-    if not writable:
-        words.append("ro")
-    return Asked(
-        MountPoint(type="tmpfs", destination=destination, options=words, writable=writable)
+    words += ["ro"] if mount.read_only else []
+    point = MountPoint(
+        type="tmpfs", destination=destination, options=words, writable=not mount.read_only
     )
+    return Asked(point)
 
 
 def _tmpfs(host: HostConfig) -> Iterator[Asked]:

@@ -69,7 +69,8 @@ def words(done: Launched) -> str:
             options = _listed((*_attributes(done.attributes), *done.options))
             return f"mount a new {done.kind} at {done.target}{options}"
         case Bind():
-            what = f"show the host's {done.source} at {done.target}"
+            part = f"/{done.beneath}" if done.beneath else ""
+            what = f"show the host's {done.source}{part} at {done.target}"
             return f"{what}{_listed(_attributes(done.attributes))}"
         case Device():
             return f"show the host's device {done.source} ({done.major}:{done.minor})"
