@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cells import COMMAND, SECONDS, Box
 
-# Where there is no bridge, a container on the default network is warned of.
+# What these are about needs no network, and takes the machine none.
 ALONE = ("--network", "none")
 Command = Callable[..., subprocess.CompletedProcess[bytes]]
 

@@ -55,6 +55,14 @@ def test_a_profile_is_flags_that_typed_ones_add_to_or_overrule(box: Box, shell: 
     assert (found["Memory"], found["NanoCpus"]) == (64 << 20, 1_000_000_000)
 
 
+def test_a_typed_network_is_meant_instead_of_a_profiles(box: Box, shell: Shell) -> None:
+    shell.run("%config IPyContainer.profiles = {'far': '--net=host -e A=1 --network host'}")
+    ran = shell.run("%container create --profile far --network none busybox true")
+    host, config = ran.value.attrs["HostConfig"], ran.value.attrs["Config"]
+    assert host["NetworkMode"] == "none"
+    assert "A=1" in config["Env"]
+
+
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
