@@ -129,6 +129,14 @@ DEFENCES = (
         "network/helper/ports.py",
         "        if self._relay.full:\n",
         "        if False:\n",
-        (ATTACKS + "test_a_flood_of_connections_to_a_port_leaves_names_their_descriptors",),
+        (ATTACKS + "test_a_flood_of_clients_of_a_port_leaves_names_their_descriptors",),
+    ),
+    Defence(
+        "31",
+        "clients of a UDP port take all the descriptors",
+        "network/helper/datagrams.py",
+        "        self._relay.begin()\n",
+        "",
+        (ATTACKS + "test_a_flood_of_clients_of_a_port_leaves_names_their_descriptors",),
     ),
 )

@@ -165,45 +165,68 @@ def test_questions_of_one_that_nobody_answers_leave_room_for_others(room: Room) 
             assert client.recv(600)[:2] == question[:2]
 
 
-def test_a_flood_of_connections_to_a_port_leaves_names_their_descriptors(
-    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limited = tmp_path / "helper/process.py"
+def few_descriptors(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have helpers that are started from now on limited to 200 descriptors."""
+    limited = folder / "helper/process.py"
     limited.parent.mkdir()
     limited.write_text(
         "import resource, runpy\nresource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
         f"runpy.run_path({str(client.PROCESS)!r}, run_name='__main__')\n"
     )
     monkeypatch.setattr(client, "PROCESS", limited)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_flood_of_clients_of_a_port_leaves_names_their_descriptors(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    few_descriptors(tmp_path, monkeypatch)
+    kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[protocol]
     web = room.box("web")
-    wanted = (Wanted("tcp", 80),)
+    wanted = (Wanted(protocol, 80),)
     network = member(web, "front", "10.9.0.2")
     port = room.serve(web, network, wanted=wanted, upstreams=("127.53.0.22",))[0].host_port
-    question = dnslib.DNSRecord.question("outside.example").pack()
     with contextlib.ExitStack() as stack:
         answering = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         answering.bind(("127.53.0.22", 53))
         answering.settimeout(5)
         asking = stack.enter_context(web.made())
-        stack.enter_context(web.listening(socket.SOCK_STREAM, 80))
-        for _ in range(100):
-            flood = stack.enter_context(socket.socket())
+        stack.enter_context(web.listening(kind, 80))
+        for number in range(200):
+            flood = stack.enter_context(socket.socket(socket.AF_INET, kind))
             with contextlib.suppress(ConnectionError):
                 flood.connect(("127.0.0.1", port))
                 flood.send(b"1")
-        room.do(room.helper.held())  # what came before it has been handled
-        asking.sendto(question, RESOLVER)
-        message, sender = answering.recvfrom(600)
-        answering.sendto(dnslib.DNSRecord.parse(message).reply().pack(), sender)
-        assert asking.recv(600)[:2] == question[:2]
-    with (
-        web.listening(socket.SOCK_STREAM, 80) as listener,
-        socket.create_connection(("127.0.0.1", port)) as welcome,
-    ):
-        welcome.sendall(b"2")
-        sock, _ = listener.accept()
-        with sock:
-            assert sock.recv(1) == b"2"
+            if number % 20 == 19:
+                room.do(room.helper.held())  # what came before it has been handled
+        for number in range(20):  # each of which takes a descriptor until it is answered
+            asking.sendto(dnslib.DNSRecord.question(f"{number}.example").pack(), RESOLVER)
+        for message, sender in [answering.recvfrom(600) for _ in range(20)]:
+            answering.sendto(dnslib.DNSRecord.parse(message).reply().pack(), sender)
+        codes = [dnslib.DNSRecord.parse(asking.recv(600)).header.rcode for _ in range(20)]
+        assert codes == [dnslib.RCODE.NOERROR] * 20
+
+
+def test_a_port_is_of_use_again_after_a_flood_of_connections(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_descriptors(tmp_path, monkeypatch)
+    web = room.box("web")
+    port = room.publish(web, 80)[0].host_port
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(web.listening(socket.SOCK_STREAM, 80))
+        for _ in range(100):
+            with contextlib.suppress(ConnectionError):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+    with web.listening(socket.SOCK_STREAM, 80) as listener:
+        heard = b""
+        while heard != b"2":  # those of the flood that still waited come before it
+            with contextlib.suppress(ConnectionError):
+                with socket.create_connection(("127.0.0.1", port)) as welcome:
+                    welcome.sendall(b"2")
+                    sock, _ = listener.accept()
+                    with sock:
+                        heard = sock.recv(1)
 
 
 def test_the_names_and_addresses_of_other_networks_are_not_told(room: Room) -> None:

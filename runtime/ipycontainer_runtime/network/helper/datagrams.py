@@ -1,11 +1,14 @@
 """Datagrams to a published UDP port: each client has a socket of its own to the container."""
 
 import contextlib
+import errno
+import os
 import socket
 import time
 from collections.abc import Callable
 
-from ...linux.loop import IN, Loop
+from ...linux.loop import IN
+from .streams import Relay
 
 IDLE_SECONDS = 90.0  # after which a client is forgotten: docker-proxy's
 MOST_CLIENTS = 1024  # of one port; who has been quiet longest goes
@@ -23,10 +26,11 @@ class Datagrams:
     """Passes on what comes to one UDP socket, and the answers back to each client."""
 
     def __init__(
-        self, loop: Loop, sock: socket.socket, connect: Callable[[], socket.socket]
+        self, relay: Relay, sock: socket.socket, connect: Callable[[], socket.socket]
     ) -> None:
         sock.setblocking(False)
-        self._loop = loop
+        self._relay = relay
+        self._loop = loop = relay.loop
         self._sock = sock
         self._connect = connect
         self._clients: dict[Client, socket.socket] = {}
@@ -62,15 +66,18 @@ class Datagrams:
         self._used[client] = time.monotonic()
         if sock := self._clients.get(client):
             return sock
-        if len(self._clients) >= MOST_CLIENTS:
-            self._forget(next(iter(self._used)))
         try:
+            if self._clients and (len(self._clients) >= MOST_CLIENTS or self._relay.full):
+                self._forget(next(iter(self._used)))
+            if self._relay.full:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             sock = self._connect()
         except OSError:
             del self._used[client]
             raise
         if not self._clients:
             self._loop.call_after(IDLE_SECONDS, self._expire)
+        self._relay.begin()
         self._clients[client] = sock
         self._loop.watch(sock.fileno(), IN, lambda events: self._answer(client, sock))
         return sock
@@ -105,6 +112,7 @@ class Datagrams:
         del self._used[client]
         self._loop.forget(sock.fileno())
         sock.close()
+        self._relay.end()
 
     def forget_all(self) -> None:
         """Let every client begin anew, as when the container has another address."""

@@ -157,9 +157,7 @@ class _Datagrams:
 
     def __init__(self, relay: Relay, sock: socket.socket, connect: Connect) -> None:
         self._target = ("", 0)
-        self._datagrams = Datagrams(
-            relay.loop, sock, lambda: connect(socket.SOCK_DGRAM, *self._target)
-        )
+        self._datagrams = Datagrams(relay, sock, lambda: connect(socket.SOCK_DGRAM, *self._target))
 
     def lead_to(self, address: str, port: int) -> None:
         """Pass datagrams on to this address from now on."""

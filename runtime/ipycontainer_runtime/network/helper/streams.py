@@ -26,7 +26,7 @@ RESERVED = 1500  # descriptors that are kept for names, or a quarter where there
 
 
 class Relay:
-    """What the connections of all ports share: pipes, and how many there may be at a time.
+    """What the connections and clients of all ports share: pipes, and how many there may be.
 
     What is past that is reset, so that a flood of connections leaves names their descriptors.
     """
@@ -44,7 +44,7 @@ class Relay:
         return self._under_way >= self._most
 
     def begin(self) -> None:
-        """Count a connection."""
+        """Count a connection, or a client of UDP, which has one socket."""
         self._under_way += 1
 
     def end(self) -> None:
