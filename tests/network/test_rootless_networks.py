@@ -9,7 +9,7 @@ import pytest
 
 from ipycontainer_runtime import client
 from ipycontainer_runtime.linux.netns import may_configure
-from ipycontainer_runtime.network import ownplace
+from ipycontainer_runtime.network import ownplace, uplink
 from support import leftovers
 from support.engines import Engine, running_engine
 
@@ -41,6 +41,8 @@ def test_containers_talk_by_name_and_are_published(engine: Engine) -> None:
 def test_a_container_has_a_way_out(engine: Engine) -> None:
     said = engine.succeed("run", "--rm", "busybox", "ip", "route")
     assert said.startswith("default via 172.")
+    said = engine.succeed("run", "--rm", "busybox", "cat", "/sys/class/net/eth0/mtu")
+    assert int(said) == uplink.MTU
     assert uplinks(engine.paths.run)
 
 

@@ -145,7 +145,7 @@ class Netlink:
         self._sequence += len(messages)
         failed: OSError | None = None
         while waiting:
-            for kind, number, body in _split(self._sock.recv(_LARGEST)):
+            for kind, number, body in split(self._sock.recv(_LARGEST)):
                 if kind != NLMSG_ERROR or number not in waiting:
                     continue  # an answer to a request before this one, which was given up
                 message = waiting.pop(number)
@@ -193,7 +193,7 @@ class Netlink:
         number = self._sequence
         self._sock.send(_packed(Message(kind, NLM_F_DUMP, body, ""), number, 0))
         while True:
-            for answer, to, content in _split(self._sock.recv(_LARGEST)):
+            for answer, to, content in split(self._sock.recv(_LARGEST)):
                 if to != number:
                     continue
                 if answer == NLMSG_DONE:
@@ -355,7 +355,7 @@ def _packed(message: Message, number: int, flags: int) -> bytes:
     )
 
 
-def _split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield the kind, the sequence number and the body of each message."""
     at = 0
     while at < len(data):

@@ -103,7 +103,7 @@ class Bridge:
     def _create(self, socket: Netlink, network: Network) -> None:
         device = network.device
         socket.do(
-            netlink.add_bridge(device, random_mac(), mtu(network)),
+            netlink.add_bridge(device, random_mac(), mtu(network) or self._place.mtu),
             netlink.set_alias(device, self._alias),
             *(() if network.ipv6 else (netlink.without_link_local(device),)),
         )
@@ -150,7 +150,7 @@ class Bridge:
                 ) from error
 
     def _attach(self, socket: Netlink, network: Network, endpoint: Endpoint, netns: int) -> None:
-        size = mtu(network)
+        size = mtu(network) or self._place.mtu
         talking = flag(network, ICC, default=True)
         socket.do(
             netlink.add_veth(

@@ -30,6 +30,7 @@ class OwnPlace:
     """A network namespace that belongs to the engine's user namespace."""
 
     alone = True
+    mtu = uplink.MTU
 
     def __init__(self, run: Path) -> None:
         """Keep the record in `run`, a folder that only this engine's user may write."""

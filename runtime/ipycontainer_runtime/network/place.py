@@ -19,6 +19,9 @@ class Place(Protocol):
     alone: bool
     """Whether nobody but one engine has devices and rules in it."""
 
+    mtu: int
+    """The largest packet on its bridges where a network says nothing; 0 for the kernel's 1500."""
+
     @property
     def netns(self) -> int | None:
         """Its descriptor; None for the engine's own."""
@@ -51,6 +54,7 @@ class MachinePlace:
 
     netns: int | None = None
     alone = False
+    mtu = 0
 
     def netlink(self) -> Netlink:
         """Return a rtnetlink socket in it."""
@@ -80,6 +84,7 @@ class NamespacePlace:
     """A network namespace that somebody else keeps, by its descriptor."""
 
     alone = False
+    mtu = 0
 
     def __init__(self, netns: int) -> None:
         """Use a descriptor, which stays the caller's to close."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ipycontainer_runtime.errors import ContainerError
 from ipycontainer_runtime.linux.inside import within
+from ipycontainer_runtime.linux.netlink import attributes, split
 from ipycontainer_runtime.network.place import Place
 
 from . import beside
@@ -21,6 +22,9 @@ NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 7  # linux/netfilter/nfnetlink.h
 _NETLINK_ADD_MEMBERSHIP = 1
 _SOL_NETLINK = 270
+NFT_MSG_NEWGEN = 15  # linux/netfilter/nf_tables.h
+_FAMILY = 4  # bytes of nfgenmsg
+_ENGINES = b"ipyc-"
 _QUIET = 0.2
 """Seconds without a change after which a firewall that is being loaded counts as loaded."""
 
@@ -88,12 +92,14 @@ class Neighbours:
         watched = [changes.fileno(), over]
         try:
             while over not in select.select(watched, [], [])[0]:
+                others = False
                 while ready := select.select(watched, [], [], _QUIET)[0]:
                     if over in ready:
                         return
-                    _drain(changes)
-                with self._lock:
-                    self._admit()
+                    others |= _drain(changes)
+                if others:
+                    with self._lock:
+                        self._admit()
         finally:
             changes.close()
             os.close(over)
@@ -114,12 +120,16 @@ def _subscribed() -> socket.socket:
     return changes
 
 
-def _drain(changes: socket.socket) -> None:
-    """Read what has come; that some was lost is no loss, since all of it is looked at anew."""
+def _drain(changes: socket.socket) -> bool:
+    """Read what has come, and tell whether any of it was in a table that is no engine's."""
+    others = False
     while True:
         try:
-            changes.recv(1 << 16)
+            for kind, _, body in split(changes.recv(1 << 16)):
+                # The first attribute is a table, but in the message that ends a transaction.
+                table = attributes(body[_FAMILY:]).get(1, b"")
+                others |= kind & 0xFF != NFT_MSG_NEWGEN and not table.startswith(_ENGINES)
         except BlockingIOError:
-            return
-        except OSError:  # ENOBUFS
-            continue
+            return others
+        except OSError:  # ENOBUFS: some of it was lost
+            others = True

@@ -20,6 +20,8 @@ __all__ = ["DEVICE", "Spawn", "Started", "begin", "lack", "program"]
 
 DEVICE = "uplink"
 """What the device is called in the place."""
+MTU = 65520
+"""What both programs take at once; they copy every packet, so large ones cost much less."""
 TUN = Path("/dev/net/tun")
 _INSTALL = "as root run `apt-get install passt`"
 
