@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from defence import ORDINARY, ROOT, Defence
+from of_bridges import DEFENCES as OF_BRIDGES
 from of_builds import DEFENCES as OF_BUILDS
 from of_captures import DEFENCES as OF_CAPTURES
 from of_clients import DEFENCES as OF_CLIENTS
@@ -22,6 +23,7 @@ from support.engines import end_processes
 from support.users import OrdinaryUser
 
 DEFENCES = (
+    *OF_BRIDGES,
     *OF_BUILDS,
     *OF_CAPTURES,
     *OF_CLIENTS,

@@ -1,0 +1,50 @@
+"""Defences of the machine's interfaces, and of containers' addresses, against what networks ask."""
+
+from defence import Defence
+
+DRIVERS = "network/test_drivers.py::"
+REQUESTS = "network/test_network_requests.py::"
+RECOVERY = "network/test_network_recovery.py::"
+
+DEFENCES = (
+    Defence(
+        "26",
+        "a network's name is more than a name",
+        "engine/networks/asked.py",
+        "    if not _NAME.fullmatch(body.name):\n",
+        "    if False:\n",
+        (REQUESTS + "test_a_network_that_cannot_be_made_is_refused",),
+    ),
+    Defence(
+        "26",
+        "a network takes an interface of the machine for its bridge",
+        "network/bridge.py",
+        "            if there is not None and not self._is_ours(there):\n",
+        "            if False:\n",
+        (DRIVERS + "test_an_interface_of_the_machines_is_no_networks_bridge",),
+    ),
+    Defence(
+        "26",
+        "a network that is removed takes an interface of the machine along",
+        "network/bridge.py",
+        "        if there is None or not self._is_ours(there):\n",
+        "        if there is None:\n",
+        (DRIVERS + "test_an_interface_of_the_machines_is_no_networks_bridge",),
+    ),
+    Defence(
+        "31",
+        "containers that are not to talk do so over their bridge",
+        "network/bridge.py",
+        "            *(() if talking else (netlink.isolate(endpoint.device),)),\n",
+        "",
+        (DRIVERS + "test_without_talking_containers_reach_the_machine_alone",),
+    ),
+    Defence(
+        "31",
+        "a container has the address of one that an earlier engine started",
+        "engine/networks/attachments.py",
+        "                            pool.hold(address)\n",
+        "                            pass\n",
+        (RECOVERY + "test_a_new_engine_gives_nobodys_address_away",),
+    ),
+)
