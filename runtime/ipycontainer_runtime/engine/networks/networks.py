@@ -19,6 +19,7 @@ from ipycontainer_runtime.store.networks import PREDEFINED, Network, NetworkStor
 
 _DRIVERS = {"bridge": "bridge", "host": "host", "none": "null"}
 _PREFIX = "com.docker.network."
+_MTU = 1500
 
 
 class Networks:
@@ -38,7 +39,7 @@ class Networks:
         self._containers = containers
         for name in PREDEFINED:
             if not any(network.name == name for network in store.all()):
-                store.save(_predefined(name))
+                store.save(_predefined(name, ground.place.mtu or _MTU))
 
     def all(self) -> list[Network]:
         """Return every network, the oldest first."""
@@ -166,7 +167,7 @@ class Networks:
         self._events.publish("network", action, network.id, told)
 
 
-def _predefined(name: str) -> Network:
+def _predefined(name: str, mtu: int) -> Network:
     options = {}
     if name == "bridge":
         options = {
@@ -174,7 +175,7 @@ def _predefined(name: str) -> Network:
             f"{_PREFIX}bridge.enable_icc": "true",
             f"{_PREFIX}bridge.enable_ip_masquerade": "true",
             f"{_PREFIX}bridge.host_binding_ipv4": "0.0.0.0",  # noqa: S104 - Docker's default
-            f"{_PREFIX}driver.mtu": "1500",
+            f"{_PREFIX}driver.mtu": str(mtu),
         }
     pool = addresses.completed(Subnet(subnet=addresses.POOLS[0], gateway=""))
     return Network(
