@@ -478,8 +478,9 @@ def test_an_image_cannot_lead_the_runtime_astray(room: Room, tmp_path: Path) -> 
     (room.root / "dev/null").unlink()
     tmpfs = {"destination": "/way/made", "type": "tmpfs"}
     room.change(lambda spec: spec["mounts"].append(tmpfs))
-    assert "/way/made" in room.refused()
+    room.create()
     assert list(outside.iterdir()) == []
+    assert (room.root / outside.relative_to("/") / "made").is_dir()  # inside, as runc has it
 
 
 def test_the_runtime_s_own_files_cannot_be_overwritten(room: Room) -> None:

@@ -150,7 +150,7 @@ def test_an_engine_that_is_killed_while_it_fills_leaves_it_to_the_next(
     with running_engine() as engine:
         engine.succeed("pull", "-q", busybox)
         (tmp_path / "big").mkdir()
-        for number in range(3000):
+        for number in range(1000):
             (tmp_path / f"big/{number}").write_text("x")
         image = build(engine, busybox, tmp_path, "COPY big /big", name="big")
         body = {"Image": image, "HostConfig": {"Binds": ["vol:/big"], "NetworkMode": "none"}}
@@ -164,7 +164,7 @@ def test_an_engine_that_is_killed_while_it_fills_leaves_it_to_the_next(
         engine.start()
         assert call(engine, "POST", "/containers/create", body).status == 201
         found = {path.name for path in data(engine, "vol").iterdir()}
-        assert found == {str(number) for number in range(3000)}
+        assert found == {str(number) for number in range(1000)}
 
 
 def _ask(engine: Engine, body: object) -> None:
