@@ -182,6 +182,14 @@ def test_bad_input_names_the_value_and_the_cure(box: Box, shell: Shell) -> None:
         assert told in str(error)
 
 
+def test_what_is_not_wanted_of_a_network_is_asked_of_the_engine(box: Box, shell: Shell) -> None:
+    line = "%container network create --no-ipv6 --label family=four app"
+    assert shell.run(line).value.attrs["EnableIPv6"] is False
+    if box.name == "engine":  # Docker's of 1.41 knows of no network without IPv4
+        refused = shell.run("%container network create --no-ipv4 --ipv6 six").error
+        assert str(refused).startswith("EnableIPv4=false is not supported")
+
+
 def test_names_are_completed(box: Box, kernel: Kernel) -> None:
     kernel.run("%container network create first\n%container volume create second")
     assert "first" in kernel.complete("%container network rm f")["matches"]

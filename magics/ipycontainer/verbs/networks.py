@@ -109,7 +109,7 @@ def create(session: Session, /, name: str, **flags: Any) -> Network:
     api = session.api
     response = api._post_json(
         api._url("/networks/create"),
-        data={key: value for key, value in body.items() if value not in (None, False, {})},
+        data={key: value for key, value in body.items() if value is not None},
     )
     made = api._result(response, json=True)
     if warning := made.get("Warning"):
