@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ipycontainer_runtime.network.firewall import Bridge, Firewall
+from ipycontainer_runtime.network.firewall import Bridge, Firewall, sweep
+from ipycontainer_runtime.network.firewall.rules import Shape
+from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
 from support.town import BRIDGES, Town
 
@@ -188,6 +190,15 @@ def test_nothing_is_left_of_it(town: Town, firewall: Firewall) -> None:
     firewall.close()
     firewall.close()
     assert "ipyc-test" not in town.gate.run("nft", "list", "ruleset")
+
+
+def test_what_a_killed_engine_left_without_a_bridge_is_swept(town: Town) -> None:
+    for name, bridges in (("ipyc-test", BRIDGES), ("ipyc-other", BRIDGES[:1])):
+        rules = Tables(town.gate.place, name)
+        rules.put(bridges, {}, Shape())
+    town.gate.ip("link del br-red")
+    sweep(town.gate.place)
+    assert town.gate.run("nft", "list", "tables") == "table inet ipyc-test\n"
 
 
 def test_two_engines_on_one_machine_are_kept_apart(

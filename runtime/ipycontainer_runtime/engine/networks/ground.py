@@ -21,7 +21,7 @@ from ipycontainer_runtime.network import addresses, bridge
 from ipycontainer_runtime.network.bridge import ALIAS, Bridge
 from ipycontainer_runtime.network.driver import Driver
 from ipycontainer_runtime.network.firewall import Bridge as Guarded
-from ipycontainer_runtime.network.firewall import choose, table_of
+from ipycontainer_runtime.network.firewall import choose, sweep, table_of
 from ipycontainer_runtime.network.host import Nothing
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Endpoint, Network, NetworkStore, Published, Subnet
@@ -182,8 +182,11 @@ class Ground:
                 if root == self._root or not os.path.isdir(root):
                     _log.info("removing the bridge %s of %s", link.name, root)
                     socket.do(netlink.remove_link(link.name))
-                if root != self._root and not os.path.isdir(root):
+                if root == self._root and not self._up:
+                    self._firewall.close()
+                elif root != self._root and not os.path.isdir(root):
                     choose(self.place, table_of(Path(root))).close()
+        sweep(self.place)
 
     async def leave(self, needed: Iterable[str]) -> None:
         """Remove all but the networks with these ids; the engine ends."""

@@ -20,9 +20,9 @@ from .bridges import Bridge
 from .chains import Chains
 from .guard import Guard
 from .nothing import Nothing
-from .tables import Tables
+from .tables import PREFIX, Tables, orphans
 
-__all__ = ["Bridge", "Firewall", "choose", "table_of"]
+__all__ = ["Bridge", "Firewall", "choose", "sweep", "table_of"]
 
 
 class Firewall(Protocol):
@@ -55,7 +55,7 @@ class Firewall(Protocol):
 
 def table_of(root: Path) -> str:
     """Return the name of the table, or the prefix of the chains, of the engine of a data root."""
-    return f"ipyc-{hashlib.sha256(os.fsencode(root)).hexdigest()[:10]}"
+    return f"{PREFIX}{hashlib.sha256(os.fsencode(root)).hexdigest()[:10]}"
 
 
 def choose(place: Place, table: str) -> Firewall:
@@ -65,3 +65,13 @@ def choose(place: Place, table: str) -> Firewall:
     if shutil.which("iptables-restore"):
         return Guard(place, Chains(place, table), table)
     return Nothing()
+
+
+def sweep(place: Place) -> None:
+    """Remove tables that engines left which were killed after their bridges had gone.
+
+    Chains of iptables go when an engine of the same data root closes them.
+    """
+    if shutil.which("nft"):
+        for table in orphans(place):
+            Tables(place, table).remove()

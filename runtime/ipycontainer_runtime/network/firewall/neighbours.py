@@ -15,6 +15,7 @@ from ipycontainer_runtime.network.place import Place
 
 from . import beside
 from .bridges import Bridge
+from .tables import PREFIX
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ _NETLINK_ADD_MEMBERSHIP = 1
 _SOL_NETLINK = 270
 NFT_MSG_NEWGEN = 15  # linux/netfilter/nf_tables.h
 _FAMILY = 4  # bytes of nfgenmsg
-_ENGINES = b"ipyc-"
 _QUIET = 0.2
 """Seconds without a change after which a firewall that is being loaded counts as loaded."""
 
@@ -128,7 +128,7 @@ def _drain(changes: socket.socket) -> bool:
             for kind, _, body in split(changes.recv(1 << 16)):
                 # The first attribute is a table, but in the message that ends a transaction.
                 table = attributes(body[_FAMILY:]).get(1, b"")
-                others |= kind & 0xFF != NFT_MSG_NEWGEN and not table.startswith(_ENGINES)
+                others |= kind & 0xFF != NFT_MSG_NEWGEN and not table.startswith(PREFIX.encode())
         except BlockingIOError:
             return others
         except OSError:  # ENOBUFS: some of it was lost

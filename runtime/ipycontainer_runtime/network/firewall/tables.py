@@ -1,8 +1,11 @@
 """The firewall as one nftables table, put up by `nft` in one transaction."""
 
 import re
+import socket
 from collections.abc import Iterable, Sequence
 
+from ipycontainer_runtime.errors import Unavailable
+from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
@@ -10,6 +13,8 @@ from .bridges import Bridge
 from .ports import ANY, Key, Ports, key
 from .rules import Shape, leading, near, ruleset
 
+PREFIX = "ipyc-"
+"""What the name of every engine's table begins with."""
 # `nft -n list table` gives protocols by their numbers, and by their names in some versions.
 _ELEMENT = re.compile(
     r"(?:([0-9a-f.:]+) \. )?(tcp|udp|6|17) \. (\d+) : ([0-9a-f.:]+) \. (\d+)", re.ASCII
@@ -51,12 +56,31 @@ class Tables:
 
     def _listed(self) -> str:
         """Return what the kernel has of the table; empty where there is none."""
-        if f"table inet {self._table}\n" not in self._place.run(["nft", "list", "tables"]) + "\n":
+        if f"table inet {self._table}" not in _listed_tables(self._place).splitlines():
             return ""
         return self._place.run(["nft", "-n", "list", "table", "inet", self._table])
 
     def _nft(self, text: str) -> None:
         self._place.run(["nft", "-f", "-"], text + "\n")
+
+
+def orphans(place: Place) -> list[str]:
+    """Return the tables of engines none of whose bridges is there any more."""
+    names = {name for _index, name in within(place.netns, socket.if_nameindex)}
+    tables = re.findall(rf"^table inet ({PREFIX}\w+)$", _listed_tables(place), re.MULTILINE)
+    found = []
+    for table in tables:
+        try:
+            held = place.run(["nft", "list", "set", "inet", table, "bridges"])
+        except Unavailable:
+            continue  # its engine has just removed it
+        if not names & set(re.findall('"([^"]+)"', held)):
+            found.append(table)
+    return found
+
+
+def _listed_tables(place: Place) -> str:
+    return place.run(["nft", "list", "tables"])
 
 
 def _elements(ports: Ports, bridges: Sequence[Bridge], shape: Shape) -> set[str]:
