@@ -126,8 +126,8 @@ class Published(Listing[Port]):
         return port.outer if self._outer_only else f"{port.inner} -> {port.outer}"
 
     def html(self) -> str:
-        """Return a table with a link for each that a browser can open."""
-        cells = [[escape(port.inner), opened(port, self._machine)] for port in self]
+        """Return a table with a link for each that a browser can open; IPv4 and IPv6 are one."""
+        cells = [[escape(port.inner), opened(port, self._machine)] for port in once(self)]
         return html_rows(self._caption, ["PORT", "PUBLISHED"], cells)
 
 

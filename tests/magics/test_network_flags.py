@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ipycontainer.failures import Usage
-from ipycontainer.published import Port, machine, opened, summary
+from ipycontainer.published import Port, Published, machine, opened, summary
 from ipycontainer.verbs import main
 from ipycontainer.verbs.endpoints import container_links, network_mode, networking_of
 from ipycontainer.verbs.ipam import pools
@@ -234,3 +234,10 @@ def test_a_port_is_opened_where_a_browser_finds_it() -> None:
     assert machine("tcp://box:2375") == "box"
     assert machine("unix:///run/docker.sock") == "localhost"
     assert "&lt;b&gt;" in opened(Port(80, "tcp", "<b>", 80), "localhost")
+
+
+def test_a_port_of_both_kinds_of_addresses_is_one_link_and_two_lines() -> None:
+    both = [Port(80, "tcp", "0.0.0.0", 8080), Port(80, "tcp", "::", 8080)]
+    shown = Published(both, "web", "localhost")
+    assert shown.text() == "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080"
+    assert shown.html().count("<a ") == 1
