@@ -5,8 +5,8 @@ machine's firewall; who asks for a page is a host beside it, on a cable.
 """
 
 import socket
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -109,6 +109,9 @@ class _Side:
             )
         )
         self._made[-1].reload()
+        serving = "until wget -q -O /dev/null http://127.0.0.1; do usleep 10000; done"
+        waited = self._made[-1].exec_run(["timeout", "20", "sh", "-c", serving])
+        assert waited.exit_code == 0, waited.output
 
     def end(self) -> None:
         """Remove what was begun."""
@@ -148,17 +151,13 @@ class _Side:
     def pages(self, *, inside: bool) -> Contender:
         """Return the contender of many small pages."""
 
-        def fetch() -> None:
+        def fetch(client: int) -> None:
             for _ in range(PAGES):
                 assert self._get("/", inside=inside).endswith(b"hello\n")
 
         def run(clock: Timed) -> None:
-            threads = [threading.Thread(target=fetch) for _ in range(CLIENTS)]
-            with clock():
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
+            with ThreadPoolExecutor(CLIENTS) as pool, clock():
+                list(pool.map(fetch, range(CLIENTS)))
 
         return run
 
