@@ -28,6 +28,7 @@ IFLA_BRPORT_ISOLATED = 33
 IFLA_IFALIAS = 20
 IFLA_IFNAME = 3
 IFLA_INET6_ADDR_GEN_MODE = 8
+IFLA_INET_CONF = 1
 IFLA_INFO_DATA = 2
 IFLA_INFO_KIND = 1
 IFLA_INFO_SLAVE_DATA = 5
@@ -38,6 +39,7 @@ IFLA_MASTER = 10
 IFLA_MTU = 4
 IFLA_NET_NS_FD = 28
 IN6_ADDR_GEN_MODE_NONE = 1
+IPV4_DEVCONF_ARP_NOTIFY = 22
 NLM_F_ACK = 0x4
 NLM_F_CREATE = 0x400
 NLM_F_DUMP = 0x300
@@ -272,6 +274,16 @@ def isolate(name: str) -> Message:
     info = attribute(IFLA_INFO_SLAVE_KIND, b"bridge") + attribute(IFLA_INFO_SLAVE_DATA, data)
     body = _link_body() + _name(name) + attribute(IFLA_LINKINFO, info)
     return Message(RTM_NEWLINK, 0, body, f"keep {name} from its neighbours")
+
+
+def announced(name: str) -> Message:
+    """Have an interface tell its addresses to its neighbours when it is switched on.
+
+    They may know another at such an address, which a container had that has gone.
+    """
+    conf = attribute(IFLA_INET_CONF, attribute(IPV4_DEVCONF_ARP_NOTIFY, _u32(1)))
+    body = attribute(IFLA_AF_SPEC, attribute(socket.AF_INET, conf))
+    return Message(RTM_NEWLINK, 0, _link_body() + _name(name) + body, f"announce {name}")
 
 
 def without_link_local(name: str) -> Message:

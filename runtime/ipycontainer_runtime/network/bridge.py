@@ -152,10 +152,15 @@ class Bridge:
     def _attach(self, socket: Netlink, network: Network, endpoint: Endpoint, netns: int) -> None:
         size = mtu(network) or self._place.mtu
         talking = flag(network, ICC, default=True)
+        try:
+            master = socket.index(network.device)
+        except OSError:  # somebody has removed it since
+            self._create(socket, network)
+            master = socket.index(network.device)
         socket.do(
             netlink.add_veth(
                 endpoint.device,
-                master=socket.index(network.device),
+                master=master,
                 peer=endpoint.interface,
                 netns=netns,
                 mac=endpoint.mac,
@@ -188,6 +193,7 @@ def configure(inside: Netlink, endpoint: Endpoint) -> None:
             for address in (endpoint.ipv4, endpoint.ipv6)
             if address
         ),
+        netlink.announced(name),
         netlink.set_up(name),
         netlink.set_up("lo"),  # which nobody else does where a namespace is given by its path
         *(default_routes(index, endpoint) if endpoint.default else ()),
