@@ -1,10 +1,11 @@
 """The firewall: what reaches what, and by which address."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from ipycontainer_runtime.network.firewall import Bridge, Firewall, sweep
+from ipycontainer_runtime.network.firewall import Bridge, Firewall, forwarding, sweep
 from ipycontainer_runtime.network.firewall.rules import Shape
 from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
@@ -190,6 +191,24 @@ def test_nothing_is_left_of_it(town: Town, firewall: Firewall) -> None:
     firewall.close()
     firewall.close()
     assert "ipyc-test" not in town.gate.run("nft", "list", "ruleset")
+
+
+def test_a_switch_that_may_not_be_set_is_told(
+    town: Town,
+    make_firewall: Callable[..., Firewall],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "ipv4").mkdir()
+    (tmp_path / "ipv4/ip_forward").symlink_to("/sys/class/net/lo/carrier_changes")  # 0, always
+    monkeypatch.setattr(forwarding, "_SETTINGS", tmp_path)
+    firewall = make_firewall()
+    firewall.apply(BRIDGES)
+    assert firewall.lacks() == (
+        "containers reach nothing outside by IPv4: cannot set net.ipv4.ip_forward: Permission"
+        " denied; set it on the machine: `sysctl net.ipv4.ip_forward=1`"
+    )
+    assert town.red.ask("172.30.1.3", 80) == "pink 172.30.1.2"
 
 
 def test_what_a_killed_engine_left_without_a_bridge_is_swept(town: Town) -> None:

@@ -1,5 +1,6 @@
 """The doctor's lines of networks: bridges, the firewall, forwarding, others' rules, the uplink."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -85,8 +86,14 @@ def _uplink() -> Check:
 
 
 def _forwarding() -> Check:
-    on = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
-    return Check("forwarding", "ok", "on" if on else "off; the first network switches it on")
+    switch = Path("/proc/sys/net/ipv4/ip_forward")
+    if switch.read_text().strip() == "1":
+        return Check("forwarding", "ok", "on")
+    if os.access(switch, os.W_OK):
+        return Check("forwarding", "ok", "off; the first network switches it on")
+    cure = "set it on the machine: `sysctl net.ipv4.ip_forward=1`"
+    cost = "containers reach nothing outside"
+    return Check("forwarding", "limited", "off, and it cannot be set from here", cost, cure)
 
 
 def _others() -> list[Check]:

@@ -21,7 +21,7 @@ from .bridges import Bridge
 _SETTINGS = Path("/proc/sys/net")
 _IPV4 = "ipv4/ip_forward"
 _FILTERED = ("bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables")
-_IPV6 = "ipv6/conf/all/forwarding"
+_FORWARDING = {4: _IPV4, 6: "ipv6/conf/all/forwarding"}
 
 
 class Switched(NamedTuple):
@@ -31,13 +31,12 @@ class Switched(NamedTuple):
     """Whether every bridge takes replies to 127.0.0.0/8, so that its ports can be led there."""
     outer: list[str]
     """Devices between which nothing was forwarded before; empty where something was."""
+    lack: str = ""
+    """What could not be switched on, with the cure."""
 
 
 def switch_on(place: Place, bridges: Sequence[Bridge], outer: Sequence[str]) -> Switched:
-    """Switch on what these bridges need; `outer` is what an earlier call had found.
-
-    Raises Unavailable where forwarding is off and cannot be switched on.
-    """
+    """Switch on what these bridges need; `outer` is what an earlier call had found."""
     return within(place.netns, lambda: _switch_on(bridges, list(outer), alone=place.alone))
 
 
@@ -54,13 +53,21 @@ def switch_off(place: Place, outer: Sequence[str], bridges: Sequence[str]) -> No
 def _switch_on(bridges: Sequence[Bridge], outer: list[str], *, alone: bool) -> Switched:
     if alone:
         _leave_bridges_alone()
-    if any(bridge.of(4) and not bridge.internal for bridge in bridges) and _off(_IPV4):
-        outer = _devices(bridges)
-        _write(_IPV4, "1")
-    if any(bridge.of(6) and not bridge.internal for bridge in bridges) and _off(_IPV6):
-        _keep_routes_told(_devices(bridges))
-        _write(_IPV6, "1")
-    return Switched(all([_takes_loopback(b.device) for b in bridges]), outer)  # noqa: C419 - for every bridge
+    lacks = []
+    for version, setting in _FORWARDING.items():
+        if not any(b.of(version) and not b.internal for b in bridges) or not _off(setting):
+            continue
+        before = _devices(bridges)
+        try:
+            if version == 6:
+                _keep_routes_told(before)
+            _write(setting, "1")
+        except Unavailable as error:
+            lacks.append(f"containers reach nothing outside by IPv{version}: {error}")
+            continue
+        outer = before if version == 4 else outer
+    loopback = all([_takes_loopback(b.device) for b in bridges])  # noqa: C419 - for every bridge
+    return Switched(loopback, outer, "; ".join(lacks))
 
 
 def _leave_bridges_alone() -> None:

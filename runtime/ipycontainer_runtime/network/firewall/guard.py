@@ -45,14 +45,16 @@ class Guard:
         self._bridges: list[Bridge] = []
         self._ports: Ports | None = None  # asked of the kernel at the first use
         self._shape = Shape(alone=place.alone)
+        self._lack = ""
 
     def apply(self, bridges: Sequence[Bridge]) -> None:
         """Put up the rules for these bridges."""
         with self._lock:
             wanted = checked(list(bridges))
             ports = self._known()
-            loopback, outer = forwarding.switch_on(self._place, wanted, self._shape.outer)
-            self._shape = self._shape._replace(loopback=loopback, outer=outer)
+            done = forwarding.switch_on(self._place, wanted, self._shape.outer)
+            self._shape = self._shape._replace(loopback=done.loopback, outer=done.outer)
+            self._lack = done.lack
             self._rules.put(wanted, ports, self._shape)
             self._bridges = wanted
             self._neighbours.admit(wanted)
@@ -86,8 +88,8 @@ class Guard:
             self._shape = Shape(alone=self._place.alone)
 
     def lacks(self) -> str:
-        """Say which other firewall would not let the bridges through."""
-        return self._neighbours.lacks()
+        """Say what could not be switched on, or who would not let the bridges through."""
+        return self._lack or self._neighbours.lacks()
 
     def _change(self, become: Callable[[Ports], Ports]) -> None:
         with self._lock:
