@@ -273,7 +273,8 @@ def test_copies_leave_no_descriptor_open(shared_engine: Engine, run: Make, make:
             for path in ("/d", "/d/f", "/nope", "/d/f/g"):
                 get(shared_engine, container, path)
         links = [os.readlink(path) for path in descriptors.iterdir() if path.is_symlink()]
-        return sorted(link for link in links if not link.startswith("socket:"))
+        # Of the shims that wait for the next container, which come and go.
+        return sorted(link for link in links if not link.startswith(("socket:", "net:")))
 
     assert copy() == copy()
 

@@ -233,7 +233,7 @@ class Attaching:
             return
         words = self._mounted.get(volume.name, set())
         words.discard(word)
-        last = not words and self._recovered
+        last = not words and self._recovered and not self._volumes.is_run_with(volume.name)
         try:
             driver = await self._drivers.get(volume.driver)
             await asyncio.to_thread(lambda: driver.unmount(volume, word, last=last))
@@ -288,7 +288,8 @@ class Attaching:
         """Unmount what no container uses that runs; called once those are known that do."""
         self._recovered = True
         for volume in self._store.list():
-            if volume.driver == LOCAL and volume.options and not self._mounted.get(volume.name):
+            used = self._mounted.get(volume.name) or self._volumes.is_run_with(volume.name)
+            if volume.driver == LOCAL and volume.options and not used:
                 driver = await self._drivers.get(LOCAL)
                 await asyncio.to_thread(lambda: driver.unmount(volume, "", last=True))  # noqa: B023 - awaited at once
 

@@ -85,6 +85,13 @@ class Volumes:
         ]
         return [*found, *(self._claims.get(name, set()) - {*found})]
 
+    def is_run_with(self, name: str) -> bool:
+        """Tell whether a container runs that has a volume, also one that was not adopted yet."""
+        return any(
+            container.state.running and any(p.name == name for p in container.record.mounts)
+            for container in self._containers()
+        )
+
     def claim(self, name: str, container_id: str) -> None:
         """Note that a container which is being made has a volume."""
         self._claims.setdefault(name, set()).add(container_id)
