@@ -1,6 +1,6 @@
 """Defences of networks from each other, of containers from neighbours, and of the machine."""
 
-from defence import Defence
+from defence import ORDINARY, Defence
 
 RULES = "network/firewall/rules.py"
 ATTACKS = "network/test_firewall_attacks.py::"
@@ -125,14 +125,6 @@ DEFENCES = (
     ),
     Defence(
         "30",
-        "pasta opens the place's ports on the machine",
-        "network/uplink/pasta.py",
-        '("-t", "none"',
-        '("-t", "auto"',
-        (PLACES + "test_nothing_on_either_side_is_opened_on_the_other",),
-    ),
-    Defence(
-        "30",
         "slirp4netns leads to the machine's loopback",
         "network/uplink/slirp.py",
         '("--disable-host-loopback", ',
@@ -146,5 +138,6 @@ DEFENCES = (
         "    if _start_time(pin.pid) == pin.started and _owner(pin.pid) == os.geteuid():\n",
         "    if True:\n",
         ("linux/test_userns.py::test_a_record_of_nobody_is_not_believed",),
+        (ORDINARY,),
     ),
 )

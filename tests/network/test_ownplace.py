@@ -25,14 +25,19 @@ pytestmark = pytest.mark.needs("root", "user_namespaces", "nft", "pasta", "slirp
 
 RUNTIME = Path(ownplace.__file__).parents[2]
 PRELUDE = f"""
-import sys
+import ctypes, os, sys
 sys.path.insert(0, {str(RUNTIME)!r})
 from pathlib import Path
 from ipycontainer_runtime.linux import userns
 from ipycontainer_runtime.network import uplink
 from ipycontainer_runtime.network.ownplace import OwnPlace
 from ipycontainer_runtime.network.uplink import pasta, slirp
-run = Path(sys.argv[1])
+run, uid, gid = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+# The checkout may lie where only root can look: so the user is become when all is imported.
+os.setgroups([])
+os.setresgid(gid, gid, gid)
+os.setresuid(uid, uid, uid)
+ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: else /proc/self stays root's
 userns.enter(run)
 place = OwnPlace(run)
 """
@@ -57,8 +62,8 @@ class Settled(NamedTuple):
         """Do this as an engine of the user's, which leaves then, and return what it prints."""
         ours = subprocess.run(self.user.command("test", "-x", sys.executable), check=False)
         python = "/usr/bin/python3" if ours.returncode else sys.executable
-        command = self.user.command(python, "-c", PRELUDE + code, str(self.run))
-        return self.machine.run(*command).strip()
+        known = (str(self.run), str(self.user.uid), str(self.user.gid))
+        return self.machine.run(python, "-c", PRELUDE + code, *known).strip()
 
     def pin(self) -> int:
         """Return the process that keeps the place."""
@@ -95,8 +100,10 @@ def settled(lab: Lab, ordinary_user: OrdinaryUser) -> Iterator[Settled]:
     try:
         yield made
     finally:
-        made.python("place.end()\nuserns.release(run)")
-        shutil.rmtree(run)
+        try:
+            made.python("place.end()\nuserns.release(run)")
+        finally:
+            shutil.rmtree(run)
 
 
 UPLINKS = pytest.mark.parametrize("program", ["pasta", "slirp"])
