@@ -144,6 +144,7 @@ def test_what_is_half_filled_is_not_taken_for_filled(
     assert not names & {".ipycontainer-filling", ".ipycontainer-filled"}
 
 
+@pytest.mark.long
 def test_an_engine_that_is_killed_while_it_fills_leaves_it_to_the_next(
     busybox: str, tmp_path: Path
 ) -> None:
