@@ -249,4 +249,12 @@ DEFENCES = (
         "return one_line(text)",
         ("magics/test_explaining.py::test_nothing_of_an_image_or_command_becomes_markup",),
     ),
+    Defence(
+        "21",
+        "this machine is named with escapes",
+        "registry/hosts.py",
+        '    if "%" in hostname or not hostname.isascii():\n',
+        "    if False:\n",
+        ("registry/test_hosts.py::test_a_remote_registry_may_not_send_us_there",),
+    ),
 )

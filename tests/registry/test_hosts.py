@@ -76,6 +76,9 @@ def test_not_loopback(name: str) -> None:
         "https://2852039166/x",
         "https://0251.0376.0251.0376/x",
         "https://0x7f.1/x",
+        "https://%31%36%39.254.169.254/x",
+        "https://%6cocalhost/x",
+        "https://\N{FULLWIDTH DIGIT ONE}27.0.0.1/x",
         "",
     ],
 )

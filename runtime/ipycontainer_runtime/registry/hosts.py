@@ -142,6 +142,9 @@ def may_follow(origin: Endpoint, url: str) -> str | None:
         return str(error)
     if parts.username is not None:
         return "it carries a user name"
+    if "%" in hostname or not hostname.isascii():
+        # `requests` undoes both on its way: %31%32%37.0.0.1 would be looked at as a name.
+        return "its host is not written plainly"
     if origin.loopback and parts.scheme in ("https", origin.scheme) and is_loopback(hostname):
         return None
     if origin.insecure and parts.scheme == origin.scheme and hostname == origin.hostname:
