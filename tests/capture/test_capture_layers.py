@@ -1,11 +1,14 @@
 """Layers of captures stay as they are: what is installed later is one layer more."""
 
+import io
 from pathlib import Path
 
 import pytest
 from captureroom import Environment, capture, layers, messages, run, wheel
+from docker.errors import NotFound
 
 from ipycontainer_runtime.capture.grouping import ADDED, LARGE, MOST_ADDED, Group, group
+from ipycontainer_runtime.oci.platform import Platform, host
 from support.engines import Engine, running_engine
 
 pytestmark = pytest.mark.needs("root")
@@ -19,6 +22,24 @@ def test_a_second_capture_of_the_same_is_the_same_image(
     again = capture(engine, "same", environment.python)
     assert {layer["State"] for layer in again["Layers"]} == {"reused"}
     assert again["ID"] == before["ID"]
+
+
+def test_what_was_built_on_a_capture_does_not_change_the_next_one(
+    engine: Engine, environment: Environment
+) -> None:
+    before = capture(engine, "grounds", environment.python)
+    dockerfile = io.BytesIO(b"FROM grounds\nENV A=1\n")
+    engine.client.images.build(fileobj=dockerfile, tag="built")  # and has the same layers
+    assert capture(engine, "grounds", environment.python)["ID"] == before["ID"]
+
+
+@pytest.mark.skipif(host() == Platform("linux", "arm64"), reason="that is this machine")
+def test_what_is_captured_here_is_not_given_out_as_another_machine_s(engine: Engine) -> None:
+    with pytest.raises(NotFound, match="no matching manifest for linux/arm64"):
+        engine.client.images.pull("host", tag="latest", platform="linux/arm64")
+    with pytest.raises(NotFound, match="no matching manifest for linux/arm64"):
+        engine.client.images.build(fileobj=io.BytesIO(b"FROM host\n"), platform="linux/arm64")
+    assert not engine.client.images.list("host")
 
 
 def test_with_a_time_of_its_own_it_is_the_same_image_on_every_machine(

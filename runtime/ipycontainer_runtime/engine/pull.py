@@ -17,7 +17,7 @@ from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.progress import Progress, Say
 from ipycontainer_runtime.engine.transfers import Transfers
 from ipycontainer_runtime.engine.unpacking import Stores
-from ipycontainer_runtime.errors import ContainerError, InvalidParameter
+from ipycontainer_runtime.errors import ContainerError, InvalidParameter, NotFound
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.oci import platform as platforms
 from ipycontainer_runtime.oci.platform import Platform
@@ -84,9 +84,10 @@ class Pulls:
         (`contextlib.aclosing` does that at once).
         """
         wanted = Reference.parse(reference).canonical
-        if (capture := self._captures.get(wanted.familiar_name)) is not None:
-            return capture(wanted)
         chosen = platforms.parse(platform) if platform else None
+        if (capture := self._captures.get(wanted.familiar_name)) is not None:
+            _check_machine(wanted, chosen)
+            return capture(wanted)
         return progress.told(lambda say: self._pull(wanted, chosen, auth, say))
 
     def pull_all(
@@ -228,6 +229,16 @@ class Pulls:
         for chain_id in reversed(chains):
             self._stores.layers.remove(chain_id)
         self._stores.layers.trash.empty()
+
+
+def _check_machine(wanted: Reference, platform: Platform | None) -> None:
+    """Refuse a capture for another platform: it would be an image of this one under its name."""
+    host = platforms.host()
+    if platform is not None and not platforms.matches(platform, host):
+        raise NotFound(
+            f"no matching manifest for {platform}: {wanted.familiar_name} is captured from this"
+            f" machine, which is {host}"
+        )
 
 
 def _outcome(wanted: Reference, *, newer: bool) -> Progress:

@@ -183,13 +183,20 @@ class Captures:
         """Write config and manifest, and name the image; the same as before stays the same."""
         from ipycontainer_runtime.engine.capturing import describe
 
-        diff_ids = tuple(one.layer.diff_id for one in written)
-        same = (r for r in self._image_store.list() if r.config.rootfs.diff_ids == diff_ids)
-        before = next(same, None)
+        before = self._before([one.layer.diff_id for one in written])
         created = asked.created or (before.created if before else rfc3339(time.time_ns()))
         config = describe.config(plan, request, written, created, everywhere=bool(asked.created))
         image = compose(config, describe.layers(written), blobs=self._blobs, made=made)
         return self._image_store.add(image.descriptor, [asked.reference])
+
+    def _before(self, diff_ids: list[str]) -> ImageRecord | None:
+        """Return a capture of these layers, and none of what was built on it and has them too."""
+        for record in self._image_store.list():
+            config = record.config
+            same = list(config.rootfs.diff_ids) == diff_ids
+            if same and len(config.history or ()) == len(diff_ids):
+                return record
+        return None
 
 
 def _ignored(folder: str) -> "Ignored":
