@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -43,6 +44,26 @@ def test_every_step_is_told_as_it_goes(shared_engine: Engine, busybox: str) -> N
     assert (warning["first"], warning["text"]) == (3, "FROM base as last")
     again = build(shared_engine, files, "progress=steps")
     assert steps(again)["last:4"] == ["waiting", "running", "cached"]
+
+
+def test_an_argument_that_nothing_declares_is_warned_of(
+    shared_engine: Engine, busybox: str
+) -> None:
+    files = {"Dockerfile": f"FROM {busybox}\n"}
+    given = quote(json.dumps({"no": "1"}))
+    told = build(shared_engine, files, f"progress=steps&buildargs={given}")
+    warned = [message["warning"] for message in told if "warning" in message]
+    assert warned == [{"message": "One or more build-args [no] were not consumed"}]
+
+
+def test_the_states_before_a_failed_step_are_told_before_it(
+    shared_engine: Engine, busybox: str
+) -> None:
+    lines = f"FROM {busybox} AS base\nFROM {busybox}\nCOPY --from=base /nothing /\n"
+    told = build(shared_engine, {"Dockerfile": lines}, "nocache=1")
+    found = re.findall("^(?:Step ./3| --->)", text(told), re.MULTILINE)
+    assert found == ["Step 1/3", " --->", "Step 2/3", " --->", "Step 3/3"]
+    assert "file not found in base: stat nothing: file does not exist" in told[-1]["error"]
 
 
 def test_a_failed_step_is_told_with_its_lines_its_log_and_the_state_before(

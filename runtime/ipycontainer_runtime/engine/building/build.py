@@ -83,7 +83,8 @@ class Build:
             await layering.close()
         if (unused := planned.unused_arguments) and not self._request.quiet:
             told = f"One or more build-args [{' '.join(unused)}] were not consumed"
-            self._say({"stream": f"[Warning] {told}\n"})
+            in_words = {"stream": f"[Warning] {told}\n"}
+            self._say({"warning": {"message": told}} if self._request.steps else in_words)
         self._output.finished(record.id, [tag.familiar for tag in self._request.tags])
         if self._request.quiet and not self._request.steps:
             self._say({"stream": f"{record.id}\n"})

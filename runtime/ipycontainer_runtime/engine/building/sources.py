@@ -141,7 +141,7 @@ class Wanted:
     words: tuple[str, ...]
     parents: bool = False
     exclude: tuple[str, ...] = ()
-    place: str = "build context"
+    place: str = "build context or excluded by .dockerignore"
     """What messages call the source's root."""
 
 
@@ -178,8 +178,8 @@ def _look(root: int, path: str, wanted: Wanted) -> Chosen | None:
         descriptor = openat2(root, path or "/", os.O_PATH)
     except OSError as error:
         raise NotFound(
-            f"{wanted.keyword} failed: file not found in {wanted.place} or excluded by "
-            f".dockerignore: stat {path}: file does not exist"
+            f"{wanted.keyword} failed: file not found in {wanted.place}: stat {path}: file does "
+            "not exist"
         ) from error
     try:
         top = os.readlink(f"/proc/thread-self/fd/{root}")

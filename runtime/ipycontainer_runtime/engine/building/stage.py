@@ -115,16 +115,22 @@ class StageBuild:
         except asyncio.CancelledError:
             raise
         except ContainerError as error:
-            output.end(step, "failed")
+            await self._failed(step)
             raise StepFailed(error, step, before) from error
         except OSError as error:
-            output.end(step, "failed")
+            await self._failed(step)
             cause = shortage(error, "cannot do the step") or InvalidParameter(
                 f"{instruction.keyword} failed: {error.strerror}"
             )
             raise StepFailed(cause, step, before) from error
         output.end(step, "cached" if hit else "done")
         self.tell(step)
+
+    async def _failed(self, step: Step) -> None:
+        """Tell that a step has failed, after the states of those before it."""
+        if self._telling is not None:
+            await asyncio.wait([self._telling])
+        self.site.output.end(step, "failed")
 
     def tell(self, step: Step) -> None:
         """Tell the state after a step, after those before it, once its layers are known."""

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipycontainer_runtime.build.instructions import Add, Copy
@@ -177,8 +177,9 @@ def _local(
 ) -> list[Piece]:
     origin = instruction.origin if isinstance(instruction, Copy) else ""
     parents = isinstance(instruction, Copy) and instruction.parents
-    place = f"{origin}" if origin else "build context"
-    wanted = Wanted(instruction.keyword, words, parents, instruction.exclude, place)
+    wanted = Wanted(instruction.keyword, words, parents, instruction.exclude)
+    if origin:
+        wanted = replace(wanted, place=origin)
     selection = select(root, wanted)
     if isinstance(instruction, Copy) or instruction.unpack is False:
         return [Piece(selection)] if selection.chosen else []
