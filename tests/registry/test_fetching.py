@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ipycontainer_runtime.errors import NotFound
+from ipycontainer_runtime.errors import NotFound, Unavailable
 from ipycontainer_runtime.registry.download import fetching
 from support.scripted import Answer, Scripted, scripted_registry
 
@@ -39,3 +39,15 @@ def test_a_login_in_the_url_goes_to_that_server_alone_and_into_no_message(
     wanted = base64.b64encode(b"me:s3cret").decode()
     assert first.headers["Authorization"] == f"Basic {wanted}"
     assert "Authorization" not in second.headers
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://nobody.invalid/x", "http://nobody.invalid/x: [A-Z][a-z ]+$"),
+        ("http://127.0.0.1:1/x", "http://127.0.0.1:1/x: Connection refused$"),
+    ],
+)
+def test_what_is_out_of_reach_is_told_in_the_system_s_words(url: str, said: str) -> None:
+    with pytest.raises(Unavailable, match=said), fetching(url):
+        pass

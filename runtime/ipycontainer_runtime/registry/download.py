@@ -1,6 +1,7 @@
 """What is at a URL that a person gave, as it comes: no registry, and no login but the URL's own."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from ipycontainer_runtime.registry.client import (
 from ipycontainer_runtime.registry.hosts import without_login
 
 _CHUNK = 256 << 10
+_SAID = re.compile(r"\[Errno -?\d+\] ([^'\")>]+)")
+"""The operating system's words, somewhere in those of `requests`."""
 
 
 class Fetched(NamedTuple):
@@ -119,4 +122,6 @@ def _chunks(response: requests.Response, url: str) -> Iterator[bytes]:
 def _reason(error: Exception) -> str:
     """Return the innermost cause, without the names of the library's classes."""
     text = str(error.args[0] if error.args else error)
+    if found := _SAID.search(text):
+        return found[1]
     return text.rpartition(": ")[2].strip("'\")>") or type(error).__name__
