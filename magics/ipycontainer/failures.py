@@ -189,6 +189,10 @@ def _connection_message(error: BaseException) -> str:
 
     host = os.environ.get("DOCKER_HOST")
     reason = next((cause.strerror for cause in _causes(error) if _is_system_error(cause)), None)
+    if reason is None and _is_cut(error):
+        cure = "start it there again" if host else "`ipycontainer engine logs` may say why"
+        where = f" at DOCKER_HOST={host}" if host else ""
+        return f"the engine{where} ended in the middle of its answer; {cure}"
     if reason is None:
         return f"{error}" + (f" (DOCKER_HOST is {host})" if host else "")
     if host:
@@ -197,6 +201,11 @@ def _connection_message(error: BaseException) -> str:
             " DOCKER_HOST to use ipycontainer's own"
         )
     return f"the engine does not answer: {reason}; `ipycontainer engine logs` may say why"
+
+
+def _is_cut(error: BaseException) -> bool:
+    kinds = {cls.__name__ for cls in type(error).__mro__}
+    return bool(kinds & {"ChunkedEncodingError", "ProtocolError", "IncompleteRead"})
 
 
 def _is_system_error(error: BaseException) -> bool:

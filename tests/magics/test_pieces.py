@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from docker.errors import APIError
+from requests.exceptions import ChunkedEncodingError
 from requests.exceptions import ConnectionError as RequestsConnectionError
 
 from ipycontainer import units
@@ -183,3 +184,13 @@ def test_a_lost_engine_is_told_by_its_address(monkeypatch: pytest.MonkeyPatch) -
     lost = RequestsConnectionError("aborted", FileNotFoundError(2, "No such file or directory"))
     told = str(explain(lost, "%container"))
     assert "DOCKER_HOST=unix:///nowhere.sock: No such file or directory" in told
+
+
+def test_an_answer_that_is_cut_is_told_as_the_engine_s_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    cut = ChunkedEncodingError("Connection broken: IncompleteRead(0 bytes read)")
+    assert str(explain(cut, "%container")) == (
+        "the engine ended in the middle of its answer; `ipycontainer engine logs` may say why"
+    )
