@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
+from docker.errors import APIError
 
 from support.builds import Message, begun, build, image_of, send, text
 from support.copies import archive, folder, member, symlink
@@ -304,3 +305,23 @@ def test_a_mode_that_a_copy_of_the_context_loses_is_not_lost_from_a_stage(
         lines = f"{stages}COPY {source}f /f\nRUN stat -c %a /f\n".encode()
         told = text(send(shared_engine, archive(member("Dockerfile", lines), sent)))
         assert f"\n{'4755' if source else '755'}\n" in told
+
+
+def test_a_prune_takes_what_its_filters_mean_and_nothing_else(engine: Engine, busybox: str) -> None:
+    api = engine.client.api
+
+    def kinds() -> set[str]:
+        return {step["Type"] for step in api.df()["BuildCache"]}
+
+    run = "RUN --mount=type=cache,target=/c echo > /c/f\nRUN echo > /f\nRUN exit 1\n"
+    build(engine, {"Dockerfile": f"FROM {busybox}\n{run}"})
+    both = {"regular", "exec.cachemount"}
+    for kept in ({"label": ["a"]}, {"id": ["nothing"]}, {"until": ["1h"]}, {"type": ["frontend"]}):
+        assert not api.prune_builds(kept)["CachesDeleted"]
+        assert kinds() == both
+    with pytest.raises(APIError, match="invalid filter 'inuse'"):
+        api.prune_builds({"inuse": ["false"]})
+    assert not api.prune_builds({"type": ["exec.cachemount"]})["CachesDeleted"]
+    assert kinds() == {"regular"}
+    assert api.prune_builds({"type": ["regular"]})["SpaceReclaimed"]
+    assert not kinds()

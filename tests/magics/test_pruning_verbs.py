@@ -1,10 +1,12 @@
 """`system df` and the prunes: what is there, the question, and what goes."""
 
+import io
 import subprocess
 from collections.abc import Callable
 
 import pytest
 from cells import Box, Kernel, Shell, errors
+from docker.errors import BuildError
 
 from ipycontainer.failures import Usage
 
@@ -47,6 +49,25 @@ def test_everything_is_pruned_at_once(box: Box, shell: Shell) -> None:
     assert "\ndeleted: sha256:" in ran.out
     assert not box.client.api.images(filters=found)
     assert shell.run(f"%container image prune -af {MINE}").out == "Total reclaimed space: 0B\n"
+
+
+def test_the_cache_of_builds_is_pruned_alone_and_with_everything(box: Box, shell: Shell) -> None:
+    asked = shell.run("%container builder prune")
+    assert "This will remove all dangling build cache. Add -f" in str(asked.error)
+
+    def fail() -> None:
+        text = b"FROM busybox\nRUN echo > /f\nRUN exit 1\n"
+        with pytest.raises(BuildError):
+            box.client.images.build(fileobj=io.BytesIO(text), rm=True)
+
+    for verb in ("builder prune -f", "system prune -f --filter until=0s"):
+        fail()
+        cached = bool(box.client.api.df()["BuildCache"])
+        assert cached or box.name == "dockerd"  # whose classic builder has its cache in images
+        ran = shell.run(f"%container {verb}")
+        assert ran.error is None
+        assert ("Deleted build cache objects:\n" in ran.out) == cached
+        assert not box.client.api.df()["BuildCache"]
 
 
 @pytest.mark.parametrize(("answer", "left"), [(b"n\n", True), (b"y\n", False)])

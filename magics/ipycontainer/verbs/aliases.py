@@ -6,7 +6,7 @@ import copy
 
 import click
 
-from .pruning import container_prune, image_prune
+from .pruning import builder_prune, container_prune, image_prune
 
 _CONTAINER = [
     "attach",
@@ -49,6 +49,10 @@ def add_aliases(main: click.Group) -> None:
         image.add_command(main.commands[verb])
     for name, verb in (("ls", "images"), ("list", "images"), ("rm", "rmi")):
         image.add_command(main.commands[verb], name)
+    builder = click.Group("builder", hidden=True, no_args_is_help=False)
+    builder.add_command(main.commands["build"])
+    builder.add_command(builder_prune)
+    main.add_command(builder)
     container.add_command(container_prune)
     image.add_command(image_prune)
     for name in ("network", "volume"):

@@ -1,4 +1,4 @@
-"""`container prune`, `image prune` and `system prune`: remove what nobody uses.
+"""`container prune`, `image prune`, `builder prune` and `system prune`: remove what nobody uses.
 
 Each asks first, in Docker's words, unless `-f` is given.
 """
@@ -14,13 +14,14 @@ from ..failures import Usage
 from ..session import Session
 from ..units import decimal_size
 from .base import flag, pass_session
-from .filters import PRUNED, Filters
+from .filters import PRUNED, PRUNED_BUILDS, Filters
 from .system import system
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _SURE = "Are you sure you want to continue?"
 _UNUSED_IMAGES = "all images without at least one container associated to them"
+_CACHE = ("all dangling build cache", "all build cache")
 force_option = flag("-f", "--force", help="Do not ask.")
 
 
@@ -64,6 +65,12 @@ class Pruned:
         steps = (step for entry in done["ImagesDeleted"] or () for step in entry.items())
         self._tell("Deleted Images:", done, [f"{how.lower()}: {what}" for how, what in steps])
 
+    def builds(self, *, everything: bool) -> None:
+        """Forget the steps of builds that are in no image, with `everything` those too."""
+        with self._known.read(self._filters) as wanted:
+            done = self._session.api.prune_builds(wanted, all=everything)
+        self._tell("Deleted build cache objects:", done, done["CachesDeleted"] or ())
+
     def _tell(self, heading: str, done: dict[str, int], removed: Sequence[str]) -> None:
         self._reclaimed += done.get("SpaceReclaimed") or 0
         if removed:
@@ -102,6 +109,21 @@ def image_prune(
         pruned.total()
 
 
+@click.command("prune")
+@flag("-a", "--all", "everything", help="Forget the steps of images that are here, too.")
+@PRUNED_BUILDS.option
+@force_option
+@pass_session
+def builder_prune(
+    session: Session, filters: tuple[str, ...], *, everything: bool, force: bool
+) -> None:
+    """Forget the steps of builds, and what RUN keeps in cache mounts."""
+    if force or sure(session, _CACHE[everything]):
+        pruned = Pruned(session, filters, PRUNED_BUILDS)
+        pruned.builds(everything=everything)
+        pruned.total()
+
+
 @system.command("prune")
 @flag("-a", "--all", "everything", help="Remove images with a name, too, that no container has.")
 @flag("--volumes", help="Remove anonymous volumes, too.")
@@ -111,7 +133,7 @@ def image_prune(
 def system_prune(
     session: Session, filters: tuple[str, ...], *, everything: bool, volumes: bool, force: bool
 ) -> None:
-    """Remove containers, networks and images that nobody uses."""
+    """Remove containers, networks, images and build cache that nobody uses."""
     if volumes and any(text.startswith("until=") for text in filters):
         raise Usage("--filter until=… does not go with --volumes: leave one out")
     if not force and not session.surface.ask(_question(filters, everything, volumes)):
@@ -122,7 +144,14 @@ def system_prune(
     if volumes:
         pruned.volumes()
     pruned.images(named=everything)
+    if _reach_builds(filters):
+        pruned.builds(everything=everything)
     pruned.total()
+
+
+def _reach_builds(filters: Sequence[str]) -> bool:
+    """Tell whether filters let steps of builds through, which have no labels."""
+    return all(text.startswith("until=") for text in filters)
 
 
 def _question(filters: Sequence[str], everything: bool, volumes: bool) -> str:
@@ -132,6 +161,7 @@ def _question(filters: Sequence[str], everything: bool, volumes: bool) -> str:
         "  - all networks not used by at least one container",
         *(["  - all anonymous volumes not used by at least one container"] if volumes else []),
         f"  - {_UNUSED_IMAGES if everything else 'all dangling images'}",
+        *([f"  - {_CACHE[everything]}"] if _reach_builds(filters) else []),
     ]
     if filters:
         lines += ["", "  Items to be pruned will be filtered with:", *(f"  - {f}" for f in filters)]

@@ -15,7 +15,8 @@ from ipycontainer_runtime.engine.pruned import Chosen, Filters, Pruned
 from ipycontainer_runtime.layers.snapshot import tree_size
 from ipycontainer_runtime.oci import digest as digests
 
-_MORE = ("all", "dangling", "id", "parent", "type", "description", "inuse", "shared", "private")
+_STEPS, _MOUNTS = "regular", "exec.cachemount"
+_MORE = ("all", "dangling", "id", "type")
 
 
 class BuildPruning:
@@ -61,7 +62,7 @@ class BuildPruning:
         records = [self._cache.record(key) for key in gone]
         self._cache.forget(gone)
         self._discard(records)
-        if not filters and not keep:
+        if _means(filters, _MOUNTS) and not keep and not {"id", "until", "label"} & set(filters):
             freed += self._mounts()
         self._events.publish("builder", "prune", "", {"reclaimed": str(freed)})
         return Pruned([digests.hex_of(key)[:25] for key in gone], [], freed)
@@ -69,9 +70,9 @@ class BuildPruning:
     def _stays(
         self, key: str, record: Record, filters: Filters, chosen: Chosen, *, everything: bool
     ) -> bool:
-        if record.images and not everything:
+        if not _means(filters, _STEPS) or (record.images and not everything):
             return True
-        if chosen.until is not None and record.used * 1_000_000_000 >= chosen.until:
+        if not chosen.has(None, int(record.used * 1_000_000_000)):  # a step has no labels
             return True
         wanted = filters.get("id", ())
         return bool(wanted) and not any(digests.hex_of(key).startswith(one) for one in wanted)
@@ -82,3 +83,8 @@ class BuildPruning:
         before = tree_size(folder) if folder.exists() else 0
         self._persistent.prune()
         return before - (tree_size(folder) if folder.exists() else 0)
+
+
+def _means(filters: Filters, kind: str) -> bool:
+    """Tell whether a prune is about this kind of things, by the names of `system df`."""
+    return "type" not in filters or kind in filters["type"]
