@@ -64,8 +64,8 @@ def complete(session: Session, variable: str, instruction: str) -> int:
     return shell_complete(main, {"obj": session}, session.program, variable, instruction)
 
 
-def completed(names: Callable[[Session], list[str]]) -> Any:
-    """Return a completion callback that offers the names which the engine knows."""
+def completed(names: Callable[[Session], list[str]], always: Sequence[str] = ()) -> Any:
+    """Return a completion callback that offers `always`, and the names which the engine knows."""
 
     def complete(
         context: click.Context, _parameter: click.Parameter, incomplete: str
@@ -73,14 +73,13 @@ def completed(names: Callable[[Session], list[str]]) -> Any:
         from click.shell_completion import CompletionItem
 
         session = context.find_object(Session)
-        if session is None:
-            return []
+        found = dict.fromkeys(always)
         try:
-            found = names(session)
+            found |= dict.fromkeys(names(session) if session else ())
         except Exception as error:
-            # No engine, no names: a Tab shows nothing. A defect of our own is still raised.
+            # No engine, no names of it. A defect of our own is still raised.
+            assert session is not None, "asked for its names"
             session.explained(error)
-            return []
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
     return complete

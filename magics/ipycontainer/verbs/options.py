@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from ..session import Session
-from .base import flag, network_names
+from .base import completed, flag, network_names
 from .preferred import profile_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,14 +20,6 @@ def _text(*names: str, help: str, metavar: str = "TEXT") -> Any:  # noqa: A002 -
 
 def _many(*names: str, help: str, metavar: str) -> Any:  # noqa: A002 - click's own word
     return click.option(*names, multiple=True, metavar=metavar, help=help)
-
-
-def _network_modes(
-    context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    session = context.find_object(Session)
-    modes = dict.fromkeys(("none", "host", "default", *(network_names(session) if session else ())))
-    return [CompletionItem(mode) for mode in modes if mode.startswith(incomplete)]
 
 
 _LIMITS = (
@@ -72,7 +62,7 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME",
         help="none, host, default, container:NAME, a network, or name=NETWORK,alias=...,ip=...",
-        shell_complete=_network_modes,
+        shell_complete=completed(network_names, always=("none", "host", "default")),
     ),
     _many("--network-alias", "--net-alias", metavar="NAME", help="Another name for it there."),
     *ADDRESSES,
