@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 PAUSE = 0.5
+RHYTHMS = ((0.0, "back to back"), (PAUSE, f"{PAUSE} s apart"))
+"""The seconds before each run, and what they are called."""
 
 
 class Timed:

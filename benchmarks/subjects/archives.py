@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from measure import Contender, Result, Timed, by_turns
+from measure import RHYTHMS, Contender, Result, Timed, by_turns
 from support import images
 from support.hosts import Host
 from table import Goal, Row
@@ -32,18 +32,23 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
         subprocess.run(pull, check=True, capture_output=True)
         saving["podman"] = save_by_podman(world, name, saved["podman"])
     goal = Goal(1.0, "docker", "≤ 1.0 of Docker's")
-    yield Row(f"save of {ARCHIVE}", by_turns(saving, rounds, warm=1), (goal,), "s")
-
+    for pause, rhythm in RHYTHMS:
+        results = by_turns(saving, rounds, pause, warm=1)
+        yield Row(f"save of {ARCHIVE}, {rhythm}", results, (goal,), "s")
     loading = {column: load(host, name, saved[column]) for column, host in world.hosts.items()}
     if podman:
         loading["podman"] = load_by_podman(world, name, saved["podman"])
-    yield Row(f"load of {ARCHIVE}, its own", by_turns(loading, rounds, warm=1), (goal,), "s")
+    for pause, rhythm in RHYTHMS:
+        results = by_turns(loading, rounds, pause, warm=1)
+        yield Row(f"load of {ARCHIVE}, its own, {rhythm}", results, (goal,), "s")
     if "docker" in saved:
-        loading = {
-            column: load(host, name, saved["docker"]) for column, host in world.hosts.items()
-        }
-        results = by_turns(loading, rounds, warm=1)
-        yield Row(f"load of {ARCHIVE}, Docker's", results, (goal,), "s")
+        theirs = saved["docker"]
+        loading = {column: load(host, name, theirs) for column, host in world.hosts.items()}
+        if podman:
+            loading["podman"] = load_by_podman(world, name, theirs)
+        for pause, rhythm in RHYTHMS:
+            results = by_turns(loading, rounds, pause, warm=1)
+            yield Row(f"load of {ARCHIVE}, Docker's, {rhythm}", results, (goal,), "s")
     for host in world.hosts.values():
         host.succeed("rmi", "-f", name)
 

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from measure import PAUSE, Contender, Timed, by_turns
+from measure import RHYTHMS, Contender, Timed, by_turns
 from support.hosts import Host
 from table import Goal, Row
 from world import World
@@ -21,7 +21,7 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
     (folder / "Dockerfile").write_text(f"FROM {world.busybox}\n{steps}")
     cached = Goal(0.5, "docker", "≤ 0.5 of Docker's")
     uncached = Goal(0.25, "docker", "≤ 0.25 of Docker's")
-    for pause, rhythm in ((0.0, "back to back"), (PAUSE, f"{PAUSE} s apart")):
+    for pause, rhythm in RHYTHMS:
         contenders = _contenders(world, folder, cached=True)
         name = f"build of {STEPS} steps, all cached, {rhythm}"
         yield Row(name, by_turns(contenders, rounds, pause), (cached,))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from measure import PAUSE, Contender, Timed, by_turns
+from measure import RHYTHMS, Contender, Timed, by_turns
 from table import Goal, Row
 from world import World
 
@@ -26,7 +26,7 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
 
     contenders = {name: contender(name) for name in containers}
     goal = Goal(1 / 8, "docker", "≤ 1/8 of Docker's")
-    for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+    for pause, rhythm in RHYTHMS:
         yield Row(f"`exec true`, {rhythm}", by_turns(contenders, rounds, pause), (goal,))
     for container in containers.values():
         container.remove(force=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from measure import PAUSE, Contender, Result, Timed, by_turns
+from measure import RHYTHMS, Contender, Result, Timed, by_turns
 from support.engines import running_engine
 from support.hosts import Host
 from support.users import ordinary_user
@@ -52,7 +52,7 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
             "bare": _runs(bare, world.busybox, unconfined=True),
             "rootless": _runs(rootless, world.busybox),
         }
-        for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+        for pause, rhythm in RHYTHMS:
             found = by_turns(contenders, rounds * MORE, pause)
             share = "user namespace, filter and cgroups' share of a `run`"
             yield Row(f"{share}, {rhythm}", {"ours": _beyond_bare(found, "ours")}, (COST,))

@@ -13,7 +13,7 @@ from typing import Any
 import dnslib
 
 from ipycontainer_runtime.linux.netns import entered, opened_of
-from measure import PAUSE, Contender, Result, Timed, by_turns
+from measure import RHYTHMS, Contender, Result, Timed, by_turns
 from support import netlab
 from support.alone import IMAGE, docker_alone, engine_alone
 from support.hosts import Host as Engine
@@ -50,7 +50,7 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
 def _runs(sides: "dict[str, _Side]", rounds: int) -> Iterator[Row]:
     contenders = {name: side.run("bridge") for name, side in sides.items()}
     contenders["none"] = sides["ours"].run("none")
-    for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+    for pause, rhythm in RHYTHMS:
         figures = by_turns(contenders, rounds, pause)
         goal = Goal(1 / 12, "docker", "≤ 1/12 of Docker's")
         yield Row(f"`run --rm IMAGE true` in the default bridge, {rhythm}", figures, (goal,))
@@ -63,7 +63,7 @@ def _runs(sides: "dict[str, _Side]", rounds: int) -> Iterator[Row]:
 def _names(sides: "dict[str, _Side]", rounds: int) -> Iterator[Row]:
     contenders = {name: side.ask() for name, side in sides.items()}
     goal = Goal(0.001, "", "≤ 1 ms")
-    for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+    for pause, rhythm in RHYTHMS:
         figures = by_turns(contenders, rounds, pause)
         yield Row(f"answer to a container's name, {rhythm}", figures, (goal,))
 
@@ -75,7 +75,7 @@ def _pages(sides: "dict[str, _Side]", rounds: int) -> Iterator[Row]:
         ("from the machine itself at 127.0.0.1", (), True),
     ):
         contenders = {name: side.pages(inside=inside) for name, side in sides.items()}
-        for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+        for pause, rhythm in RHYTHMS:
             figures = by_turns(contenders, rounds, pause)
             row = f"{PAGES * CLIENTS} pages through a published port, {what}, {rhythm}"
             yield Row(row, figures, goals)

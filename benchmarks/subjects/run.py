@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 
-from measure import PAUSE, Contender, Timed, by_turns
+from measure import RHYTHMS, Contender, Timed, by_turns
 from support.hosts import Host
 from table import Goal, Row
 from world import World
@@ -20,7 +20,7 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
     """Yield both rhythms, all contenders by turns."""
     contenders = {name: by_docker_py(host, world.busybox) for name, host in world.hosts.items()}
     contenders.update(commands(world))
-    for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+    for pause, rhythm in RHYTHMS:
         yield Row(f"`run --rm IMAGE true`, {rhythm}", by_turns(contenders, rounds, pause), GOALS)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ipycontainer import Sandbox
-from measure import PAUSE, Contender, Timed, by_turns
+from measure import RHYTHMS, Contender, Timed, by_turns
 from support import images
 from table import Goal, Row
 from world import World
@@ -30,7 +30,7 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
             assert done.output == b"2\n"
 
         contenders["docker"] = executed
-    for pause, rhythm in ((0.0, "back to back"), (PAUSE, "0.5 s apart")):
+    for pause, rhythm in RHYTHMS:
         what = f"`sandbox.python('{CODE}', x=1)`, warm, {rhythm}"
         yield Row(what, by_turns(contenders, rounds, pause), GOALS)
     warm.close()
