@@ -24,5 +24,6 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if "shared_engine" in request.fixturenames:
         engine: Engine = request.getfixturevalue("shared_engine")
         engine.remove_containers()
-        calls.call(engine, "POST", '/volumes/prune?filters={"all":["true"]}')
+        for name in volumeroom.volumes(engine):
+            calls.call(engine, "DELETE", f"/volumes/{name}")
         assert not volumeroom.volumes(engine)

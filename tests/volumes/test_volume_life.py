@@ -160,6 +160,16 @@ def test_prune_removes_what_is_anonymous_and_unused(
     assert pruned["VolumesDeleted"] == ["labelled"]
 
 
+def test_prune_leaves_what_is_mounted_from_elsewhere(shared_engine: Engine) -> None:
+    # Fails without `_has_files_here`: such a volume stands for a disk, or another machine's files.
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    volume(shared_engine, "elsewhere", DriverOpts=options)
+    everything = quote(json.dumps({"all": ["true"]}))
+    pruned = call(shared_engine, "POST", f"/volumes/prune?filters={everything}").body
+    assert pruned["VolumesDeleted"] == []
+    assert "elsewhere" in volumes(shared_engine)
+
+
 def test_usage_agrees_with_du(shared_engine: Engine, image: str) -> None:
     create(shared_engine, image, "true", HostConfig={"Binds": ["one:/owned"]})
     found = call(shared_engine, "GET", "/system/df?type=volume").body["Volumes"]

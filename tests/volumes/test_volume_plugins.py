@@ -149,6 +149,13 @@ def test_a_plugins_volume_lives_as_any_other(engine: Engine, plugin: Running, bu
     assert not (plugin.home / "volumes/vol").exists()
 
 
+def test_a_prune_takes_nothing_of_a_plugins(engine: Engine, plugin: Running) -> None:
+    volume(engine, "kept", Driver=plugin.name, DriverOpts={"content": "hello"})
+    everything = '/volumes/prune?filters={"all":["true"]}'
+    assert call(engine, "POST", everything).body["VolumesDeleted"] == []
+    assert (plugin.home / "volumes/kept/content").read_text() == "hello"
+
+
 def test_each_run_is_mounted_and_unmounted_by_its_own_word(
     engine: Engine, plugin: Running, busybox: str
 ) -> None:

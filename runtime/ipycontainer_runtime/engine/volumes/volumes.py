@@ -227,12 +227,10 @@ class Volumes:
                 },
             }
             for volume in self._store.list()
-            if volume.driver == LOCAL and not volume.options
+            if _has_files_here(volume)
         ]
 
     async def _size(self, volume: Volume) -> int:
-        if volume.driver != LOCAL or volume.options:
-            return 0  # another's, or gone when it is unmounted
         return await asyncio.to_thread(tree_size, Path(self._store.data(volume.name)))
 
     # -- remove
@@ -270,7 +268,11 @@ class Volumes:
         self._events.publish("volume", "destroy", volume.name, {"driver": volume.driver})
 
     async def prune(self, filters: Filters, *, everything: bool) -> Pruned:
-        """Remove the volumes that no container has: anonymous ones, or with `everything` all."""
+        """Remove the volumes that no container has: anonymous ones, or with `everything` all.
+
+        As with Docker only those that have their files here: what a plugin keeps on another machine
+        goes when its volume is removed by name.
+        """
         named = dict(filters)
         for value in named.pop("all", ()):
             if value.lower() not in _TRUTHS:
@@ -282,6 +284,8 @@ class Volumes:
         removed, reclaimed = [], 0
         for volume in self._store.list():
             if not (everything or volume.anonymous) or not chosen.has(volume.labels, 0):
+                continue
+            if not _has_files_here(volume):
                 continue
             async with self.alone(volume.name):
                 if self.users(volume.name) or self._store.get(volume.name) is not volume:
@@ -313,6 +317,10 @@ def _shape(volume: Volume, driver: Driver | None, known: Known | None = None) ->
         "Scope": driver.scope() if driver is not None else "local",
         **status,
     }
+
+
+def _has_files_here(volume: Volume) -> bool:
+    return volume.driver == LOCAL and not volume.options
 
 
 def _seconds(when: str) -> str:
