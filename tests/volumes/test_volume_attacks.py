@@ -151,6 +151,21 @@ def test_a_fill_follows_no_link_that_a_neighbour_puts_into_the_volume(
     assert call(shared_engine, "GET", f"/containers/{neighbour}/json").body["State"]["Running"]
 
 
+@pytest.mark.parametrize("name", ["filling", "filled"])
+@pytest.mark.parametrize("made", ["touch $0", "ln -s /etc $0", "mkdir $0; touch $0/f", "DEEP"])
+def test_nothing_that_a_container_makes_under_our_names_closes_its_volume(
+    shared_engine: Engine, run: Make, name: str, made: str
+) -> None:
+    # Fails where `settle` passes on what it cannot finish.
+    half = "/".join(["d" * 250] * 12)
+    deep = f"mkdir -p $0/{half} /x/{half}; mv /x/{'d' * 250} $0/{half}"
+    script = made.replace("DEEP", deep)
+    binds = {"Binds": ["vol:/x"]}
+    command = ("sh", "-c", script, f"/x/.ipycontainer-{name}")
+    assert ended(shared_engine, run(*command, HostConfig=binds)) == 0
+    assert ended(shared_engine, run("true", HostConfig=binds)) == 0
+
+
 def test_volumes_of_one_name_are_made_once(shared_engine: Engine, busybox: str) -> None:
     answers: list[int] = []
 

@@ -164,7 +164,7 @@ class Attaching:
             for point in points:
                 path = await self._mount(point, word)
                 held.push_async_callback(self._unmount, point, word)
-                if settle(path):
+                if await asyncio.to_thread(settle, path):
                     empty.setdefault(path, point.destination)
             if empty:
                 read = ownership_of(container.record, self._ownership)
@@ -194,7 +194,7 @@ class Attaching:
                 if point.name not in folders:
                     async with self._volumes.alone(point.name):
                         folders[point.name] = await self._mount(point, container.id)
-                        settle(folders[point.name])
+                        await asyncio.to_thread(settle, folders[point.name])
                 self._tell(container, "mount", point)
         except BaseException:
             await self._let_go(container, list(folders))

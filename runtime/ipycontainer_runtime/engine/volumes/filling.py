@@ -8,12 +8,13 @@ holds for a driver's file system as for a folder of ours.
 """
 
 import contextlib
+import logging
 import os
 import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ipycontainer_runtime.errors import InvalidParameter
+from ipycontainer_runtime.errors import ContainerError, InvalidParameter
 from ipycontainer_runtime.layers.ownership import RECORD, Ownership
 from ipycontainer_runtime.layers.pack import Packing
 from ipycontainer_runtime.layers.pipe import Feed, Work
@@ -22,6 +23,8 @@ from ipycontainer_runtime.layers.tarwrite import TarWriter
 from ipycontainer_runtime.layers.untar import unpack
 from ipycontainer_runtime.layers.upper import OPEN_FOLDER, walk
 from ipycontainer_runtime.layers.view import Source, View
+
+_log = logging.getLogger(__name__)
 
 FILLING = ".ipycontainer-filling"
 FILLED = ".ipycontainer-filled"
@@ -46,15 +49,23 @@ class Filled(NamedTuple):
 
 
 def settle(volume: str) -> bool:
-    """Finish what a fill has left half done; tell whether the volume is empty then."""
+    """Finish what a fill has left half done; tell whether the volume is empty then.
+
+    May take as long as a container likes, which can put anything under our names.
+    """
     folder = os.open(volume, OPEN_FOLDER)
     try:
         names = set(os.listdir(folder))
-        if FILLING in names:
-            _remove_tree(folder, FILLING)
-        if FILLED in names:
-            _empty_into(folder)
-            names = set(os.listdir(folder))
+        try:
+            if FILLING in names:
+                _remove_tree(folder, FILLING)
+            if FILLED in names:
+                _empty_into(folder)
+                names = set(os.listdir(folder))
+        except (OSError, ContainerError) as error:
+            # None of ours: a container has made it, and keeps it. The volume is no worse for it.
+            _log.warning("%s is left as it is: %s", volume, error)
+            return False
         # What mkfs makes in a file system's root is nobody's content.
         return names <= {FILLING, "lost+found"}
     finally:
