@@ -322,6 +322,29 @@ def test_a_plugin_that_hangs_is_waited_for_a_bounded_time(engine: Engine, room: 
             over.set()
 
 
+def test_plugins_that_hang_hinder_nobody_else(engine: Engine, room: Path) -> None:
+    # Fails where they are called on the few threads of `asyncio.to_thread`.
+    volume(engine, "own")
+    over = threading.Event()
+    with hostile(room, lambda _: bytes(100_000), over) as name:
+        bodies = [{"Name": f"vol{number}", "Driver": name} for number in range(40)]
+        asking = [
+            threading.Thread(target=call, args=(engine, "POST", "/volumes/create", body))
+            for body in bodies
+        ]
+        try:
+            for one in asking:
+                one.start()
+            time.sleep(0.5)  # until they wait
+            began = time.monotonic()
+            assert call(engine, "GET", "/system/df?type=volume").status == 200
+            assert time.monotonic() - began < 4
+        finally:
+            over.set()
+            for one in asking:
+                one.join()
+
+
 PATHS = ["", "relative", "/no/such/folder", "/", "/x\0y", "/" + 5000 * "a"]
 
 

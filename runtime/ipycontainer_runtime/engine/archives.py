@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
-from ipycontainer_runtime.engine.mounts import place
 from ipycontainer_runtime.engine.piped import Incoming, Outgoing, Put, incoming, outgoing
 from ipycontainer_runtime.engine.spec import file_mounts
 from ipycontainer_runtime.engine.times import rfc3339
@@ -39,7 +38,6 @@ from ipycontainer_runtime.layers.pipe import Feed, Work
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.layers.view import Source, View
 from ipycontainer_runtime.linux.grade import Grade
-from ipycontainer_runtime.paths import Paths
 
 Described = Outgoing[PathStat | None]
 
@@ -64,11 +62,9 @@ class Archives:
         snapshotter: Snapshotter,
         ownership: Ownership,
         attaching: Attaching,
-        paths: Paths,
         grade: Grade,
     ) -> None:
         self._attaching = attaching
-        self._paths = paths
         self._grade = grade
         self._containers = containers
         self._snapshotter = snapshotter
@@ -167,9 +163,9 @@ class Archives:
             volumes = {}
             if mounted:
                 volumes = await held.enter_async_context(self._attaching.shown(container))
-            yield self._made_of(container, namespace, mounted, volumes)
+            yield await self._made_of(container, namespace, mounted, volumes)
 
-    def _made_of(
+    async def _made_of(
         self,
         container: Container,
         namespace: int | None,
@@ -181,7 +177,9 @@ class Archives:
         if mounted:
             files = file_mounts(container.folder, record.host_config)
             mounts = [mount for mount in files if os.path.exists(mount.source)]
-            placed = place(record.mounts, self._paths, volumes, mapped=record.ids is not None)
+            placed = await self._attaching.place(
+                record.mounts, volumes, mapped=record.ids is not None
+            )
             mounts += [mount for mount in placed.mounts if mount.type == "bind"]
             hidden = placed.hidden
         rootfs = self._snapshotter.mounts(

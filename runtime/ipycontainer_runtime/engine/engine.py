@@ -185,7 +185,6 @@ class Engine:
             seccomp=filters.path,
             cgroups=self.cgroups,
             attaching=self.attaching,
-            paths=self.paths,
             grade=self.grade,
             attachments=self.attachments,
         )
@@ -285,7 +284,6 @@ class Engine:
             snapshotter=self.snapshotter,
             ownership=self.ownership,
             attaching=self.attaching,
-            paths=self.paths,
             grade=self.grade,
         )
 

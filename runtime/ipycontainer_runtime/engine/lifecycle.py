@@ -11,7 +11,6 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,7 +27,7 @@ from ipycontainer_runtime.engine.faults import bad_end, failed_start, fault_attr
 from ipycontainer_runtime.engine.joining import Joined, join
 from ipycontainer_runtime.engine.logoptions import completed
 from ipycontainer_runtime.engine.moments import encoded
-from ipycontainer_runtime.engine.mounts import place
+from ipycontainer_runtime.engine.mounts import Placed
 from ipycontainer_runtime.engine.networks.attachments import Attachments
 from ipycontainer_runtime.engine.restarts import Restarts
 from ipycontainer_runtime.engine.security import security
@@ -38,7 +37,6 @@ from ipycontainer_runtime.engine.volumes.attaching import Attaching
 from ipycontainer_runtime.errors import Conflict, ContainerError, NotFound, StartFailed, Unavailable
 from ipycontainer_runtime.layers.snapshot import Snapshotter
 from ipycontainer_runtime.linux.grade import Grade
-from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.shim.client import ShimConnection
 from ipycontainer_runtime.shim.messages import (
     Detached,
@@ -83,7 +81,6 @@ class Lifecycle:
         seccomp: FilterPath,
         cgroups: Cgroups,
         attaching: Attaching,
-        paths: Paths,
         grade: Grade,
         attachments: Attachments,
     ) -> None:
@@ -95,7 +92,6 @@ class Lifecycle:
         self._activity = activity
         self._seccomp = seccomp
         self._cgroups = cgroups
-        self._paths = paths
         self._grade = grade
         self._execs = execs
         self._restarts = restarts
@@ -181,7 +177,11 @@ class Lifecycle:
             with contextlib.closing(joined):
                 async with self._attachments.wired(container, shim, joined, self._grade):
                     volumes = await self._attaching.mount(container)
-                    request = self._request(container, joined, volumes)
+                    record = container.record
+                    placed = await self._attaching.place(
+                        record.mounts, volumes, mapped=record.ids is not None
+                    )
+                    request = self._request(container, joined, placed)
                     launch.note("bundle")
                     waiting, container.waiting = container.waiting, []
                     for attachment in waiting:
@@ -201,9 +201,7 @@ class Lifecycle:
             shim.close()
             raise
 
-    def _request(
-        self, container: Container, joined: Joined, volumes: Mapping[str, str]
-    ) -> StartRequest:
+    def _request(self, container: Container, joined: Joined, placed: Placed) -> StartRequest:
         """Write the files that the container gets of its host and return what to start."""
         record, folder = container.record, container.folder
         self._containers.store.clear_exit(record.id)
@@ -218,7 +216,7 @@ class Lifecycle:
             rootfs=self._snapshotter.mounts(
                 Path(folder), record.chain, transient=record.host_config.auto_remove
             ),
-            placed=place(record.mounts, self._paths, volumes, mapped=record.ids is not None),
+            placed=placed,
             security=allowed,
             seccomp=self._seccomp(allowed),
             cgroups=self._cgroups,

@@ -8,7 +8,8 @@ has it, and mounted as long as one of those runs or is copied from.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -16,8 +17,9 @@ import msgspec
 from ipycontainer_runtime.engine.activity import Background
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.events import Events
-from ipycontainer_runtime.engine.mounts import place
+from ipycontainer_runtime.engine.mounts import Placed, place
 from ipycontainer_runtime.engine.mountspecs import Asked, asked, in_order, of_image, volumes_from
+from ipycontainer_runtime.engine.threads import apart
 from ipycontainer_runtime.engine.users import ownership_of
 from ipycontainer_runtime.engine.volumes.drivers import Drivers
 from ipycontainer_runtime.engine.volumes.filling import fill, settle
@@ -84,12 +86,12 @@ class Attaching:
         images = of_image(config, host.volume_driver)
         if not (wanted or points or images):
             return Resolved([], [])
-        place([one.point for one in wanted.values()], self._paths, {})
         made: list[Volume] = []
         try:
             for point in points.values():
                 if point.type == "volume":
                     self._volumes.claim(point.name, container_id)
+            await self.place([one.point for one in wanted.values()], {})
             for destination, one in wanted.items():
                 points[destination] = await self._with_volume(one, container_id, made)
             for point in images:
@@ -100,6 +102,14 @@ class Attaching:
             await self.undo(container_id, made)
             raise
         return Resolved(in_order(points.values()), made)
+
+    async def place(
+        self, points: Sequence[MountPoint], volumes: Mapping[str, str], *, mapped: bool = False
+    ) -> Placed:
+        """Return what is to be mounted; a folder of the host may be one that does not answer."""
+        if any(point.type == "bind" for point in points):
+            return await apart(partial(place, points, self._paths, volumes, mapped=mapped))
+        return place(points, self._paths, volumes, mapped=mapped)
 
     def _of_others(
         self, host: HostConfig, find: Callable[[str], Container]
@@ -164,7 +174,7 @@ class Attaching:
             for point in points:
                 path = await self._mount(point, word)
                 held.push_async_callback(self._unmount, point, word)
-                if await asyncio.to_thread(settle, path):
+                if await apart(partial(settle, path)):
                     empty.setdefault(path, point.destination)
             if empty:
                 read = ownership_of(container.record, self._ownership)
@@ -194,7 +204,7 @@ class Attaching:
                 if point.name not in folders:
                     async with self._volumes.alone(point.name):
                         folders[point.name] = await self._mount(point, container.id)
-                        await asyncio.to_thread(settle, folders[point.name])
+                        await apart(partial(settle, folders[point.name]))
                 self._tell(container, "mount", point)
         except BaseException:
             await self._let_go(container, list(folders))
@@ -223,7 +233,7 @@ class Attaching:
         if volume.driver == LOCAL and not volume.options:
             return self._store.data(volume.name)
         driver = await self._drivers.get(volume.driver)
-        path = await asyncio.to_thread(driver.mount, volume, word)
+        path = await apart(partial(driver.mount, volume, word))
         self._mounted.setdefault(volume.name, set()).add(word)
         return path
 
@@ -236,7 +246,7 @@ class Attaching:
         last = not words and self._recovered and not self._volumes.is_run_with(volume.name)
         try:
             driver = await self._drivers.get(volume.driver)
-            await asyncio.to_thread(lambda: driver.unmount(volume, word, last=last))
+            await apart(partial(driver.unmount, volume, word, last=last))
         except (ContainerError, OSError) as error:
             _log.warning("volume %s is not unmounted: %s", volume.name, error)
 
@@ -291,7 +301,7 @@ class Attaching:
             used = self._mounted.get(volume.name) or self._volumes.is_run_with(volume.name)
             if volume.driver == LOCAL and volume.options and not used:
                 driver = await self._drivers.get(LOCAL)
-                await asyncio.to_thread(lambda: driver.unmount(volume, "", last=True))  # noqa: B023 - awaited at once
+                await apart(partial(driver.unmount, volume, "", last=True))
 
     # -- removal
 

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
+from ipycontainer_runtime.engine.threads import apart
 from ipycontainer_runtime.engine.volumes.driver import Driver, Known
 from ipycontainer_runtime.engine.volumes.local import Local
 from ipycontainer_runtime.engine.volumes.plugin import Plugin
@@ -28,7 +30,7 @@ class Drivers:
         if name == LOCAL:
             return self._local
         plugin = self._plugins.get(name)
-        await asyncio.to_thread(plugin.activate)
+        await apart(plugin.activate)
         return plugin
 
     def known(self, name: str) -> Driver | None:
@@ -39,7 +41,7 @@ class Drivers:
         """Call a driver: a plugin on a thread, as it may take its time."""
         if driver.name == LOCAL:
             return function()
-        return await asyncio.to_thread(function)
+        return await apart(function)
 
     async def find(self, name: str) -> tuple[Plugin, Known] | None:
         """Ask all plugins side by side for a volume; one that fails has it not."""
@@ -53,7 +55,7 @@ class Drivers:
                 return None
 
         plugins = self._plugins.all()
-        found = await asyncio.gather(*(asyncio.to_thread(ask, plugin) for plugin in plugins))
+        found = await asyncio.gather(*(apart(partial(ask, plugin)) for plugin in plugins))
         return next(((p, known) for p, known in zip(plugins, found, strict=True) if known), None)
 
     async def survey(self) -> list[tuple[Plugin, list[Known] | ContainerError]]:
@@ -67,5 +69,5 @@ class Drivers:
                 return error
 
         plugins = self._plugins.all()
-        found = await asyncio.gather(*(asyncio.to_thread(ask, plugin) for plugin in plugins))
+        found = await asyncio.gather(*(apart(partial(ask, plugin)) for plugin in plugins))
         return list(zip(plugins, found, strict=True))
