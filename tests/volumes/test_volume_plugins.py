@@ -345,6 +345,76 @@ def test_plugins_that_hang_hinder_nobody_else(engine: Engine, room: Path) -> Non
                 one.join()
 
 
+@contextlib.contextmanager
+def slow(room: Path, place: Path) -> Iterator[tuple[str, threading.Event]]:
+    """Serve a plugin that makes volumes, all of them `place`, only once the event is set."""
+    may = threading.Event()
+
+    def answer(call: str) -> bytes:
+        if call == "VolumeDriver.Create":
+            may.wait(20)
+        said = {
+            "VolumeDriver.Get": {"Err": "none"},
+            "VolumeDriver.Mount": {"Mountpoint": str(place)},
+        }
+        return json.dumps(said.get(call, {})).encode()
+
+    with hostile(room, answer) as name:
+        yield name, may
+
+
+def with_volumes(host: Host, image: str, driver: str, count: int) -> list[threading.Thread]:
+    """Begin to make containers `made-N`, each with a volume of its own and ids of its own."""
+    asking = []
+    for number in range(count):
+        options = {"NoCopy": True, "DriverConfig": {"Name": driver}}
+        mount = {"Type": "volume", "Source": f"v{number}", "Target": "/x", "VolumeOptions": options}
+        settings = {"NetworkMode": "none", "Mounts": [mount]}
+        if os.geteuid() == 0:
+            settings["UsernsMode"] = "auto"
+        body = {"Image": image, "Cmd": ["cat", "/proc/self/uid_map"], "HostConfig": settings}
+        path = f"/containers/create?name=made-{number}"
+        asking.append(threading.Thread(target=call, args=(host, "POST", path, body)))
+        asking[-1].start()
+    time.sleep(0.5)  # until they wait
+    return asking
+
+
+@pytest.mark.needs("root")
+def test_containers_that_wait_for_volumes_have_ids_of_their_own(
+    engine: Engine, room: Path, busybox: str, tmp_path: Path
+) -> None:
+    # Fails where the ids are chosen before the volumes are made.
+    tmp_path.chmod(0o755)
+    with slow(room, tmp_path) as (name, may):
+        asking = with_volumes(engine, busybox, name, 3)
+        may.set()
+        for one in asking:
+            one.join()
+        maps = set()
+        for number in range(3):
+            start(engine, f"made-{number}")
+            assert ended(engine, f"made-{number}") == 0
+            maps.add(logged(engine, f"made-{number}"))
+        assert len(maps) == 3
+        engine.remove_containers()
+
+
+def test_an_image_that_goes_while_volumes_are_made_is_told(
+    engine: Engine, room: Path, busybox: str, tmp_path: Path
+) -> None:
+    # Fails where nobody looks for the image again.
+    engine.succeed("create", "--name", "base", busybox)
+    engine.succeed("commit", "-c", "LABEL going=1", "base", "going")
+    with slow(room, tmp_path) as (name, may):
+        asking = with_volumes(engine, "going", name, 1)
+        engine.succeed("rmi", "going")
+        may.set()
+        asking[0].join()
+        assert call(engine, "GET", "/containers/made-0/json").status == 404
+        assert call(engine, "GET", "/volumes").body["Volumes"] == []
+
+
 PATHS = ["", "relative", "/no/such/folder", "/", "/x\0y", "/" + 5000 * "a"]
 
 

@@ -157,29 +157,30 @@ class Containers:
         check_powers(host, rootless=self._grade.rootless)
         placed = places(body.networking_config, config, host, self._networks, several=several)
         check_published(config, host, self.get)
-        ids = self._ids(host)
         unbound = self.unbound(host)
         container_id = secrets.token_hex(32)
         self._share_name(config, host)
         complete(config, host, container_id)
         resolved = await self._attaching.resolve(container_id, config, host, self.get)
         now = time.time_ns()
-        record = Record(
-            id=container_id,
-            name=name,
-            created=rfc3339(now),
-            created_ns=now,
-            image=image.id,
-            chain=list(image.chain_ids),
-            platform=image.config.os,
-            config=config,
-            host_config=host,
-            ids=ids,
-            mounts=resolved.points,
-            networks=placed,
-        )
-        creation.note("checked")
         try:
+            # Only now, as volumes take their time: others are made and removed meanwhile.
+            self._images.resolve(image.id)
+            record = Record(
+                id=container_id,
+                name=name,
+                created=rfc3339(now),
+                created_ns=now,
+                image=image.id,
+                chain=list(image.chain_ids),
+                platform=image.config.os,
+                config=config,
+                host_config=host,
+                ids=self._ids(host),
+                mounts=resolved.points,
+                networks=placed,
+            )
+            creation.note("checked")
             await self._make(record, creation)
         except BaseException:
             await self._attaching.undo(container_id, resolved.made)
