@@ -334,3 +334,24 @@ def test_a_new_engine_knows_volumes_and_who_has_them(shared_engine: Engine, run:
     assert mounts(shared_engine, container) == before
     reply = call(shared_engine, "DELETE", "/volumes/vol")
     assert (reply.status, container in reply.message) == (409, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "said"),
+    [
+        ("folder", "/bin/busybox", "is a folder and cannot be mounted at /bin/busybox, where"),
+        (
+            "file",
+            "/bin",
+            "is a file and cannot be mounted at /bin, where the container has a folder",
+        ),
+    ],
+)
+def test_a_folder_over_a_file_is_told_as_that(
+    shared_engine: Engine, busybox: str, tmp_path: Path, kind: str, target: str, said: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir() if kind == "folder" else source.touch()
+    container = create(shared_engine, busybox, "true", HostConfig={"Binds": [f"{source}:{target}"]})
+    reply = call(shared_engine, "POST", f"/containers/{container}/start")
+    assert said in reply.message

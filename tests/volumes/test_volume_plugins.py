@@ -415,6 +415,18 @@ def test_an_image_that_goes_while_volumes_are_made_is_told(
         assert call(engine, "GET", "/volumes").body["Volumes"] == []
 
 
+@pytest.mark.parametrize("wrong", [".hidden", "..", "a/b", "a\nb", "a\x1b[31m", 200 * "é"])
+def test_a_name_that_no_folder_can_have_never_reaches_the_plugin(
+    engine: Engine, plugin: Running, wrong: str
+) -> None:
+    plugin.forget()
+    body = {"Name": wrong, "Driver": plugin.name}
+    reply = call(engine, "POST", "/volumes/create", body)
+    assert reply.status == 400
+    assert "is no folder's name" in reply.message
+    assert not plugin.calls("Create")
+
+
 PATHS = ["", "relative", "/no/such/folder", "/", "/x\0y", "/" + 5000 * "a"]
 
 

@@ -300,6 +300,8 @@ class Bind(NamedTuple):
             raise self._inside_proc()
         target = root.target(self.target, folder)
         self._refuse_proc(root, target)
+        if folder != stat.S_ISDIR(os.fstat(target).st_mode):
+            raise self._of_two_kinds(folder)
         if self.target == "/proc":
             root.proc.add(os.fstat(tree).st_dev)
         root.attach(tree, target)
@@ -358,6 +360,13 @@ class Bind(NamedTuple):
         if inside and self.source != "/proc" and self.target not in OVER_PROC:
             os.close(target)
             raise self._inside_proc()
+
+    def _of_two_kinds(self, folder: bool) -> LaunchError:
+        shown, there = ("folder", "file") if folder else ("file", "folder")
+        return LaunchError(
+            f"{self.source} is a {shown} and cannot be mounted at {self.target}, where the "
+            f"container has a {there}: mount a {there} there, or a {shown} at another place"
+        )
 
     def _inside_proc(self) -> LaunchError:
         return LaunchError(

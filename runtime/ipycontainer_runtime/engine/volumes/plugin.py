@@ -130,9 +130,18 @@ class Plugin:
         return "global" if said and said.Scope.lower() == "global" else "local"
 
     def check(self, volume: Volume) -> None:
-        """Leave names and options to the plugin; a path is no name."""
-        if "/" in volume.name or volume.name in (".", "..") or len(volume.name) > 255:
-            raise InvalidParameter(f"volume name {volume.name[:80]!r} is no file's name")
+        """Leave names and options to the plugin; but one is a folder's name here, too."""
+        name = volume.name
+        if (
+            "/" in name
+            or name.startswith(".")
+            or not name.isprintable()
+            or len(name.encode()) > 255
+        ):
+            raise InvalidParameter(
+                f"volume name {name[:80]!r} is no folder's name: leave out slashes, a dot at its "
+                "beginning and control characters, and take 255 bytes at most"
+            )
 
     def create(self, volume: Volume) -> None:
         """Have it make the volume."""

@@ -156,6 +156,7 @@ class Volumes:
             return await self._find(name) if asked.name else None
         if (volume := self._store.get(name)) or driver.name == LOCAL:
             return volume
+        driver.check(Volume(name=name, driver=driver.name, created=""))
         known = await self._drivers.call(driver, lambda: driver.find(name))
         return Volume(name=name, driver=driver.name, created=known.created) if known else None
 
