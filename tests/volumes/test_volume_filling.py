@@ -4,11 +4,12 @@ import contextlib
 import json
 import os
 import threading
+import time
 from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from volumeroom import build, facts, mounts, refusal, volume
+from volumeroom import build, facts, mounts, refusal, volume, volumes
 
 from support.calls import Make, call, create, ended, logged, start
 from support.engines import Engine, running_engine
@@ -154,7 +155,8 @@ def test_an_engine_that_is_killed_while_it_fills_leaves_it_to_the_next(
         for number in range(1000):
             (tmp_path / f"big/{number}").write_text("x")
         image = build(engine, busybox, tmp_path, "COPY big /big", name="big")
-        body = {"Image": image, "HostConfig": {"Binds": ["vol:/big"], "NetworkMode": "none"}}
+        host = {"Binds": ["vol:/big"], "NetworkMode": "none"}
+        body = {"Image": image, "HostConfig": host, "Volumes": {"/nobodys": {}}}
         asking = threading.Thread(target=lambda: _ask(engine, body))
         asking.start()
         half = data(engine, "vol") / ".ipycontainer-filling"
@@ -163,6 +165,13 @@ def test_an_engine_that_is_killed_while_it_fills_leaves_it_to_the_next(
         engine.kill()
         asking.join()
         engine.start()
+        # Its volume would stay as empty as it is: only who is created has them filled.
+        assert call(engine, "GET", "/containers/json?all=1").body == []
+        for _ in range(100):
+            if volumes(engine) == {"vol"}:
+                break
+            time.sleep(0.05)  # undone beside the first requests
+        assert volumes(engine) == {"vol"}
         assert call(engine, "POST", "/containers/create", body).status == 201
         found = {path.name for path in data(engine, "vol").iterdir()}
         assert found == {str(number) for number in range(1000)}

@@ -50,6 +50,9 @@ from ipycontainer_runtime.store.images import ImageRecord, ImageStore
 from ipycontainer_runtime.store.layers import LayerStore
 from ipycontainer_runtime.store.records import Config, HostConfig, IdRange, Record, State
 
+_FILLING = "filling"
+"""A file of a container's folder for as long as its volumes may not be filled."""
+
 _SWEEP_DELAY = 0.2
 """Seconds after a removal before its files go: the next command comes first."""
 
@@ -100,10 +103,14 @@ class Containers:
         self.removed: Callable[[Sequence[str]], None] = _nothing
         """Called with the layers of a removed container whose image was removed before it."""
         self._all: dict[str, Container] = {}
+        self.half: list[Record] = []
+        """Those whose making was cut off: they are gone, what was done for them may be left."""
         for record in list(store.records()):
             folder = store.path(record.id)
-            if snapshotter.is_half(Path(folder)):  # nobody was told that it was created
+            # Nobody was told that it was created.
+            if snapshotter.is_half(Path(folder)) or Path(folder, _FILLING).exists():
                 store.discard(record.id)
+                self.half.append(record)
             else:
                 container = Container(record, store.state(record.id), folder)
                 container.moments = decoded(store.timeline(record.id))
@@ -251,6 +258,9 @@ class Containers:
 
     async def _prepare(self, container: Container) -> None:
         folder, record = Path(container.folder), container.record
+        fills = any(point.copies for point in record.mounts)
+        if fills:
+            (folder / _FILLING).touch()
         if self._snapshotter.slow:
             # Its name is taken, and nobody can start or remove it.
             async with container.lock:
@@ -259,9 +269,10 @@ class Containers:
             mounts = self._snapshotter.prepare(folder, record.chain)
             if record.ids:
                 give_root(mounts, record.ids)
-        if any(point.copies for point in record.mounts):
+        if fills:
             async with container.lock:
                 await self._attaching.fill(container, lambda: self._root(container))
+                (folder / _FILLING).unlink()
 
     def _root(self, container: Container) -> Source:
         """Return what a view of a new container's root is made of, without what is mounted."""

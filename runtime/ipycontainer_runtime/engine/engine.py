@@ -405,7 +405,7 @@ class Engine:
             await self.shims.start()
         await self.attachments.adopt(self.containers.all())
         await self.recovery.recover()
-        await self.attaching.recovered()
+        await self.attaching.recovered(self.containers.half)
         await self.attachments.settle(self.containers.all())
         await self.builds.recover()
         self.garbage.sweep()

@@ -8,7 +8,7 @@ has it, and mounted as long as one of those runs or is copied from.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -24,13 +24,19 @@ from ipycontainer_runtime.engine.users import ownership_of
 from ipycontainer_runtime.engine.volumes.drivers import Drivers
 from ipycontainer_runtime.engine.volumes.filling import fill, settle
 from ipycontainer_runtime.engine.volumes.volumes import CreateVolume, Volumes
-from ipycontainer_runtime.errors import ContainerError, InvalidParameter, NotFound, Unavailable
+from ipycontainer_runtime.errors import (
+    Conflict,
+    ContainerError,
+    InvalidParameter,
+    NotFound,
+    Unavailable,
+)
 from ipycontainer_runtime.launch.root import LaunchError
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.pipe import Work
 from ipycontainer_runtime.layers.view import Source
 from ipycontainer_runtime.paths import Paths
-from ipycontainer_runtime.store.records import Config, HostConfig, MountPoint
+from ipycontainer_runtime.store.records import Config, HostConfig, MountPoint, Record
 from ipycontainer_runtime.store.volumes import LOCAL, Volume, VolumeStore
 
 _log = logging.getLogger(__name__)
@@ -294,14 +300,30 @@ class Attaching:
             told["read/write"] = "true" if point.writable else "false"
         self._events.publish("volume", action, point.name, told)
 
-    async def recovered(self) -> None:
-        """Unmount what no container uses that runs; called once those are known that do."""
+    async def recovered(self, half: Iterable[Record]) -> None:
+        """Unmount what no container uses that runs; called once those are known that do.
+
+        `half` are containers that an engine was killed over, while it made them.
+        """
         self._recovered = True
+        for record in half:
+            self._background(self._undo_half(record), "undo a fill")
         for volume in self._store.list():
             used = self._mounted.get(volume.name) or self._volumes.is_run_with(volume.name)
             if volume.driver == LOCAL and volume.options and not used:
                 driver = await self._drivers.get(LOCAL)
                 await apart(partial(driver.unmount, volume, "", last=True))
+
+    async def _undo_half(self, record: Record) -> None:
+        for point in record.mounts:
+            if point.type != "volume":
+                continue
+            with contextlib.suppress(NotFound):  # made for it, and not even that
+                if point.copies and point.driver != LOCAL:
+                    await self._unmount(point, f"fill-{record.id}")
+                if not point.named:
+                    with contextlib.suppress(Conflict):  # another has it, too
+                        await self._volumes.remove(point.name)
 
     # -- removal
 
