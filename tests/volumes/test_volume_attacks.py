@@ -166,6 +166,22 @@ def test_nothing_that_a_container_makes_under_our_names_closes_its_volume(
     assert ended(shared_engine, run("true", HostConfig=binds)) == 0
 
 
+def test_folders_nested_without_end_hinder_nobody_who_counts(
+    shared_engine: Engine, run: Make
+) -> None:
+    # Fails where sizes are added up by path.
+    half = "/".join(["d" * 250] * 12)
+    first, second = f"$0/{half}", f"$0/in/{half}"
+    deep = f"mkdir -p {first} {second}; mv $0/in/{'d' * 250} {first}; echo more > $0/f"
+    for place in ("/x", "/own"):
+        container = run("sh", "-c", deep, place, HostConfig={"Binds": ["vol:/x"]})
+        assert ended(shared_engine, container) == 0
+    reply = call(shared_engine, "GET", "/system/df")
+    assert reply.status == 200, reply.message[:200]
+    assert [v["UsageData"]["Size"] for v in reply.body["Volumes"]] == [5]
+    assert call(shared_engine, "GET", "/containers/json?all=1&size=1").status == 200
+
+
 def test_volumes_of_one_name_are_made_once(shared_engine: Engine, busybox: str) -> None:
     answers: list[int] = []
 

@@ -6,6 +6,7 @@ meets only what the container changed. When the container is removed, its folder
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -14,10 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 from ipycontainer_runtime.errors import NotFound
+from ipycontainer_runtime.launch.syscalls import (
+    RESOLVE_BENEATH,
+    RESOLVE_NO_SYMLINKS,
+    openat2,
+)
 from ipycontainer_runtime.layers.copied import walk_changed
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.replicate import replicate
-from ipycontainer_runtime.layers.upper import Node, walk_upper
+from ipycontainer_runtime.layers.upper import OPEN_FOLDER, Node, walk_upper
 from ipycontainer_runtime.oci.runtime import Mount, OverlayOptions
 from ipycontainer_runtime.store.layers import LayerStore
 
@@ -206,20 +212,45 @@ def as_root(folder: Path, like: Path) -> None:
 
 
 def tree_size(folder: Path) -> int:
-    """Return the bytes of a tree's regular files; hard links count once."""
-    total, seen, pending = 0, set[int](), [os.fspath(folder)]
-    while pending:
-        try:
-            entries = os.scandir(pending.pop())
-        except FileNotFoundError:
-            continue
-        with entries:
+    """Return the bytes of a tree's regular files; hard links count once.
+
+    A container may write to it meanwhile: no link that it makes leads out, and what it nests deeper
+    than a path is long is not counted.
+    """
+    total, seen, pending = 0, set[int](), ["."]
+    try:
+        top = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        while pending:
+            path = pending.pop()
+            for name, status in _entries(top, path):
+                if status is None:
+                    pending.append(f"{path}/{name}")
+                elif status.st_nlink == 1 or status.st_ino not in seen:
+                    total += status.st_size
+                    seen.add(status.st_ino)
+    finally:
+        os.close(top)
+    return total
+
+
+def _entries(top: int, path: str) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Yield the folders in one, with None, and the regular files; nothing that has gone."""
+    try:
+        opened = openat2(top, path, OPEN_FOLDER, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            return
+        raise
+    try:
+        with os.scandir(opened) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
+                    yield entry.name, None
                 elif entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_nlink == 1 or status.st_ino not in seen:
-                        total += status.st_size
-                        seen.add(status.st_ino)
-    return total
+                    with contextlib.suppress(FileNotFoundError):
+                        yield entry.name, entry.stat(follow_symlinks=False)
+    finally:
+        os.close(opened)
