@@ -241,13 +241,13 @@ class Volumes:
 
         Raises NotFound, and Conflict with the ids of the containers.
         """
-        try:
-            volume = await self.get(name)
-        except NotFound:
-            if force:
-                return
-            raise
         async with self.alone(name):
+            try:
+                volume = await self.get(name)
+            except NotFound:
+                if force:
+                    return
+                raise
             await self._remove(volume, force=force)
 
     async def _remove(self, volume: Volume, *, force: bool = False) -> None:
@@ -294,8 +294,8 @@ class Volumes:
                 size = await self._size(volume)
                 try:
                     await self._remove(volume)
-                except ContainerError:
-                    continue  # came into use, or its driver keeps it
+                except (ContainerError, OSError):
+                    continue  # came into use, or its driver or the disk keeps it
             removed.append(volume.name)
             reclaimed += size
         self._events.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
