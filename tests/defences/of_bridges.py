@@ -32,6 +32,14 @@ DEFENCES = (
         (DRIVERS + "test_an_interface_of_the_machines_is_no_networks_bridge",),
     ),
     Defence(
+        "29",
+        "a bridge takes a container for the machine's router",
+        "network/bridge.py",
+        '        _switch_off(f"{conf}/accept_ra")\n',
+        "        pass\n",
+        (DRIVERS + "test_a_container_is_no_router_of_the_machine",),
+    ),
+    Defence(
         "31",
         "containers that are not to talk do so over their bridge",
         "network/bridge.py",

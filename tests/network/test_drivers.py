@@ -19,6 +19,7 @@ from ipycontainer_runtime.network.driver import Driver
 from ipycontainer_runtime.network.host import Nothing
 from ipycontainer_runtime.store.networks import Endpoint, Network, Subnet
 from support.netlab import Host, Lab
+from support.routers import ROUTER, advertise
 
 pytestmark = pytest.mark.needs("root")
 
@@ -227,6 +228,36 @@ def test_an_interface_of_the_machines_is_no_networks_bridge(bridge: Bridge, gate
         bridge.remove(red)
     assert devices(gate) == {"lo", "mine", "cable", "other"}
     assert "10.77" not in gate.run("ip", "address")
+
+
+SIX = Subnet(subnet="fd77::/64", gateway="fd77::1")
+
+
+@pytest.mark.parametrize("more", [(), (SIX,)], ids=["without IPv6", "with IPv6"])
+def test_a_container_is_no_router_of_the_machine(
+    bridge: Bridge, lab: Lab, gate: Host, more: tuple[Subnet, ...]
+) -> None:
+    """CVE-2020-13401; here without a firewall, which drops it as well."""
+    red = network(ipv6=bool(more))
+    red.subnets.extend(more)
+    bridge.create(red)
+    hostile = lab.host("hostile")
+    bridge.attach(red, endpoint(red, 2), hostile.netns)
+    lab.serve(gate, "gate", "10.77.0.1", 80)
+    advertise(hostile)
+    assert heard(hostile, "10.77.0.1") == "gate 10.77.0.2"  # so what was sent before has come
+    assert ROUTER not in gate.run("ip", "-6", "route")
+    assert "2001:db8:bad" not in gate.run("ip", "address")
+
+
+def test_a_network_of_ipv6_has_it_where_new_interfaces_have_none(
+    bridge: Bridge, gate: Host
+) -> None:
+    gate.set("ipv6/conf/default/disable_ipv6", "1")
+    red = network(ipv6=True)
+    red.subnets.append(SIX)
+    bridge.create(red)
+    assert "fd77::1/64" in gate.run("ip", "-6", "address", "show", "dev", red.device)
 
 
 def test_there_is_one_network_of_a_driver_that_makes_nothing() -> None:

@@ -8,6 +8,7 @@ from msgspec import structs
 from ipycontainer_runtime.network.firewall import Firewall
 from ipycontainer_runtime.store.networks import Published
 from support.netlab import Host
+from support.routers import ROUTER, advertise
 from support.town import BRIDGES, Town
 
 RED = Published(
@@ -61,6 +62,15 @@ def test_a_container_does_not_reach_the_machine_s_loopback(town: Town, firewall:
         town.blue.ask("127.0.0.1", 8081, source="172.30.2.2"),
     ]
     assert asked == ["silence"] * 3
+
+
+def test_a_container_is_no_router_of_the_machine(town: Town, firewall: Firewall) -> None:
+    """CVE-2020-13401; on bridges that were not told to take no router's word."""
+    town.gate.set("ipv6/conf/all/forwarding", "0")
+    for box in (town.red, town.blue, town.inner):
+        advertise(box)
+        box.ask("172.30.1.1", 1)  # so that what was sent before has come
+    assert ROUTER not in town.gate.run("ip", "-6", "route")
 
 
 @pytest.mark.parametrize("source", ["172.30.2.9", "203.0.113.5"])

@@ -11,6 +11,7 @@ import ipaddress
 import os
 import re
 import secrets
+from pathlib import Path
 
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotImplementedHere, Unavailable
 from ipycontainer_runtime.linux import netlink
@@ -108,17 +109,11 @@ class Bridge:
             *(() if network.ipv6 else (netlink.without_link_local(device),)),
         )
         index = socket.index(device)
-        if network.ipv6:
-            self._allow_ipv6(device)
+        within(self._place.netns, lambda: _settle_ipv6(device, wanted=network.ipv6))
         socket.do(
             *(netlink.add_address(index, address) for address in gateways(network)),
             netlink.set_up(device),
         )
-
-    def _allow_ipv6(self, device: str) -> None:
-        """Switch IPv6 on where the machine has it off for new interfaces."""
-        path = f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6"
-        within(self._place.netns, lambda: _switch_off(path))
 
     def remove(self, network: Network) -> None:
         """Remove the bridge, if it is there and ours."""
@@ -248,10 +243,25 @@ def flag(network: Network, option: str, *, default: bool) -> bool:
     return text in _TRUE
 
 
+def _settle_ipv6(device: str, *, wanted: bool) -> None:
+    """Have a bridge take no router's word, and have IPv6 where the machine has it off.
+
+    A container's root could name himself the machine's router (CVE-2020-13401), also in a network
+    without IPv6. Where settings cannot be written, the firewall drops it.
+    """
+    conf = f"/proc/sys/net/ipv6/conf/{device}"
+    with contextlib.suppress(OSError):
+        _switch_off(f"{conf}/accept_ra")
+    if wanted:
+        _switch_off(f"{conf}/disable_ipv6")
+
+
 def _switch_off(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError), open(path, "r+") as file:
-        if file.read().strip() != "0":
-            file.write("0")
+    """Write 0, where it is not there: at a file's beginning, as the kernel ignores it elsewhere."""
+    with contextlib.suppress(FileNotFoundError):
+        setting = Path(path)
+        if setting.read_text().strip() != "0":
+            setting.write_text("0")
 
 
 def _refused(doing: str, error: OSError) -> Unavailable:

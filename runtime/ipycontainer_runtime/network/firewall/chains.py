@@ -23,6 +23,7 @@ _HOOKS = {
     "mangle": (("FORWARD", "forward"), ("INPUT", "input")),
     "nat": (("PREROUTING", "pre"), ("OUTPUT", "out"), ("POSTROUTING", "post")),
 }
+_OF_ROUTERS = ("router-advertisement", "redirect")
 _LED = re.compile(
     r"(?:-d (\S+?)(?:/\d+)? )?(?:! -i \S+ )?-p (tcp|udp) -m \S+ --dport (\d+) -j DNAT"
     r" --to-destination (\S+):(\d+)"
@@ -143,6 +144,9 @@ class _Inside:
             mine = f"-i {bridge.device}"
             if self._version == 4:
                 lines.append(f"{mine} -d 127.0.0.0/8 -j DROP")
+            else:
+                icmp = f"{mine} -p ipv6-icmp -m icmp6 --icmpv6-type"
+                lines += [f"{icmp} {kind} -j DROP" for kind in _OF_ROUTERS]
             lines += [f"{mine} -s {net} -j RETURN" for net in (*always, *bridge.of(self._version))]
             lines.append(f"{mine} -j DROP")
         return lines

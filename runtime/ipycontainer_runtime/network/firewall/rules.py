@@ -128,6 +128,10 @@ def _set(name: str, kind: str, elements: Sequence[str]) -> str:
     return f"{name} {{ type {kind}; {held} }}"
 
 
+# Else a container's root could name himself the machine's router (CVE-2020-13401).
+_NO_ROUTERS = "icmpv6 type { nd-router-advert, nd-redirect } drop"
+
+
 def _early(bridges: Sequence[Bridge]) -> str:
     """Drop what no honest container sends, before anything else sees it.
 
@@ -147,7 +151,7 @@ def _early(bridges: Sequence[Bridge]) -> str:
         "early",
         "filter hook prerouting priority raw",
         ["iifname @bridges jump honest"],
-    ) + _chain("honest", "", ["ip daddr 127.0.0.0/8 drop", *lines])
+    ) + _chain("honest", "", ["ip daddr 127.0.0.0/8 drop", _NO_ROUTERS, *lines])
 
 
 def _published(*, loopback: bool) -> str:
