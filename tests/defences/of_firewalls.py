@@ -37,6 +37,14 @@ DEFENCES = (
     ),
     Defence(
         "29",
+        "networks are open to each other once somebody has reloaded the machine's rules",
+        "network/firewall/guard.py",
+        "                self._rules.put(self._bridges, self._known(), self._shape)\n",
+        "",
+        (SHAPES + "test_rules_that_somebody_removes_are_put_up_again",),
+    ),
+    Defence(
+        "29",
         "a container names himself the machine's router",
         RULES,
         " _NO_ROUTERS, *lines]",

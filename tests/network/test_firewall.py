@@ -9,6 +9,7 @@ from ipycontainer_runtime.network.firewall import Bridge, Firewall, forwarding, 
 from ipycontainer_runtime.network.firewall.rules import Shape
 from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
+from support import leftovers
 from support.town import BRIDGES, Town
 
 KINDS = pytest.mark.parametrize("kind", ["tcp", "udp"])
@@ -209,6 +210,28 @@ def test_a_switch_that_may_not_be_set_is_told(
         " denied; set it on the machine: `sysctl net.ipv4.ip_forward=1`"
     )
     assert town.red.ask("172.30.1.3", 80) == "pink 172.30.1.2"
+
+
+def test_rules_that_somebody_removes_are_put_up_again(
+    town: Town, make_firewall: Callable[..., Firewall]
+) -> None:
+    firewall = make_firewall()
+    firewall.apply(BRIDGES)
+    firewall.publish([port(8080, "172.30.1.2")])
+    town.gate.run("nft", "flush", "ruleset")  # as Debian's nftables.service when it is reloaded
+
+    def missing() -> list[str]:
+        asked = (
+            town.red.ask("198.51.100.2", 80) == "neighbour 198.51.100.1",
+            town.red.ask("172.30.2.2", 80) == "silence",
+            town.neighbour.ask("172.30.1.2", 80) == "silence",
+            town.neighbour.ask("198.51.100.1", 8080) == "red 198.51.100.2",
+        )
+        return [] if all(asked) else [str(asked)]
+
+    assert not leftovers.eventually(missing)
+    firewall.close()
+    assert "ipyc-test" not in town.gate.run("nft", "list", "ruleset")
 
 
 def test_what_a_killed_engine_left_without_a_bridge_is_swept(town: Town) -> None:

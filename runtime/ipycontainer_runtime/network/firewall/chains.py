@@ -81,6 +81,16 @@ class Chains:
             rules = [f"-A {chain} {rule}" for rule in led]
             self._restore(version, ["*nat", f":{chain} - [0:0]", *rules, "COMMIT"])
 
+    def there(self) -> bool:
+        """Tell whether all of them are asked."""
+        return all(
+            f"-A {hook} -j {self._chain(end)}" in rules
+            for version in _PROGRAMS
+            for table, hooks in _HOOKS.items()
+            for rules in [self._rules(version, table)]
+            for hook, end in hooks
+        )
+
     def remove(self) -> None:
         """Remove all chains, and what leads to them."""
         for version in _PROGRAMS:

@@ -1,9 +1,11 @@
 """The firewall of an engine: what it knows of bridges and ports, and where it puts the rules."""
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from threading import Lock
 from typing import Protocol
 
+from ipycontainer_runtime.errors import ContainerError
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
@@ -12,6 +14,8 @@ from .bridges import Bridge, checked
 from .neighbours import Neighbours
 from .ports import Ports, among, with_these, without
 from .rules import Shape
+
+_log = logging.getLogger(__name__)
 
 
 class Rules(Protocol):
@@ -28,6 +32,9 @@ class Rules(Protocol):
     def change(self, bridges: Sequence[Bridge], old: Ports, new: Ports, shape: Shape) -> None:
         """Change what leads ports, of which the kernel has the old ones."""
 
+    def there(self) -> bool:
+        """Tell whether the rules that were put up are asked still."""
+
     def remove(self) -> None:
         """Remove all rules, without trace."""
 
@@ -40,7 +47,7 @@ class Guard:
         self.name = rules.name
         self._place = place
         self._rules = rules
-        self._neighbours = Neighbours(place, name)
+        self._neighbours = Neighbours(place, name, self._restore)
         self._lock = Lock()
         self._bridges: list[Bridge] = []
         self._ports: Ports | None = None  # asked of the kernel at the first use
@@ -78,14 +85,26 @@ class Guard:
 
     def close(self) -> None:
         """Remove the rules, and what was switched on for them."""
+        self._neighbours.close()  # without the lock, which its thread may wait for
         with self._lock:
             self._known()
-            self._neighbours.close()
             self._rules.remove()
             gone = [bridge.device for bridge in self._bridges]
             forwarding.switch_off(self._place, self._shape.outer, gone)
             self._bridges, self._ports = [], {}
             self._shape = Shape(alone=self._place.alone)
+
+    def _restore(self) -> None:
+        """Put the rules up again where somebody has removed them, as `nft flush ruleset` does."""
+        with self._lock:
+            try:
+                if not self._bridges or self._rules.there():
+                    return
+                self._rules.put(self._bridges, self._known(), self._shape)
+                _log.warning("somebody removed the rules of networks; they are put up again")
+            except ContainerError as error:
+                self._lack = f"networks are not kept apart, as somebody removed the rules: {error}"
+                _log.warning("%s", self._lack)
 
     def lacks(self) -> str:
         """Say what could not be switched on, or who would not let the bridges through."""

@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ipycontainer_runtime.errors import ContainerError
 from ipycontainer_runtime.linux.inside import within
@@ -23,7 +23,8 @@ NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 7  # linux/netfilter/nfnetlink.h
 _NETLINK_ADD_MEMBERSHIP = 1
 _SOL_NETLINK = 270
-NFT_MSG_NEWGEN = 15  # linux/netfilter/nf_tables.h
+NFT_MSG_DELTABLE = 2  # linux/netfilter/nf_tables.h
+NFT_MSG_NEWGEN = 15
 _FAMILY = 4  # bytes of nfgenmsg
 _QUIET = 0.2
 """Seconds without a change after which a firewall that is being loaded counts as loaded."""
@@ -32,10 +33,14 @@ _QUIET = 0.2
 class Neighbours:
     """The other firewalls around one engine's bridges."""
 
-    def __init__(self, place: Place, chain: str) -> None:
-        """Know them by `chain`, the name of what is put into them."""
+    def __init__(self, place: Place, chain: str, restore: Callable[[], None]) -> None:
+        """Know them by `chain`, the name of what is put into them.
+
+        `restore` is called whenever somebody may have removed what is our own.
+        """
         self._place = place
         self._chain = chain
+        self._restore = restore
         self._bridges: tuple[Bridge, ...] = ()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -92,12 +97,13 @@ class Neighbours:
         watched = [changes.fileno(), over]
         try:
             while over not in select.select(watched, [], [])[0]:
-                others = False
+                changed = False
                 while ready := select.select(watched, [], [], _QUIET)[0]:
                     if over in ready:
                         return
-                    others |= _drain(changes)
-                if others:
+                    changed |= _drain(changes, self._chain)
+                if changed:
+                    self._restore()
                     with self._lock:
                         self._admit()
         finally:
@@ -120,15 +126,16 @@ def _subscribed() -> socket.socket:
     return changes
 
 
-def _drain(changes: socket.socket) -> bool:
-    """Read what has come, and tell whether any of it was in a table that is no engine's."""
+def _drain(changes: socket.socket, own: str) -> bool:
+    """Read what has come: whether any of it was in a table that is no engine's, or ours is gone."""
     others = False
     while True:
         try:
             for kind, _, body in split(changes.recv(1 << 16)):
                 # The first attribute is a table, but in the message that ends a transaction.
-                table = attributes(body[_FAMILY:]).get(1, b"")
-                others |= kind & 0xFF != NFT_MSG_NEWGEN and not table.startswith(PREFIX.encode())
+                table = attributes(body[_FAMILY:]).get(1, b"").rstrip(b"\0").decode()
+                gone = kind & 0xFF == NFT_MSG_DELTABLE and table == own
+                others |= gone or (kind & 0xFF != NFT_MSG_NEWGEN and not table.startswith(PREFIX))
         except BlockingIOError:
             return others
         except OSError:  # ENOBUFS: some of it was lost

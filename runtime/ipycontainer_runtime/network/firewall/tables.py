@@ -50,13 +50,17 @@ class Tables:
         if lines:
             self._nft("\n".join(lines))
 
+    def there(self) -> bool:
+        """Tell whether the table is there: what is in it goes with it alone."""
+        return f"table inet {self._table}" in _listed_tables(self._place).splitlines()
+
     def remove(self) -> None:
         """Delete the table."""
         self._nft(f"add table inet {self._table}\ndelete table inet {self._table}")
 
     def _listed(self) -> str:
         """Return what the kernel has of the table; empty where there is none."""
-        if f"table inet {self._table}" not in _listed_tables(self._place).splitlines():
+        if not self.there():
             return ""
         return self._place.run(["nft", "-n", "list", "table", "inet", self._table])
 
