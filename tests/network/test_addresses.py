@@ -91,6 +91,12 @@ def test_an_address_that_cannot_be_had_is_refused(
     [
         ({"subnet": "10.5.0.0/33"}, "invalid CIDR address"),
         ({"subnet": "words"}, "invalid CIDR address"),
+        ({"subnet": "0.0.0.0/0"}, "invalid subnet 0.0.0.0/0"),
+        ({"subnet": "127.5.0.0/16"}, "invalid subnet 127.5.0.0/16"),
+        ({"subnet": "64.0.0.0/2"}, "invalid subnet 64.0.0.0/2"),
+        ({"subnet": "239.1.0.0/16"}, "invalid subnet 239.1.0.0/16"),
+        ({"subnet": "::/0"}, "invalid subnet ::/0"),
+        ({"subnet": "ff00::/16"}, "invalid subnet ff00::/16"),
         ({"gateway": "10.6.0.1"}, "no matching subnet for gateway"),
         ({"gateway": "words"}, "invalid IP address"),
         ({"ip_range": "10.6.0.0/24"}, "no matching subnet for range"),

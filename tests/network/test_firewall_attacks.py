@@ -158,5 +158,5 @@ def test_a_name_is_never_more_than_a_name(
 ) -> None:
     from ipycontainer_runtime.errors import InvalidParameter
 
-    with pytest.raises(InvalidParameter, match="cannot be a bridge's name"):
+    with pytest.raises(InvalidParameter, match="invalid bridge name"):
         make_firewall().apply([BRIDGES[0]._replace(device=name)])

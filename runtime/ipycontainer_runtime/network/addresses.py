@@ -54,6 +54,10 @@ def overlapping(pool: Range, others: Iterable[Range]) -> bool:
 def completed(subnet: Subnet) -> Subnet:
     """Check a subnet as it was asked for, and fill in its gateway. Raises InvalidParameter."""
     pool = _network(subnet.subnet)
+    if _is_nobodys(pool):
+        raise InvalidParameter(
+            f"invalid subnet {subnet.subnet}: it has addresses that no container can have"
+        )
     if subnet.ip_range:
         part = _network(subnet.ip_range)
         if not contains(pool, part):
@@ -72,6 +76,15 @@ def completed(subnet: Subnet) -> Subnet:
         raise Forbidden(f"failed to allocate secondary ip address: {TAKEN}")
     return Subnet(
         subnet=str(pool), gateway=gateway, ip_range=subnet.ip_range, reserved=subnet.reserved
+    )
+
+
+def _is_nobodys(pool: Range) -> bool:
+    """Tell whether a bridge with this subnet would take what is for the machine, or for all."""
+    first, last = pool[0], pool[-1]
+    return any(
+        one.is_loopback or one.is_multicast or one.is_unspecified or one.packed[0] == 0xFF
+        for one in (first, last)
     )
 
 

@@ -19,6 +19,7 @@ from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import Netlink
 from ipycontainer_runtime.linux.netns import netlink_in
 from ipycontainer_runtime.network.addresses import random_mac
+from ipycontainer_runtime.network.firewall.bridges import check_name
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Endpoint, Network
 
@@ -28,7 +29,8 @@ ALIAS = "ipycontainer:"
 _LONG = "ipycontainer-root-of-hash:"
 
 _LONGEST_ALIAS = 255  # IFALIASZ less one, linux/if.h
-_LONGEST_NAME = 15  # IFNAMSIZ less one
+_SMALLEST_MTU = {False: 68, True: 1280}  # of IPv4 alone, and with IPv6 (RFC 791, RFC 8200)
+_LARGEST_MTU = 65535  # of a bridge (ETH_MAX_MTU)
 
 _PREFIX = "com.docker.network."
 MTU = f"{_PREFIX}driver.mtu"
@@ -62,12 +64,7 @@ class Bridge:
         mtu(network)
         for option in (ICC, MASQUERADE):
             flag(network, option, default=True)
-        name = network.options.get(NAME, "")
-        if len(name.encode()) > _LONGEST_NAME or "/" in name or name.split() not in ([], [name]):
-            raise InvalidParameter(
-                f"invalid bridge name {name[:60]!r}: at most {_LONGEST_NAME} characters, without "
-                "spaces and slashes"
-            )
+        check_name(network.device)
         for option in network.options:
             if option.startswith(f"{_PREFIX}bridge.") and option not in _OPTIONS:
                 raise NotImplementedHere(f"the option {option} is not supported: leave it out")
@@ -228,9 +225,14 @@ def device_name() -> str:
 def mtu(network: Network) -> int:
     """Return the largest packet that a network was made for; 0 for the kernel's default."""
     text = network.options.get(MTU, "0")
-    if not text.isdecimal():
-        raise InvalidParameter(f"failed to parse {MTU} value: {text}: a number is wanted")
-    return int(text)
+    smallest = _SMALLEST_MTU[network.ipv6]
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
+    if number and not smallest <= number <= _LARGEST_MTU:
+        raise InvalidParameter(
+            f"failed to parse {MTU} value: {text[:60]}: a number of {smallest} to {_LARGEST_MTU} "
+            "is wanted"
+        )
+    return number
 
 
 def flag(network: Network, option: str, *, default: bool) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ipycontainer_runtime.errors import InvalidParameter
 
 # What a name may have without being a pattern or the end of a word to nft or iptables.
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+_NAME = re.compile(r"(?![-.])[A-Za-z0-9_.-]{1,15}")
 
 
 class Bridge(NamedTuple):
@@ -34,9 +34,14 @@ class Bridge(NamedTuple):
 def checked(bridges: list[Bridge]) -> list[Bridge]:
     """Return the bridges; InvalidParameter for a name that would be more than a name in a rule."""
     for bridge in bridges:
-        if not _NAME.fullmatch(bridge.device):
-            raise InvalidParameter(
-                f"{bridge.device!r} cannot be a bridge's name: use letters, digits, '_', '-' and"
-                " '.', at most 15"
-            )
+        check_name(bridge.device)
     return bridges
+
+
+def check_name(device: str) -> None:
+    """Refuse a name that would be more than a name: to a rule, a program or the kernel (`br%d`)."""
+    if not _NAME.fullmatch(device):
+        raise InvalidParameter(
+            f"invalid bridge name {device[:60]!r}: use letters, digits, '_', '-' and '.', at most"
+            " 15, beginning with a letter, digit or '_'"
+        )
