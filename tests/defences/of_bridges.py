@@ -4,6 +4,7 @@ from defence import Defence
 
 DRIVERS = "network/test_drivers.py::"
 REQUESTS = "network/test_network_requests.py::"
+NETWORKS = "network/test_networks.py::"
 RECOVERY = "network/test_network_recovery.py::"
 
 DEFENCES = (
@@ -54,5 +55,13 @@ DEFENCES = (
         "                            pool.hold(address)\n",
         "                            pass\n",
         (RECOVERY + "test_a_new_engine_gives_nobodys_address_away",),
+    ),
+    Defence(
+        "11",
+        "a hosts file that a container makes without end is read whole",
+        "engine/hostfiles.py",
+        '", _LARGEST + 1)\n    if len(text) > _LARGEST:\n        return\n',
+        '")\n',
+        (NETWORKS + "test_a_hosts_file_without_end_is_not_read",),
     ),
 )

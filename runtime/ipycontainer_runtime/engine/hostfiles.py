@@ -19,6 +19,8 @@ HOST_GATEWAY = "host-gateway"
 """What `--add-host NAME:host-gateway` says in an address's place: the machine, as seen inside."""
 _RESOLVER = "127.0.0.11"
 """Where names of containers are resolved, in each container's network namespace."""
+_LARGEST = 1 << 20
+"""Characters of hosts that a new line is added to: some 20,000 lines."""
 _PUBLIC = ("8.8.8.8", "8.8.4.4")
 """What Docker takes where the machine asks only itself."""
 _OF_SYSTEMD = "/run/systemd/resolve/resolv.conf"
@@ -62,16 +64,20 @@ def renew_host_files(
 ) -> None:
     """Say in a running container's files that an endpoint has come or gone.
 
-    They are written in place, as they are mounted there; what somebody changed in them stays.
+    They are written in place, as they are mounted there; what somebody changed in them stays. One
+    that the container made too large for a file of hosts stays as it is.
     """
-    lines = _read(f"{folder}/hosts", "").splitlines(keepends=True)
+    text = _read(f"{folder}/hosts", "", _LARGEST + 1)
+    if len(text) > _LARGEST:
+        return
+    lines = text.splitlines(keepends=True)
     left = {_own_line(record, interface) for interface in _interfaces([gone] if gone else ())}
     kept = [line for line in lines if line not in left]
     more = [_own_line(record, interface) for interface in _interfaces([come] if come else ())]
     _write(f"{folder}/hosts", "".join((*kept, *more)), 0)
     path = f"{folder}/resolv.conf"
     ours = {state: _resolver(record, sandbox, resolved=state) for state in (True, False)}
-    if _read(path, "") == ours[not resolved]:
+    if _read(path, "", _LARGEST) == ours[not resolved]:
         _write(path, ours[resolved], 0)
 
 
@@ -134,10 +140,11 @@ def _is_loopback(line: str) -> bool:
         return False
 
 
-def _read(path: str, default: str) -> str:
+def _read(path: str, default: str, most: int = -1) -> str:
+    """Return a file's text, or its first characters where a container may have written it."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+            return file.read(most)
     except FileNotFoundError:
         return default
 
