@@ -132,6 +132,26 @@ def test_a_container_is_created_in_several_networks_at_once(engine: Engine) -> N
     assert [*inspect(engine, "both")["Networks"]] == ["blue", "red"]
 
 
+def test_a_container_is_found_by_its_hostname(engine: Engine) -> None:
+    engine.succeed("network", "create", "red")
+    web(engine, "one", "--network", "red", "--hostname", "front")
+    web(engine, "two", "--network", "red")
+    assert asked(engine, "two", "front") == "one"
+    assert inspect(engine, "one")["Networks"]["red"]["DNSNames"][-1] == "front"
+
+
+def test_a_hosts_file_without_end_is_not_read(engine: Engine) -> None:
+    """A container's root can make it so in no time; the engine would have all of it in memory."""
+    for name in ("red", "blue"):
+        engine.succeed("network", "create", name)
+    web(engine, "one", "--network", "red")
+    engine.succeed("exec", "one", "truncate", "-s", "64M", "/etc/hosts")
+    engine.succeed("network", "connect", "blue", "one")
+    engine.succeed("network", "disconnect", "red", "one")
+    size, blocks = engine.succeed("exec", "one", "stat", "-c", "%s %b", "/etc/hosts").split()
+    assert (size, int(blocks) < 100) == (str(64 << 20), True)
+
+
 def test_a_container_shares_anothers_network(engine: Engine) -> None:
     web(engine, "one")
     shared = ("run", "--rm", "--network", "container:one", "box")

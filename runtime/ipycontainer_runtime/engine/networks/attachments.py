@@ -421,4 +421,5 @@ def names_of(container: Container, network: Network, settings: EndpointSettings)
     if network.predefined:
         return []
     record = container.record
-    return [*dict.fromkeys((record.name, *settings.aliases, record.short_id))]
+    hostname = [record.config.hostname] if record.config.hostname else []
+    return [*dict.fromkeys((record.name, *settings.aliases, record.short_id, *hostname))]
