@@ -101,9 +101,17 @@ DEFENCES = (
     ),
     Defence(
         "29",
+        "neighbours use the machine as their router by IPv6",
+        RULES,
+        "    meta nfproto ipv6 iifname @outer6 oifname @outer6 drop\n",
+        "",
+        (ATTACKS + "test_the_machine_does_not_become_a_router_for_its_neighbours",),
+    ),
+    Defence(
+        "29",
         "neighbours use the machine as their router",
         RULES,
-        "    iifname @outer oifname @outer drop\n",
+        "    meta nfproto ipv4 iifname @outer4 oifname @outer4 drop\n",
         "",
         (ATTACKS + "test_the_machine_does_not_become_a_router_for_its_neighbours",),
     ),

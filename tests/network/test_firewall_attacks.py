@@ -129,27 +129,42 @@ def test_containers_that_may_not_talk_do_not_by_the_gateway(town: Town, firewall
     assert town.red.ask("172.30.1.3", 80) == "silence"
 
 
+IP_FORWARD, FORWARDING = "ipv4/ip_forward", "ipv6/conf/all/forwarding"
+
+
+@pytest.mark.parametrize("off", [(IP_FORWARD,), (FORWARDING,), (IP_FORWARD, FORWARDING)])
 def test_the_machine_does_not_become_a_router_for_its_neighbours(
-    town: Town, make_firewall: Callable[..., Firewall]
+    town: Town, make_firewall: Callable[..., Firewall], off: tuple[str, ...]
 ) -> None:
     other = town.lab.host("other")
     town.lab.wire(town.gate, "eth1", other, "eth0")
-    town.gate.ip("addr add 203.0.113.1/24 dev eth1")
-    other.ip("addr add 203.0.113.2/24 dev eth0")
-    other.ip("route add default via 203.0.113.1")
-    town.neighbour.ip("route add 203.0.113.0/24 via 198.51.100.1")
-    town.lab.serve(other, "other", "203.0.113.2", 80)
-    town.gate.set("ipv4/ip_forward", "0")
+    for host, last in ((town.gate, 1), (other, 2)):
+        dev = "dev eth1" if host is town.gate else "dev eth0"
+        host.ip(
+            f"addr add 203.0.113.{last}/24 {dev}", f"addr add 2001:db8:2::{last}/64 {dev} nodad"
+        )
+    other.ip("route add default via 203.0.113.1", "route add default via 2001:db8:2::1")
+    town.neighbour.ip(
+        "route add 203.0.113.0/24 via 198.51.100.1", "route add 2001:db8:2::/64 via 2001:db8:1::1"
+    )
+    addresses = {IP_FORWARD: "203.0.113.2", FORWARDING: "2001:db8:2::2"}
+    for setting, address in addresses.items():
+        town.lab.serve(other, "other", address, 80)
+        town.gate.set(setting, "0" if setting in off else "1")
     firewall = make_firewall()
     firewall.apply(BRIDGES)
-    assert town.red.ask("203.0.113.2", 80) == "other 203.0.113.1"
-    assert town.neighbour.ask("203.0.113.2", 80) == "silence"
-    make_firewall().apply(BRIDGES)
-    assert town.neighbour.ask("203.0.113.2", 80) == "silence"
+    for again in (False, True):
+        if again:
+            make_firewall().apply(BRIDGES)
+        assert town.red.ask("203.0.113.2", 80) == "other 203.0.113.1"
+        assert town.red.ask("2001:db8:2::2", 80) == "other 2001:db8:2::1"
+        for setting, address in addresses.items():
+            assert (town.neighbour.ask(address, 80) == "silence") is (setting in off)
     for bridge in BRIDGES:
         town.gate.ip(f"link del {bridge.device}")
     firewall.close()
-    assert town.gate.get("ipv4/ip_forward") == "0"
+    for setting in addresses:
+        assert town.gate.get(setting) == ("0" if setting in off else "1")
 
 
 @pytest.mark.parametrize("name", ['a" drop; }', "br-*", "a b", "", "x" * 16, "br\n"])

@@ -13,7 +13,7 @@ from ipycontainer_runtime.store.networks import Published
 
 from .bridges import Bridge
 from .ports import ANY, Ports, key
-from .rules import Shape
+from .rules import Outer, Shape
 
 _PROGRAMS = {4: "iptables", 6: "ip6tables"}
 _ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED"
@@ -40,7 +40,7 @@ class Chains:
         self._place = place
         self._prefix = prefix
 
-    def read(self) -> tuple[Ports, list[str]]:
+    def read(self) -> tuple[Ports, Outer]:
         """Return the ports and outer devices that the chains have."""
         ports: Ports = {}
         for version in _PROGRAMS:
@@ -48,9 +48,12 @@ class Chains:
                 if rule.startswith(f"-A {self._chain('led')} ") and (led := _LED.search(rule)):
                     port = _published(version, *led.groups())
                     ports[key(port)] = port
+        return ports, {version: self._outer(version) for version in _PROGRAMS}
+
+    def _outer(self, version: int) -> list[str]:
         pattern = re.compile(rf"-A {self._chain('forward')} -i (\S+) -o (\S+) -m comment")
-        found = [pattern.match(rule) for rule in self._rules(4, "mangle")]
-        return ports, sorted({name for match in found if match for name in match.groups()})
+        found = [pattern.match(rule) for rule in self._rules(version, "mangle")]
+        return sorted({name for match in found if match for name in match.groups()})
 
     def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
         """Put all chains up anew, table by table."""
@@ -163,9 +166,8 @@ class _Inside:
 
     def _forward(self) -> list[str]:
         kept = '-m comment --comment "not forwarded before"'
-        lines = [
-            f"-i {a} -o {b} {kept} -j DROP" for a in self._shape.outer for b in self._shape.outer
-        ]
+        outer = self._shape.outer.get(self._version, ())
+        lines = [f"-i {a} -o {b} {kept} -j DROP" for a in outer for b in outer]
         for bridge in self._of:
             own = f"-i {bridge.device} -o {bridge.device}"
             if bridge.talking:

@@ -3,7 +3,8 @@
 Like Docker's engine, this one switches forwarding on for the whole namespace. Where it was off, the
 machine would be a router for its neighbours from then on: the firewall keeps the devices that there
 were from forwarding to each other (`Switched.outer`), and the switch goes back when the last bridge
-goes, unless somebody else has made devices meanwhile, who may count on it.
+goes, unless somebody else has made devices meanwhile, who may count on it. So for IPv4, and for
+IPv6 with the first network that has it.
 """
 
 import contextlib
@@ -17,11 +18,11 @@ from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.network.place import Place
 
 from .bridges import Bridge
+from .rules import Outer
 
 _SETTINGS = Path("/proc/sys/net")
-_IPV4 = "ipv4/ip_forward"
 _FILTERED = ("bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables")
-_FORWARDING = {4: _IPV4, 6: "ipv6/conf/all/forwarding"}
+_FORWARDING = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 
 
 class Switched(NamedTuple):
@@ -29,28 +30,31 @@ class Switched(NamedTuple):
 
     loopback: bool
     """Whether every bridge takes replies to 127.0.0.0/8, so that its ports can be led there."""
-    outer: list[str]
-    """Devices between which nothing was forwarded before; empty where something was."""
+    outer: Outer
+    """Devices between which nothing was forwarded before; none where something was."""
     lack: str = ""
     """What could not be switched on, with the cure."""
 
 
-def switch_on(place: Place, bridges: Sequence[Bridge], outer: Sequence[str]) -> Switched:
+def switch_on(place: Place, bridges: Sequence[Bridge], outer: Outer) -> Switched:
     """Switch on what these bridges need; `outer` is what an earlier call had found."""
-    return within(place.netns, lambda: _switch_on(bridges, list(outer), alone=place.alone))
+    return within(place.netns, lambda: _switch_on(bridges, dict(outer), alone=place.alone))
 
 
-def switch_off(place: Place, outer: Sequence[str], bridges: Sequence[str]) -> None:
-    """Switch IPv4's forwarding off again, if it was off and the devices are those of then."""
+def switch_off(place: Place, outer: Outer, bridges: Sequence[str]) -> None:
+    """Switch forwarding off again, if it was off and the devices are those of then."""
 
     def switch() -> None:
-        if outer and not set(_names()) - {*outer, *bridges, "lo"}:
-            _write(_IPV4, "0")
+        for version, devices in outer.items():
+            if devices and not set(_names()) - {*devices, *bridges, "lo"}:
+                _write(_FORWARDING[version], "0")
 
     within(place.netns, switch)
 
 
-def _switch_on(bridges: Sequence[Bridge], outer: list[str], *, alone: bool) -> Switched:
+def _switch_on(
+    bridges: Sequence[Bridge], outer: dict[int, Sequence[str]], *, alone: bool
+) -> Switched:
     if alone:
         _leave_bridges_alone()
     lacks = []
@@ -65,7 +69,7 @@ def _switch_on(bridges: Sequence[Bridge], outer: list[str], *, alone: bool) -> S
         except Unavailable as error:
             lacks.append(f"containers reach nothing outside by IPv{version}: {error}")
             continue
-        outer = before if version == 4 else outer
+        outer[version] = before
     loopback = all([_takes_loopback(b.device) for b in bridges])  # noqa: C419 - for every bridge
     return Switched(loopback, outer, "; ".join(lacks))
 

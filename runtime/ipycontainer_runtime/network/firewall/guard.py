@@ -13,7 +13,7 @@ from . import flows, forwarding
 from .bridges import Bridge, checked
 from .neighbours import Neighbours
 from .ports import Ports, among, with_these, without
-from .rules import Shape
+from .rules import Outer, Shape
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Rules(Protocol):
 
     name: str
 
-    def read(self) -> tuple[Ports, list[str]]:
+    def read(self) -> tuple[Ports, Outer]:
         """Return the ports and outer devices of the rules that are in the kernel."""
 
     def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
@@ -88,9 +88,10 @@ class Guard:
         self._neighbours.close()  # without the lock, which its thread may wait for
         with self._lock:
             self._known()
-            self._rules.remove()
             gone = [bridge.device for bridge in self._bridges]
+            # First: without the rules the machine would be a router until then, or for good.
             forwarding.switch_off(self._place, self._shape.outer, gone)
+            self._rules.remove()
             self._bridges, self._ports = [], {}
             self._shape = Shape(alone=self._place.alone)
 

@@ -1,7 +1,8 @@
 """The table of nftables as text: pure, from what is wanted to what `nft -f` reads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ipycontainer_runtime.store.networks import Published
@@ -20,12 +21,16 @@ def leading(port: Published) -> str:
     return f"at{version} {{ {at} : {target} }}"
 
 
+Outer = Mapping[int, Sequence[str]]
+"""Devices, of IPv4 (4) and of IPv6 (6)."""
+
+
 class Shape(NamedTuple):
     """What a ruleset goes by besides its bridges and ports."""
 
     loopback: bool = True
     """Whether the bridges take what comes back to 127.0.0.0/8, so that ports can be led there."""
-    outer: Sequence[str] = ()
+    outer: Outer = MappingProxyType({})
     """Devices between which nothing was forwarded before the engine switched that on."""
     alone: bool = False
     """Whether the bridges stand where the engine is alone: nobody has them filtered there, and no
@@ -67,7 +72,8 @@ def ruleset(table: str, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -
 _FORWARD = """\
 chain forward {
     type filter hook forward priority filter; policy accept;
-    iifname @outer oifname @outer drop
+    meta nfproto ipv4 iifname @outer4 oifname @outer4 drop
+    meta nfproto ipv6 iifname @outer6 oifname @outer6 drop
     iifname @bridges jump leaving
     oifname @bridges jump entering
 }
@@ -105,7 +111,10 @@ def _sets(bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> str:
         _set("set internal", "ifname", internal),
         _set("set same", "ifname . ifname", own),
         _set("set talking", "ifname . ifname", talking),
-        _set("set outer", "ifname", [f'"{device}"' for device in shape.outer]),
+        *(
+            _set(f"set outer{version}", "ifname", [f'"{d}"' for d in shape.outer.get(version, ())])
+            for version in (4, 6)
+        ),
         _set(
             "set near",
             "ifname . inet_proto . inet_service",

@@ -11,7 +11,7 @@ from ipycontainer_runtime.store.networks import Published
 
 from .bridges import Bridge
 from .ports import ANY, Key, Ports, key
-from .rules import Shape, leading, near, ruleset
+from .rules import Outer, Shape, leading, near, ruleset
 
 PREFIX = "ipyc-"
 """What the name of every engine's table begins with."""
@@ -19,7 +19,7 @@ PREFIX = "ipyc-"
 _ELEMENT = re.compile(
     r"(?:([0-9a-f.:]+) \. )?(tcp|udp|6|17) \. (\d+) : ([0-9a-f.:]+) \. (\d+)", re.ASCII
 )
-_OUTER = re.compile(r"set outer \{[^}]*elements = \{([^}]*)\}")
+_OUTER = re.compile(r"set outer([46]) \{[^}]*elements = \{([^}]*)\}")
 _PROTOCOLS = {"6": "tcp", "17": "udp", "tcp": "tcp", "udp": "udp"}
 
 
@@ -33,7 +33,7 @@ class Tables:
         self._place = place
         self._table = table
 
-    def read(self) -> tuple[Ports, list[str]]:
+    def read(self) -> tuple[Ports, Outer]:
         """Return the ports and outer devices that the table has."""
         listed = self._listed()
         return dict(_read(listed)), _outer(listed)
@@ -105,6 +105,6 @@ def _read(table: str) -> Iterable[tuple[Key, Published]]:
         yield key(found), found
 
 
-def _outer(table: str) -> list[str]:
-    found = _OUTER.search(table)
-    return re.findall('"([^"]+)"', found[1]) if found else []
+def _outer(table: str) -> Outer:
+    found = _OUTER.findall(table)
+    return {int(version): re.findall('"([^"]+)"', names) for version, names in found}
