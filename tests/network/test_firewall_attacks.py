@@ -167,6 +167,30 @@ def test_the_machine_does_not_become_a_router_for_its_neighbours(
         assert town.gate.get(setting) == ("0" if setting in off else "1")
 
 
+def test_it_does_not_when_the_engine_that_began_leaves_first(
+    town: Town, make_firewall: Callable[..., Firewall]
+) -> None:
+    for bridge in BRIDGES[1:]:
+        town.gate.ip(f"link del {bridge.device}")
+    other = town.lab.host("other")
+    town.lab.wire(town.gate, "eth1", other, "eth0")
+    town.gate.ip("addr add 203.0.113.1/24 dev eth1")
+    other.ip("addr add 203.0.113.2/24 dev eth0", "route add default via 203.0.113.1")
+    town.neighbour.ip("route add 203.0.113.0/24 via 198.51.100.1")
+    town.lab.serve(other, "other", "203.0.113.2", 80)
+    town.gate.set(IP_FORWARD, "0")
+    first, second = make_firewall("ipyc-first"), make_firewall("ipyc-second")
+    first.apply(BRIDGES[:1])
+    town.gate.ip("link add br-blue type bridge", "link set br-blue up")
+    second.apply(BRIDGES[1:2])
+    town.gate.ip("link del br-red")
+    first.close()
+    assert town.neighbour.ask("203.0.113.2", 80) == "silence"
+    town.gate.ip("link del br-blue")
+    second.close()
+    assert town.gate.get(IP_FORWARD) == "0"
+
+
 @pytest.mark.parametrize("name", ['a" drop; }', "br-*", "a b", "", "x" * 16, "br\n"])
 def test_a_name_is_never_more_than_a_name(
     town: Town, make_firewall: Callable[..., Firewall], name: str

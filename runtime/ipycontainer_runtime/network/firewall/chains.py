@@ -14,6 +14,7 @@ from ipycontainer_runtime.store.networks import Published
 from .bridges import Bridge
 from .ports import ANY, Ports, key
 from .rules import Outer, Shape
+from .tables import PREFIX
 
 _PROGRAMS = {4: "iptables", 6: "ip6tables"}
 _ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED"
@@ -51,7 +52,8 @@ class Chains:
         return ports, {version: self._outer(version) for version in _PROGRAMS}
 
     def _outer(self, version: int) -> list[str]:
-        pattern = re.compile(rf"-A {self._chain('forward')} -i (\S+) -o (\S+) -m comment")
+        # Other engines' as well: who switched forwarding on may leave first, with his rules.
+        pattern = re.compile(rf"-A {PREFIX}\S+-forward -i (\S+) -o (\S+) -m comment")
         found = [pattern.match(rule) for rule in self._rules(version, "mangle")]
         return sorted({name for match in found if match for name in match.groups()})
 

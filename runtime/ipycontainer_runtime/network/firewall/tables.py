@@ -1,5 +1,6 @@
 """The firewall as one nftables table, put up by `nft` in one transaction."""
 
+import contextlib
 import re
 import socket
 from collections.abc import Iterable, Sequence
@@ -34,9 +35,17 @@ class Tables:
         self._table = table
 
     def read(self) -> tuple[Ports, Outer]:
-        """Return the ports and outer devices that the table has."""
-        listed = self._listed()
-        return dict(_read(listed)), _outer(listed)
+        """Return the ports and outer devices that the table has, a new one other engines' devices.
+
+        Who switched forwarding on may leave first, with his rules.
+        """
+        if listed := self._listed():
+            return dict(_read(listed)), _outer(listed)
+        others = ""
+        for table in _tables(self._place):
+            with contextlib.suppress(Unavailable):  # its engine has just removed it
+                others += Tables(self._place, table)._listed()
+        return {}, _outer(others)
 
     def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
         """Put the whole table up anew; a packet in between sees either the old or the new one."""
@@ -71,9 +80,8 @@ class Tables:
 def orphans(place: Place) -> list[str]:
     """Return the tables of engines none of whose bridges is there any more."""
     names = {name for _index, name in within(place.netns, socket.if_nameindex)}
-    tables = re.findall(rf"^table inet ({PREFIX}\w+)$", _listed_tables(place), re.MULTILINE)
     found = []
-    for table in tables:
+    for table in _tables(place):
         try:
             held = place.run(["nft", "list", "set", "inet", table, "bridges"])
         except Unavailable:
@@ -81,6 +89,11 @@ def orphans(place: Place) -> list[str]:
         if not names & set(re.findall('"([^"]+)"', held)):
             found.append(table)
     return found
+
+
+def _tables(place: Place) -> list[str]:
+    """Return the names of all engines' tables."""
+    return re.findall(rf"^table inet ({PREFIX}[\w-]+)$", _listed_tables(place), re.MULTILINE)
 
 
 def _listed_tables(place: Place) -> str:
@@ -107,4 +120,7 @@ def _read(table: str) -> Iterable[tuple[Key, Published]]:
 
 def _outer(table: str) -> Outer:
     found = _OUTER.findall(table)
-    return {int(version): re.findall('"([^"]+)"', names) for version, names in found}
+    outer: dict[int, list[str]] = {}
+    for version, names in found:
+        outer.setdefault(int(version), []).extend(re.findall('"([^"]+)"', names))
+    return {version: sorted(set(names)) for version, names in outer.items()}
