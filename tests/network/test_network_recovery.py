@@ -4,6 +4,7 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,27 @@ def test_what_an_engine_left_whose_data_root_is_gone_is_swept(engine: Engine, bu
     engine.start()
     assert not leftovers.eventually(lambda: leftovers.interfaces(root))
     assert not leftovers.tables(root)
+
+
+def test_a_bridge_in_which_somebody_is_is_not_swept(engine: Engine) -> None:
+    """Its data root may be there for an engine that has other mounts, as in a container."""
+    alias = ("alias", "ipycontainer:/no/such/folder")
+    try:
+        for words in (
+            ("add", "ipyc-full", "type", "bridge"),
+            ("set", "ipyc-full", *alias),
+            ("add", "ipyc-one", "type", "veth", "peer", "name", "ipyc-two"),
+            ("set", "ipyc-one", "master", "ipyc-full"),
+            ("add", "ipyc-empty", "type", "bridge"),
+            ("set", "ipyc-empty", *alias),
+        ):
+            subprocess.run(["ip", "link", *words], check=True)
+        client.stop(engine.paths)
+        engine.start()
+        assert leftovers.interfaces(Path("/no/such/folder")) == ["ipyc-full"]
+    finally:
+        for name in ("ipyc-one", "ipyc-full"):
+            subprocess.run(["ip", "link", "del", name], check=True)
 
 
 @pytest.mark.parametrize("count", [12, pytest.param(100, marks=pytest.mark.long)])

@@ -175,17 +175,23 @@ class Ground:
         """Remove bridges of ours that an engine left which was killed, and those of nobody."""
         kept = {network.device for network in self._up.values()}
         with self.place.netlink() as socket:
-            for link in socket.links():
+            links = socket.links()
+            entered = {link.master for link in links}
+            for link in links:
                 root = link.alias.removeprefix(ALIAS)
                 if link.kind != "bridge" or root == link.alias or link.name in kept:
                     continue
-                if root == self._root or not os.path.isdir(root):
-                    _log.info("removing the bridge %s of %s", link.name, root)
-                    socket.do(netlink.remove_link(link.name))
-                if root == self._root and not self._up:
-                    self._firewall.close()
-                elif root != self._root and not os.path.isdir(root):
+                mine = root == self._root
+                # A folder that is not seen from here may be there for an engine in a container that
+                # shares the machine's network: a bridge with somebody in it is not nobody's.
+                if not mine and (link.number in entered or os.path.isdir(root)):
+                    continue
+                _log.info("removing the bridge %s of %s", link.name, root)
+                socket.do(netlink.remove_link(link.name))
+                if not mine:
                     choose(self.place, table_of(Path(root))).close()
+                elif not self._up:
+                    self._firewall.close()
         sweep(self.place)
 
     async def leave(self, needed: Iterable[str]) -> None:
