@@ -11,6 +11,7 @@ import dnslib
 import pytest
 from helperroom import SECONDS, Box, Room, member
 
+from ipycontainer_runtime.linux.netns import entered
 from ipycontainer_runtime.network.helper.machine import MachineResolvers
 
 pytestmark = pytest.mark.needs("root")
@@ -237,3 +238,24 @@ def test_the_machines_resolvers_are_read_again_when_they_change(tmp_path: Path) 
     assert resolvers() == ("192.0.2.2", "192.0.2.3", "192.0.2.4")
     file.unlink()
     assert resolvers() == ("127.0.0.1",)
+
+
+def test_a_resolver_that_is_a_container_is_asked_where_containers_are(room: Room) -> None:
+    """Here that is the box's own namespace; the machine has nobody at this address."""
+    web, names = room.box("web"), room.box("names")
+    room.serve(names, member(names, "front", SILENT))
+    room.serve(web, member(web, "front", "10.9.0.2"), upstreams=(SILENT,))
+    with entered(web.netns), contextlib.closing(socket.socket(type=socket.SOCK_DGRAM)) as sock:
+        sock.bind((SILENT, 53))
+        sock.settimeout(SECONDS)
+
+        def answer() -> None:
+            message, sender = sock.recvfrom(512)
+            reply = dnslib.DNSRecord.parse(message).reply()
+            reply.add_answer(*dnslib.RR.fromZone("far.example A 10.9.8.7"))
+            sock.sendto(reply.pack(), sender)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert web.addresses("far.example") == ["10.9.8.7"]
+        thread.join()

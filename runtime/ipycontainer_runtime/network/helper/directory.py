@@ -70,6 +70,11 @@ class Directory:
                 return place.addresses
         return ()
 
+    def is_near(self, asker: str, address: str) -> bool:
+        """Tell whether an address is a container's in a network of the one that asks."""
+        places = self._presences[asker].networks
+        return any((place.network, address) in self._owners for place in places)
+
     def owner(self, asker: str, reverse: str) -> str | None:
         """Return `name.network` of the address that a name below arpa stands for, or None."""
         address = _address(reverse)

@@ -32,7 +32,7 @@ from ipycontainer_runtime.network.helper.presence import Presence, heard
 from ipycontainer_runtime.network.helper.resolver import Resolver, opened
 from ipycontainer_runtime.network.helper.streams import Relay
 from ipycontainer_runtime.network.helper.takingback import take_back
-from ipycontainer_runtime.network.helper.upstream import Forwarder
+from ipycontainer_runtime.network.helper.upstream import Forwarder, Opened, family, opened_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ class Kept:
     def _connect(self, kind: int, address: str, port: int) -> socket.socket:
         """Begin to connect to the container, from where it is reached."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        sock = self._socket(family, kind | socket.SOCK_NONBLOCK)
+        sock = self.reaching(family, kind | socket.SOCK_NONBLOCK)
         failed = sock.connect_ex((address, port))
         if failed not in {0, errno.EINPROGRESS}:
             sock.close()
             raise OSError(failed, os.strerror(failed))
         return sock
 
-    def _socket(self, family: socket.AddressFamily, kind: int) -> socket.socket:
+    def reaching(self, family: socket.AddressFamily, kind: int) -> socket.socket:
         """Return a new socket of the place, where several at once spare a thread for each."""
         if self._place < 0:
             return socket.socket(family, kind)
@@ -246,11 +246,22 @@ class Helper:
                 kept.netns = (found.st_dev, found.st_ino)
         if kept.resolver is not None:
             kept.resolver.resolvers = self._resolvers(presence)
+            kept.resolver.opened = self._opened(presence.container, kept)
 
     def _resolvers(self, presence: Presence) -> "Callable[[], tuple[str, ...]]":
         if all(place.internal for place in presence.networks):
             return tuple
         return (lambda: presence.upstreams) if presence.upstreams else self._machine
+
+    def _opened(self, container: str, kept: Kept) -> Opened:
+        """Return how to reach a resolver: one that is a container, as containers are reached."""
+
+        def opened(resolver: str, kind: int) -> socket.socket:
+            if kept.apart and self._directory.is_near(container, resolver):
+                return kept.reaching(family(resolver), kind)
+            return opened_here(resolver, kind)
+
+        return opened
 
     def _ended(self, container: str) -> None:
         """Drop a container whose first process has ended."""

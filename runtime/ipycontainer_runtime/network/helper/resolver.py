@@ -15,7 +15,7 @@ from .accepting import accepted
 from .directory import Directory
 from .messages import Query
 from .redirection import redirect
-from .upstream import Forwarder
+from .upstream import Forwarder, Opened, opened_here
 
 ADDRESS = "127.0.0.11"
 PORT = 53
@@ -88,6 +88,7 @@ class Resolver:
         self._closed = False
         self.resolvers: Callable[[], tuple[str, ...]] = tuple
         """Whom to ask outside: nobody on internal networks."""
+        self.opened: Opened = opened_here
         loop.watch(self._udp.fileno(), IN, self._on_datagrams)
         loop.watch(self._tcp.fileno(), IN, self._on_client)
 
@@ -143,7 +144,9 @@ class Resolver:
             send(answer or messages.failed(query))
 
         resolvers = self.resolvers()
-        self._forwarder.forward(self._container, query, resolvers, tcp=tcp, done=done)
+        self._forwarder.forward(
+            self._container, query, resolvers, tcp=tcp, opened=self.opened, done=done
+        )
 
     def _own(self, query: Query) -> bytes | None:
         """Return the answer to what is about our containers; None for everything else."""

@@ -26,7 +26,11 @@ _LENGTH = struct.Struct(">H")
 _PORT = 53
 _LARGEST = 65535 + _LENGTH.size
 
+_KINDS = {False: socket.SOCK_DGRAM, True: socket.SOCK_STREAM}
+
 Done = Callable[[bytes | None], None]
+Opened = Callable[[str, int], socket.socket]
+"""Make a socket of this kind for asking a resolver, where that is reached."""
 
 
 class Forwarder:
@@ -39,7 +43,14 @@ class Forwarder:
         self._total = 0
 
     def forward(
-        self, asker: str, query: Query, resolvers: tuple[str, ...], *, tcp: bool, done: Done
+        self,
+        asker: str,
+        query: Query,
+        resolvers: tuple[str, ...],
+        *,
+        tcp: bool,
+        opened: Opened,
+        done: Done,
     ) -> None:
         """Ask the resolvers in their order; `done` has the answer with the asker's id, or None."""
         mine = self._counts.get(asker, 0)
@@ -56,7 +67,7 @@ class Forwarder:
                 del self._counts[asker]
             done(answer and messages.renumbered(answer, query.header.id))
 
-        _Question(self, query, list(resolvers) * ROUNDS, tcp, ended).next()
+        _Question(self, query, list(resolvers) * ROUNDS, tcp, opened, ended).next()
 
     def wait(self, attempt: "_Attempt") -> None:
         """Watch an attempt, and have it end in time."""
@@ -90,12 +101,19 @@ class _Question:
     """One question on its way through the resolvers."""
 
     def __init__(
-        self, forwarder: Forwarder, query: Query, resolvers: list[str], tcp: bool, ended: Done
+        self,
+        forwarder: Forwarder,
+        query: Query,
+        resolvers: list[str],
+        tcp: bool,
+        opened: Opened,
+        ended: Done,
     ) -> None:
         self._forwarder = forwarder
         self._query = query
         self._resolvers = resolvers
         self._tcp = tcp
+        self._opened = opened
         self._ended = ended
         self._last: bytes | None = None
 
@@ -109,7 +127,8 @@ class _Question:
 
     def _try(self, resolver: str, tcp: bool) -> bool:
         try:
-            attempt = _Attempt(self._forwarder, self._query, resolver, tcp, self._answered)
+            sock = self._opened(resolver, _KINDS[tcp] | socket.SOCK_NONBLOCK)
+            attempt = _Attempt(self._forwarder, self._query, resolver, tcp, sock, self._answered)
         except OSError:  # it cannot be reached from here, as over IPv6 where there is none
             return False
         self._forwarder.wait(attempt)
@@ -141,6 +160,7 @@ class _Attempt:
         query: Query,
         resolver: str,
         tcp: bool,
+        sock: socket.socket,
         answered: "Callable[[_Attempt, bytes | None], None]",
     ) -> None:
         self._forwarder = forwarder
@@ -152,8 +172,7 @@ class _Attempt:
         self.tcp = tcp
         self.over = False
         self.events = OUT if tcp else IN
-        kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
-        self.sock = socket.socket(_family(resolver), kind | socket.SOCK_NONBLOCK)
+        self.sock = sock
         try:
             failed = self.sock.connect_ex(_address(resolver))
             if failed not in {0, errno.EINPROGRESS}:
@@ -207,7 +226,13 @@ class _Attempt:
         self._answered(self, answer)
 
 
-def _family(resolver: str) -> socket.AddressFamily:
+def opened_here(resolver: str, kind: int) -> socket.socket:
+    """Make a socket of the machine's own network."""
+    return socket.socket(family(resolver), kind)
+
+
+def family(resolver: str) -> socket.AddressFamily:
+    """Return the kind of a resolver's address."""
     return socket.AF_INET6 if ":" in resolver else socket.AF_INET
 
 
