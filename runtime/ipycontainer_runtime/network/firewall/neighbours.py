@@ -94,11 +94,13 @@ class Neighbours:
 
     def _follow(self, changes: socket.socket, over: int) -> None:
         """Look again after each burst of changes, until the other end of `over` is closed."""
-        watched = [changes.fileno(), over]
+        watched = select.poll()  # select(2) takes no descriptor above 1023
+        for fd in (changes.fileno(), over):
+            watched.register(fd, select.POLLIN)
         try:
-            while over not in select.select(watched, [], [])[0]:
+            while over not in dict(watched.poll()):
                 changed = False
-                while ready := select.select(watched, [], [], _QUIET)[0]:
+                while ready := dict(watched.poll(_QUIET * 1000)):
                     if over in ready:
                         return
                     changed |= _drain(changes, self._chain)
@@ -132,10 +134,11 @@ def _drain(changes: socket.socket, own: str) -> bool:
     while True:
         try:
             for kind, _, body in split(changes.recv(1 << 16)):
-                # The first attribute is a table, but in the message that ends a transaction.
+                if kind & 0xFF == NFT_MSG_NEWGEN:
+                    continue  # it ends a transaction, and its first attribute is a number
                 table = attributes(body[_FAMILY:]).get(1, b"").rstrip(b"\0").decode()
                 gone = kind & 0xFF == NFT_MSG_DELTABLE and table == own
-                others |= gone or (kind & 0xFF != NFT_MSG_NEWGEN and not table.startswith(PREFIX))
+                others |= gone or not table.startswith(PREFIX)
         except BlockingIOError:
             return others
         except OSError:  # ENOBUFS: some of it was lost

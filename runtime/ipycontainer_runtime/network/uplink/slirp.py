@@ -20,7 +20,9 @@ def begin(netns: Path, device: str, spawn: Spawn) -> None:
             started = spawn([PROGRAM, *_SHAPE, *_CLOSED, told, str(netns), device], (its,))
         finally:
             os.close(its)
-        if not select.select([ready], [], [], SECONDS)[0] or os.read(ready, 1) != b"1":
+        waiting = select.poll()  # select(2) takes no descriptor above 1023
+        waiting.register(ready, select.POLLIN)
+        if not waiting.poll(SECONDS * 1000) or os.read(ready, 1) != b"1":
             started.process.kill()
             raise started.refusal()
     finally:
