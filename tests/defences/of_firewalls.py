@@ -119,8 +119,8 @@ DEFENCES = (
         "29",
         "a bridge's name is a rule",
         "network/firewall/bridges.py",
-        "        if not _NAME.fullmatch(bridge.device):\n",
-        "        if not bridge.device:\n",
+        "    if not _NAME.fullmatch(device):\n",
+        "    if not device:\n",
         (ATTACKS + "test_a_name_is_never_more_than_a_name",),
     ),
     Defence(
