@@ -174,6 +174,7 @@ def test_lines_typed_fast_come_whole_and_in_their_order(notebook: Open) -> None:
     )
     output = page.view(1)
     output.get_by_role("button", name="Run").click()
+    output.get_by_label("Input").wait_for()  # what is not shown yet takes no focus
     output.get_by_label("Input").focus()
     page.page.keyboard.type("the first\nthe first\n\n")
     output.get_by_text("It ended with 0.").wait_for()
