@@ -1,13 +1,13 @@
 """What containers see of their cgroups, which limits cannot bind here, and pausing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.cgroup import Hierarchy, detect
-from ipycontainer_runtime.linux.cgroup.base import mounts
+from ipycontainer_runtime.linux.cgroup.base import GONE, mounts
 from ipycontainer_runtime.oci.runtime import Mount
 
 CGROUP = "/sys/fs/cgroup"
@@ -81,8 +81,11 @@ class Cgroups:
 
     def thaw(self, name: str) -> None:
         """Let the processes of a container go on; harmless when it has ended."""
-        with suppress(FileNotFoundError):
+        try:
             self.hierarchy.open(name).freeze(False)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
 
     def clear(self, name: str) -> None:
         """End what is left in a cgroup whose shim was killed, and remove it; may take seconds."""
