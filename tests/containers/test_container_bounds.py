@@ -28,7 +28,8 @@ def test_a_fork_bomb_ends_at_its_limit(shared_engine: Engine, run: Make) -> None
 def test_memory_ends_at_its_limit(shared_engine: Engine, run: Make) -> None:
     # Fails without `steps` in linux/cgroup/v1.py.
     script = "head -c 64000000 /dev/zero | tail -c 48000000 | wc -c"
-    assert said(shared_engine, run, script, HostConfig={"Memory": 16 << 20}).split()[0] == "0"
+    output = said(shared_engine, run, script, HostConfig={"Memory": 16 << 20})
+    assert set(output.split()) <= {"0", "Killed"}  # the count is of nothing, if it was let count
     assert said(shared_engine, run, script, HostConfig={"Memory": 96 << 20}).strip() == "48000000"
 
 

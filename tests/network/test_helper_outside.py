@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dnslib
 import pytest
-from helperroom import SECONDS, Box, Room, member
+from helperroom import RESOLVER, SECONDS, Box, Room, member
 
 from ipycontainer_runtime.linux.netns import entered
 from ipycontainer_runtime.network.helper.machine import MachineResolvers
@@ -259,3 +259,30 @@ def test_a_resolver_that_is_a_container_is_asked_where_containers_are(room: Room
         thread.start()
         assert web.addresses("far.example") == ["10.9.8.7"]
         thread.join()
+
+
+def test_questions_of_a_container_that_has_gone_are_given_up(room: Room, outside: Outsides) -> None:
+    heard = threading.Event()
+
+    def hear(message: bytes) -> list[bytes]:
+        heard.set()
+        return []
+
+    outside(30, hear)
+    web, other = room.box("web"), room.box("other")
+    room.serve(other, member(other, "front", "10.9.0.3"))
+    descriptors = Path(f"/proc/{room.helper_pid()}/fd")
+    before = len(list(descriptors.iterdir()))
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        room.serve(web, member(web, "front", "10.9.0.2"), upstreams=("127.53.0.30",))
+        with web.made(kind) as sock:
+            question = dnslib.DNSRecord.question("gone.example").pack()
+            sock.connect(RESOLVER)
+            framed = kind == socket.SOCK_STREAM
+            sock.send(struct.pack(">H", len(question)) + question if framed else question)
+            assert heard.wait(SECONDS)
+            heard.clear()
+            room.do(room.helper.drop(web.id))
+        room.do(room.helper.held())  # what the drop let go of is closed by then
+        assert len(list(descriptors.iterdir())) == before
+    assert other.addresses("other") == ["10.9.0.3"]

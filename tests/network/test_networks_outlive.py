@@ -1,13 +1,12 @@
 """Names and ports of a real engine's containers while engine and helper come and go; and many."""
 
 import contextlib
-import errno
 import os
 import signal
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,6 +69,15 @@ def serve(engine: Engine, name: str, *flags: str) -> None:
     """Run a server of its own name, that also sends back what it is sent; wait until it does."""
     engine.succeed("run", "-d", "--name", name, "--network", "red", *flags, "box", *ECHO, name)
     engine.succeed("exec", name, "timeout", "20", "sh", "-c", WAITING)
+
+
+def until(possible: Callable[[], object]) -> None:
+    """Try what the system refuses until it can be done."""
+    done = False
+    while not done:
+        with contextlib.suppress(OSError):
+            possible()
+            done = True
 
 
 def port(engine: Engine, name: str, inside: int) -> int:
@@ -140,15 +148,12 @@ def test_a_port_is_free_again_though_nobody_saw_its_container_end(engine: Engine
     engine.kill()
     signal.pidfd_send_signal(ended, signal.SIGKILL)
     os.close(ended)
-    refused = False
-    while not refused:  # until the helper has seen it too, and the rule has gone
-        try:
-            socket.create_connection(("127.0.0.1", number), 1).close()
-        except OSError as error:
-            refused = error.errno == errno.ECONNREFUSED
-    with socket.create_server(("127.0.0.1", number)) as anybody:
-        with socket.create_connection(("127.0.0.1", number), SECONDS):
-            anybody.accept()[0].close()
+    with socket.socket() as anybody:
+        anybody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        until(lambda: anybody.bind(("127.0.0.1", number)))  # the helper has seen it too
+        anybody.listen()
+        until(lambda: socket.create_connection(("127.0.0.1", number), 1).close())  # no rule is left
+        anybody.accept()[0].close()
     engine.start()
     engine.succeed("start", "web")
     engine.succeed("exec", "web", "timeout", "20", "sh", "-c", WAITING)

@@ -161,8 +161,9 @@ class Resolver:
         return None
 
     def close(self) -> None:
-        """Close the sockets; answers that still come go nowhere."""
+        """Close the sockets, and give up what has been asked outside."""
         self._closed = True
+        self._forwarder.abandon(self._container)
         for sock in (self._udp, self._tcp):
             self._loop.forget(sock.fileno())
             sock.close()

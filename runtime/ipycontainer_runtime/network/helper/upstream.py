@@ -39,7 +39,7 @@ class Forwarder:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._waiting: dict[_Attempt, float] = {}  # until when; the first is due first
-        self._counts: dict[str, int] = {}
+        self._asked: dict[str, dict[_Question, None]] = {}  # by who asks
         self._total = 0
 
     def forward(
@@ -53,21 +53,28 @@ class Forwarder:
         done: Done,
     ) -> None:
         """Ask the resolvers in their order; `done` has the answer with the asker's id, or None."""
-        mine = self._counts.get(asker, 0)
-        if self._total >= MOST or mine >= MOST_EACH:
+        mine = self._asked.get(asker, {})
+        if self._total >= MOST or len(mine) >= MOST_EACH:
             done(None)
             return
-        self._total += 1
-        self._counts[asker] = mine + 1
 
         def ended(answer: bytes | None) -> None:
             self._total -= 1
-            self._counts[asker] -= 1
-            if not self._counts[asker]:
-                del self._counts[asker]
+            del mine[question]
+            if not mine:
+                del self._asked[asker]
             done(answer and messages.renumbered(answer, query.header.id))
 
-        _Question(self, query, list(resolvers) * ROUNDS, tcp, opened, ended).next()
+        question = _Question(self, query, list(resolvers) * ROUNDS, tcp, opened, ended)
+        self._total += 1
+        mine[question] = None
+        self._asked[asker] = mine
+        question.next()
+
+    def abandon(self, asker: str) -> None:
+        """Ask nobody any longer for one that has gone: what `opened` needs may go with it."""
+        for question in tuple(self._asked.get(asker, ())):
+            question.abandon()
 
     def wait(self, attempt: "_Attempt") -> None:
         """Watch an attempt, and have it end in time."""
@@ -116,6 +123,7 @@ class _Question:
         self._opened = opened
         self._ended = ended
         self._last: bytes | None = None
+        self._attempt: _Attempt | None = None
 
     def next(self) -> None:
         """Ask the next resolver, or end with what the last one said."""
@@ -131,8 +139,15 @@ class _Question:
             attempt = _Attempt(self._forwarder, self._query, resolver, tcp, sock, self._answered)
         except OSError:  # it cannot be reached from here, as over IPv6 where there is none
             return False
+        self._attempt = attempt
         self._forwarder.wait(attempt)
         return True
+
+    def abandon(self) -> None:
+        """End without an answer."""
+        if self._attempt is not None:
+            self._attempt.abandon()
+        self._ended(None)
 
     def _answered(self, attempt: "_Attempt", answer: bytes | None) -> None:
         if answer is None and attempt.tcp and not self._tcp:
@@ -219,11 +234,14 @@ class _Attempt:
 
     def end(self, answer: bytes | None) -> None:
         """Give the answer once, None where there is none."""
-        if self.over:
-            return
+        if not self.over:
+            self.abandon()
+            self._answered(self, answer)
+
+    def abandon(self) -> None:
+        """Wait for no answer any longer."""
         self.over = True
         self._forwarder.forget(self)
-        self._answered(self, answer)
 
 
 def opened_here(resolver: str, kind: int) -> socket.socket:
