@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-PACKAGES = ("runtime/ipycontainer_runtime", "magics/ipycontainer")
+PACKAGES = ("runtime/ipycontainer_runtime", "magics/ipycontainer", "kernel/ipycontainer_kernel")
 
 
 def tracked(*suffixes: str) -> Iterator[Path]:

@@ -70,7 +70,7 @@ def test_one_version() -> None:
     said = {
         found[1]
         for path in (Path("pyproject.toml"), *(path for path in tracked(".py")))
-        if path.parts[0] in ("pyproject.toml", "runtime", "magics")
+        if path.parts[0] in ("pyproject.toml", "runtime", "magics", "kernel")
         for found in VERSION.finditer((CHECKOUT / path).read_text())
     }
     assert len(said) == 1

@@ -35,5 +35,7 @@ from .aliases import add_aliases
 from .base import complete, invoke, main
 
 add_aliases(main)
+# Each of these is declared in the package of kernels, which stands on this one.
+main.later = {}
 
 __all__ = ["complete", "invoke", "main"]

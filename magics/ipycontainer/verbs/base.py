@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,29 @@ PASSTHROUGH = {"allow_interspersed_args": False}
 pass_session = click.make_pass_decorator(Session)
 
 
+class Verbs(click.Group):
+    """The root. Verbs of packages that stand on this one are imported when they are asked for."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.later: dict[str, str] = {}
+        """Where each of those is: `module:attribute`."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb by its name."""
+        if cmd_name in self.later:
+            module, _, attribute = self.later[cmd_name].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all verbs in their order."""
+        return sorted([*super().list_commands(ctx), *self.later])
+
+
 @click.group(
+    cls=Verbs,
     context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     no_args_is_help=False,
 )
@@ -53,7 +76,7 @@ def invoke(session: Session, arguments: Sequence[str]) -> object:
 def _context(program: str, verb: str) -> click.Context:
     """Return the verb's context: click forgets it when a flag's value is missing."""
     root = click.Context(main, info_name=program)
-    known = main.commands.get(verb)
+    known = main.get_command(root, verb)
     return root if known is None else click.Context(known, info_name=verb, parent=root)
 
 

@@ -1,0 +1,1 @@
+"""Containers as Jupyter kernels: the whole notebook runs inside one."""
