@@ -16,6 +16,7 @@ from of_containers import DEFENCES as OF_CONTAINERS
 from of_firewalls import DEFENCES as OF_FIREWALLS
 from of_images import DEFENCES as OF_IMAGES
 from of_networks import DEFENCES as OF_NETWORKS
+from of_registries import DEFENCES as OF_REGISTRIES
 from of_sandboxes import DEFENCES as OF_SANDBOXES
 from of_volumes import DEFENCES as OF_VOLUMES
 
@@ -31,6 +32,7 @@ DEFENCES = (
     *OF_FIREWALLS,
     *OF_IMAGES,
     *OF_NETWORKS,
+    *OF_REGISTRIES,
     *OF_SANDBOXES,
     *OF_VOLUMES,
 )

@@ -91,6 +91,7 @@ class Engine:
         self._make_containers()
         self._make_lives()
         self._make_commits()
+        self._make_transfers()
         self._make_images()
         self._make_builds()
         self.system = System(
@@ -320,8 +321,8 @@ class Engine:
         self.image_store.held = lambda: self.builds.held_blobs
         self.image_store.removed = self.build_pruning.image_gone
 
-    def _make_images(self) -> None:
-        """Make what brings images here, sends them away, and keeps those that are needed."""
+    def _make_transfers(self) -> None:
+        """Make what brings images here and sends them away."""
         self.captures = Captures(
             blobs=self.blobs,
             image_store=self.image_store,
@@ -366,6 +367,9 @@ class Engine:
         )
         self.logins = Logins()
         self.pushes = Pushes(blobs=self.blobs, image_store=self.image_store, events=self.events)
+
+    def _make_images(self) -> None:
+        """Make what looks at images, and what gives the disk back."""
         self.images = Images(
             image_store=self.image_store,
             layers=self.layers,
