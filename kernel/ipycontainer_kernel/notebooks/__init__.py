@@ -1,0 +1,1 @@
+"""Notebooks and their sandboxes: what a notebook says of its own, and running it there."""
