@@ -188,3 +188,13 @@ def test_many_containers_find_each_other(engine: Engine, count: int) -> None:
     assert engine.succeed("exec", names[-1], "sh", "-c", looking).split() == names
     inside = call(engine, "GET", "/networks/crowd").body["Containers"]
     assert len({place["IPv4Address"] for place in inside.values()}) == count
+
+
+def test_a_network_that_is_removed_while_its_bridge_is_made_leaves_none(engine: Engine) -> None:
+    for _ in range(5):
+        identity = call(engine, "POST", "/networks/create", {"Name": "brief"}).body["Id"]
+        assert call(engine, "DELETE", f"/networks/{identity}").status == 204
+    # Devices are made one after the other: once these are there, those are settled.
+    engine.succeed("network", "create", "red")
+    engine.succeed("run", "--rm", "--network", "red", "box", "true")
+    assert len(leftovers.interfaces(engine.paths.root)) == 1

@@ -128,7 +128,9 @@ class Engine:
             store=self.network_store,
             ground=self.ground,
             events=self.events,
-            containers=lambda: self.containers.all(),  # noqa: PLW0108 - made later,
+            containers=lambda: self.containers.all(),  # noqa: PLW0108 - made later
+            foresee=lambda network: self.attachments.foresee(network),  # noqa: PLW0108 - as well
+            background=self.activity.background,
         )
         self.containers = Containers(
             store=self.container_store,

@@ -56,6 +56,14 @@ class Attachments:
 
     # -- a start
 
+    async def foresee(self, network: Network) -> None:
+        """Have what the first container of a new network needs; Docker's engine has it as well.
+
+        Raises NotFound where the network has gone meanwhile, and Unavailable.
+        """
+        self._publishing.foresee_names(network)
+        await self._ground.bring_up(network)
+
     async def _prepare(self, container: Container) -> Sandbox:
         """Find a run its places: bridges that are up, addresses, names. Written down here.
 
@@ -67,6 +75,9 @@ class Attachments:
         ]
         for _, network, _ in wanted:
             await self._ground.bring_up(network)
+        for _, network, settings in wanted:
+            if self._networks.find(network.id) is None:  # removed while another came up
+                raise NotFound(f"network {settings.network} not found")
         sandbox = Sandbox(id=secrets.token_hex(32))
         try:
             for name, network, settings in wanted:
@@ -130,6 +141,7 @@ class Attachments:
         raises, NotFound for a network that has gone, Forbidden for an address that is taken,
         Unavailable, and ContainerError for a port that is taken.
         """
+        self._publishing.foresee(container)
         sandbox = await self._prepare(container)
         netns = shim.take_network()
         host = container.record.host_config

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ipycontainer_runtime.errors import ContainerError
+from ipycontainer_runtime.errors import ContainerError, NotFound
 from ipycontainer_runtime.linux import netlink
 from ipycontainer_runtime.linux.netlink import Subnet as Range
 from ipycontainer_runtime.network import addresses, bridge
@@ -61,21 +61,30 @@ class Ground:
         return network.id in self._up or network.driver != "bridge"
 
     async def bring_up(self, network: Network) -> None:
-        """Make a network's bridge and guard it. A subnet that was chosen may be chosen again."""
+        """Make a network's bridge and guard it. A subnet that was chosen may be chosen again.
+
+        Raises NotFound for a network that was removed, also while it waited for its turn.
+        """
         if self.is_up(network):
             return
         async with self._changing:
             if self.is_up(network):
                 return
+            self._check_kept(network)
             await self._do(self._settle_subnets, network)
             driver = self.drivers[network.driver]
             await self._do(driver.create, network)
             self._up[network.id] = network
             try:
                 await self._guard()
+                self._check_kept(network)
             except ContainerError:
                 await self._take_down(network)
                 raise
+
+    def _check_kept(self, network: Network) -> None:
+        if self._store.get(network.id) is None:
+            raise NotFound(f"network {network.name} not found")
 
     async def take_down(self, networks: Iterable[Network]) -> None:
         """Remove the bridges of networks in which nobody is."""

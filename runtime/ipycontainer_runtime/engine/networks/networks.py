@@ -1,11 +1,13 @@
 """Which networks there are: made, found, listed and removed."""
 
 import ipaddress
+import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ipycontainer_runtime.engine.activity import Background
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.networks import asked
@@ -13,9 +15,17 @@ from ipycontainer_runtime.engine.networks.ground import Ground
 from ipycontainer_runtime.engine.networks.selecting import select
 from ipycontainer_runtime.engine.networks.shapes import network_shape
 from ipycontainer_runtime.engine.times import rfc3339
-from ipycontainer_runtime.errors import Conflict, Forbidden, InvalidParameter, NotFound
+from ipycontainer_runtime.errors import (
+    Conflict,
+    ContainerError,
+    Forbidden,
+    InvalidParameter,
+    NotFound,
+)
 from ipycontainer_runtime.network import addresses
 from ipycontainer_runtime.store.networks import PREDEFINED, Network, NetworkStore, Subnet
+
+_log = logging.getLogger(__name__)
 
 _DRIVERS = {"bridge": "bridge", "host": "host", "none": "null"}
 _PREFIX = "com.docker.network."
@@ -32,11 +42,16 @@ class Networks:
         ground: Ground,
         events: Events,
         containers: Callable[[], Iterable[Container]],
+        foresee: Callable[[Network], Awaitable[None]],
+        background: Background,
     ) -> None:
+        """Keep networks; `foresee` makes ready what the first container of a new one needs."""
         self._store = store
         self._ground = ground
         self._events = events
         self._containers = containers
+        self._foresee = foresee
+        self._background = background
         for name in PREDEFINED:
             if not any(network.name == name for network in store.all()):
                 store.save(_predefined(name, ground.place.mtu or _MTU))
@@ -94,7 +109,15 @@ class Networks:
         self._check_overlap(network.subnets)
         self._store.save(network)
         self.publish(network, "create")
+        self._background(self._make_ready(network), f"make the network {network.name} ready")
         return network.id
+
+    async def _make_ready(self, network: Network) -> None:
+        """Make a new network's devices while its first container is on its way."""
+        try:
+            await self._foresee(network)
+        except ContainerError as error:  # it is gone again, or whoever enters it is told
+            _log.info("the network %s is not ready yet: %s", network.name, error)
 
     def _claim(self, name: str) -> None:
         if name in PREDEFINED or name == "default":

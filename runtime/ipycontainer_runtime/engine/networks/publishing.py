@@ -14,7 +14,7 @@ from ipycontainer_runtime.network.bridge import BINDING
 from ipycontainer_runtime.network.helper.client import Helper
 from ipycontainer_runtime.network.helper.presence import Membership, Presence, Wanted
 from ipycontainer_runtime.store import networks as store
-from ipycontainer_runtime.store.networks import Endpoint, Sandbox
+from ipycontainer_runtime.store.networks import Endpoint, Network, Sandbox
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +40,13 @@ class Publishing:
         self._find = find
 
     def foresee(self, container: Container) -> None:
-        """Have the helper warm by the time that a start needs it."""
+        """Have the helper warm by the time that a start needs it. Raises Unavailable."""
         if self._needs(container):
+            self._helper.start()
+
+    def foresee_names(self, network: Network) -> None:
+        """Have the helper warm for the first container of a new network. Raises Unavailable."""
+        if not network.predefined and network.driver == "bridge":
             self._helper.start()
 
     def _needs(self, container: Container) -> bool:
