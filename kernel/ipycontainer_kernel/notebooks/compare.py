@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .outputs import lines
+from ipycontainer_kernel.notebooks.outputs import lines
 
 SAVED: Final = "as saved"
 AGAIN: Final = "run again"

@@ -1,0 +1,92 @@
+"""A notebook's file: read as a document that a stranger may have written, and written whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ipycontainer.failures import Failure
+
+from ipycontainer_kernel.settings import KEY
+
+SUFFIX = ".ipynb"
+_MOST = 512 << 20
+"""Bytes of a notebook that is read: its outputs are in it."""
+
+
+def is_notebook(word: str) -> bool:
+    """Tell whether a word of a command line is a notebook that is there."""
+    return word.endswith(SUFFIX) and os.path.isfile(word)
+
+
+def read(path: Path) -> Any:
+    """Return the notebook, as nbformat 4 has it; `Failure` for what is none."""
+    nbformat = _nbformat()
+    try:
+        size = path.stat().st_size
+        if size > _MOST:
+            raise Failure(f"{path}: {size:,} bytes, and a notebook has at most {_MOST:,}")
+        return nbformat.read(path, as_version=4)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError, nbformat.ValidationError) as error:
+        first = str(error).strip().partition("\n")[0][:200]
+        raise Failure(f"{path} is no notebook: {first}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        # nbformat takes older forms apart before it looks whether they are what they claim.
+        raise Failure(f"{path} is no notebook: its cells are not as a notebook's are") from error
+
+
+def write(notebook: Any, path: Path) -> None:
+    """Write the notebook whole or not at all; a file that is there keeps its mode."""
+    nbformat = _nbformat()
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mode = 0o666 & ~_umask()
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=target.parent, prefix=f".{target.name}.", delete=False, encoding="utf-8"
+        ) as file:
+            try:
+                nbformat.write(notebook, file)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, mode)
+                os.replace(file.name, target)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise Failure(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _nbformat() -> Any:
+    """Return nbformat, which publishes no types and is slow to import."""
+    import nbformat
+
+    return nbformat
+
+
+def _umask() -> int:
+    """Return the process's mask, which the kernel tells only by changing it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def sandbox_of(notebook: Mapping[str, Any]) -> object | None:
+    """Return what a notebook says of its sandbox, unread; None where it says nothing."""
+    found: object | None = notebook["metadata"].get(KEY)
+    return found
+
+
+def kernelspec_of(notebook: Mapping[str, Any]) -> str:
+    """Return the name of the kernelspec that a notebook was saved with, or an empty string."""
+    spec = notebook["metadata"].get("kernelspec")
+    name = spec.get("name") if isinstance(spec, Mapping) else None
+    return name if isinstance(name, str) else ""
