@@ -16,7 +16,10 @@ USERNS = PREFIX + "userns"
 EXPLAIN = PREFIX + "explain"
 """`true` has the launcher note each of its operations, for the container's timeline."""
 
-_KNOWN = (TIMEOUT, REQUIRE_LIMITS, USERNS, EXPLAIN)
+LEASE = PREFIX + "lease"
+"""`true` kills a container when a client that is attached to its standard input has gone."""
+
+_KNOWN = (TIMEOUT, REQUIRE_LIMITS, USERNS, EXPLAIN, LEASE)
 _LONGEST = 10 * 365 * 86400
 
 
@@ -32,6 +35,7 @@ def check_annotations(host: HostConfig) -> None:
     timeout(host)
     requires_limits(host)
     wants_explained(host)
+    wants_lease(host)
 
 
 def timeout(host: HostConfig) -> float | None:
@@ -56,6 +60,11 @@ def requires_limits(host: HostConfig) -> bool:
 def wants_explained(host: HostConfig) -> bool:
     """Tell whether the launcher is to note what it does."""
     return _said(host, EXPLAIN)
+
+
+def wants_lease(host: HostConfig) -> bool:
+    """Tell whether the container is to live no longer than who is attached to its input."""
+    return _said(host, LEASE)
 
 
 def _said(host: HostConfig, name: str) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 
 from ipycontainer_runtime.engine import operations, runtimes
 from ipycontainer_runtime.engine.activity import Activity
-from ipycontainer_runtime.engine.annotations import requires_limits, wants_explained
+from ipycontainer_runtime.engine.annotations import requires_limits, wants_explained, wants_lease
 from ipycontainer_runtime.engine.cgroups import Cgroups
 from ipycontainer_runtime.engine.container import Attendant, Container, Ended, Found, not_running
 from ipycontainer_runtime.engine.containers import Containers
@@ -237,6 +237,7 @@ class Lifecycle:
             tty=config.tty,
             stdin=config.open_stdin,
             stdin_once=config.stdin_once,
+            lease=wants_lease(container.record.host_config),
             resources=spec["linux"]["resources"],
         )
 

@@ -40,6 +40,7 @@ class Attachment:
         self._queue: deque[memoryview] = deque()
         self._replay: Iterator[tuple[int, bytes]] | None = None
         self._events = -1
+        self._leases = False
         self._paused = self._finishing = self._gone = self._closed = False
 
     @property
@@ -51,7 +52,7 @@ class Attachment:
         """Take up work, now that the process has its streams."""
         if self._logs:
             self._replay = self._streams.replay()
-        self._reading = self._reading and self._streams.input is not None
+        self._reading = self._leases = self._reading and self._streams.input is not None
         if self._reading and self._typed:
             self._pass_on(self._typed)
         self._flush()
@@ -159,6 +160,7 @@ class Attachment:
     def _lose(self) -> None:
         """The client reads no more; what it sent before it vanished is still passed on."""
         self._gone = True
+        self._end_lease()
         self._replay = None
         self._queue.clear()
         # A hang-up is reported for as long as it is watched.
@@ -186,12 +188,18 @@ class Attachment:
     def _end_input(self) -> None:
         """Close the process's input where that is its end; elsewhere Docker ends the attachment."""
         self._reading = False
+        self._end_lease()
         if self._streams.tty or not self._streams.stdin_once:
             self.finish()
         elif self._streams.input is not None:
             self._streams.input.end()
         if self._gone:
             self._close()
+
+    def _end_lease(self) -> None:
+        """Who gives input holds up a process that was asked for on lease."""
+        if self._leases and self._streams.end_lease is not None:
+            self._streams.end_lease()
 
     def _close(self) -> None:
         if self._closed:

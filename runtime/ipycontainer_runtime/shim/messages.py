@@ -95,7 +95,7 @@ class StartRequest:
     """A container to start: its bundle, its streams, its limits, and where exit.json goes.
 
     `stdin` keeps the container's input open (Docker's OpenStdin); `stdin_once` closes it when the
-    first attached client ends its side. `resources` is `linux.resources` of the OCI spec.
+    first attached client ends its side; `lease` kills the container then. `resources` is `linux.resources` of the OCI spec.
     """
 
     spec: dict[str, Any]
@@ -104,6 +104,7 @@ class StartRequest:
     tty: bool = False
     stdin: bool = False
     stdin_once: bool = False
+    lease: bool = False
     resources: dict[str, Any] = field(default_factory=dict)
     runtime: str = ""
     """The path of another OCI runtime that is to run it; empty for our launcher."""
@@ -161,7 +162,12 @@ def start_message(request: StartRequest) -> Message:
         "namespaces": _new_namespaces(request.spec),
         "pid_namespace": _pid_namespace(request.spec),
         "ids": request.spec.get("ipycontainer", {}).get("ids"),
-        "stdio": {"tty": request.tty, "stdin": request.stdin, "stdin_once": request.stdin_once},
+        "stdio": {
+            "tty": request.tty,
+            "stdin": request.stdin,
+            "stdin_once": request.stdin_once,
+            "lease": request.lease,
+        },
         "log": {
             "driver": request.log.driver,
             "path": str(request.log.path),

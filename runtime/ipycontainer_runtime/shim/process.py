@@ -74,6 +74,7 @@ class Process:
         self.begun = True
         self.streams.tty = stdio["tty"]
         self.streams.stdin_once = stdio["stdin_once"]
+        self.streams.end_lease = self._end_lease if stdio.get("lease") else None
         if stdio["tty"]:
             return []
         with _Opened() as opened:
@@ -191,6 +192,10 @@ class Process:
             self.ended = True
             os.close(self.pidfd)
             self._on_end(self)
+
+    def _end_lease(self) -> None:
+        if self.running:
+            self.kill(signal.SIGKILL)
 
     def kill(self, number: int) -> None:
         """Send it a signal."""

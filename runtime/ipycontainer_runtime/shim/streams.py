@@ -44,6 +44,8 @@ class Streams:
         self.stdin_once = False
         self.input: Input | None = None
         self.detached = on_detach
+        self.end_lease: Callable[[], None] | None = None
+        """What to do when a client that gave input has gone; None does nothing."""
         self.watch: Watch | None = None
         self.spoke = 0
         """When the first output was read, by the monotonic clock in nanoseconds; 0 before it."""
