@@ -1,0 +1,169 @@
+"""Dockerfiles become notebooks and notebooks Dockerfiles, and nothing is lost on the way."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from ipycontainer.failures import Failure
+from ipycontainer_kernel.dockerfile.notebook import to_dockerfile, to_notebook
+from ipycontainer_runtime.build.parse import parse
+
+CORPUS = sorted((Path(__file__).parents[1] / "build/corpus").glob("*/*/*ockerfile*"))
+
+
+def notebook(*cells: tuple[str, str]) -> nbformat.NotebookNode:
+    makers: dict[str, Any] = {
+        "code": v4.new_code_cell,
+        "markdown": v4.new_markdown_cell,
+        "raw": v4.new_raw_cell,
+    }
+    return v4.new_notebook(cells=[makers[kind](source) for kind, source in cells])
+
+
+def cells_of(node: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    return [(cell.cell_type, cell.source) for cell in node.cells]
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.parent.name)
+def test_a_dockerfile_comes_back_byte_for_byte(path: Path) -> None:
+    data = path.read_bytes()
+    made = to_notebook(data.decode())
+    nbformat.validate(made)
+    assert to_dockerfile(made).encode() == data
+
+
+def test_the_corpus_is_there() -> None:
+    assert len(CORPUS) > 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n\n",
+        "FROM x",
+        "\n\nFROM x\n\n\n\nRUN a\n\n",
+        "FROM x\r\nRUN a\r\n",
+        "FROM x\r\nRUN a\n",
+        "\ufeff# syntax=a/b:1\nFROM x\n",
+        "#no blank\nFROM x\n",
+        "#\n#\n\n# \nFROM x\n",
+        "# one\n#\n# two\n\n\nFROM x\n",
+        "FROM x\n  # indented\n\tRUN a\n",
+        "FROM x\nRUN <<A <<B\n# %% no mark\n\nA\n# c\nB\n# after\nRUN b\n",
+        "FROM x\nRUN a \\\n  # within\n\n  && b\nRUN c\n",
+        "#text\n\n#escape=`\n\n# t\n\n#syntax=x\nFROM x\n",
+        "# escape=`\n\n# text\nFROM x\nRUN a `\n b\n",
+        "FROM x\nRUN <<A\nno end\n",
+        "FROM x\nRUN a \\",
+        "# %%\nFROM x\n",
+        "# %%\n\n\nFROM x\n",
+        "FROM x\n# %% [markdown]\n# a\n",
+        "# %tag app\nFROM x\n#%tag b\n# %unknown\n",
+        "ARG A=1\nFROM x:$A AS one\nFROM one\n",
+        " \nFROM x\n \t\nRUN a\n ",
+    ],
+)
+def test_uncommon_files_come_back_too(text: str) -> None:
+    assert to_dockerfile(to_notebook(text)) == text
+
+
+def test_each_instruction_is_a_cell_and_comments_are_markdown() -> None:
+    made = to_notebook("# # Title\n#\n# Words.\n\nFROM x\n# why\nRUN <<E\na\n\nb\nE\n")
+    assert cells_of(made) == [
+        ("markdown", "# Title\n\nWords."),
+        ("code", "FROM x"),
+        ("markdown", "why"),
+        ("code", "RUN <<E\na\n\nb\nE"),
+    ]
+
+
+def test_a_simple_notebook_is_a_dockerfile_without_marks() -> None:
+    made = notebook(
+        ("markdown", "# App"), ("code", "FROM x"), ("code", "RUN a"), ("code", "%tag y")
+    )
+    assert to_dockerfile(made) == "# # App\nFROM x\n\nRUN a\n\n# %tag y\n"
+
+
+NOTEBOOKS: list[list[tuple[str, str]]] = [
+    [],
+    [("code", "")],
+    [("markdown", "")],
+    [("code", "FROM x\nRUN a\n\nRUN b")],
+    [("markdown", "a"), ("markdown", "b"), ("code", "FROM x")],
+    [("markdown", "a\n\n\nb\n"), ("raw", "r"), ("code", "\nFROM x\n\n")],
+    [("markdown", "t"), ("code", "# escape=`\nFROM x\nRUN a `\n b"), ("code", "RUN c")],
+    [("markdown", "t"), ("code", "# escape=`"), ("code", "FROM x")],
+    [("markdown", "t"), ("code", "#escape=`\nFROM x")],
+    [("markdown", "escape=`"), ("code", "FROM x\nRUN a \\\n  b")],
+    [("code", "%arg A=1"), ("code", "# syntax=a\nFROM x")],
+    [("code", "%tag a\nFROM x\n%unknown\n# %tag not\n# \\%tag neither"), ("markdown", "%% m")],
+    [("code", "FROM x\nRUN <<E\n# %%\n%tag in a heredoc\nE\n%run ls \\"), ("code", "RUN b")],
+    [("code", "# only a comment"), ("code", "FROM x"), ("markdown", "  \nblank")],
+    [("markdown", "# %% [markdown]\n\\%"), ("code", "FROM x\n# %%\n# %% [raw]")],
+]
+
+
+@pytest.mark.parametrize("cells", NOTEBOOKS)
+def test_a_notebook_comes_back_cell_by_cell(cells: Sequence[tuple[str, str]]) -> None:
+    assert cells_of(to_notebook(to_dockerfile(notebook(*cells)))) == list(cells)
+
+
+LINES = [
+    *("", " ", "#", "# text", "#text", "# %%", "# \\%%", "%tag a", "# %tag a", "%nothing"),
+    *("RUN a", "RUN a \\\n  b", "RUN <<E\n# %%\n\nE", "# escape=`", "# syntax=x", "FROM y AS z"),
+    *("COPY . .", "  # indented", "\tRUN c", "%% x", "# # Title", "ARG A"),
+]
+
+
+def test_any_notebook_of_whole_instructions_comes_back() -> None:
+    dice = random.Random(7)
+    for _ in range(600):
+        cells = [
+            (kind, "\n".join(dice.choices(LINES, k=dice.randint(1, 4))))
+            for kind in dice.choices(["code", "code", "markdown", "raw"], k=dice.randint(1, 5))
+        ]
+        try:
+            written = to_dockerfile(notebook(*cells))
+        except Failure:
+            continue  # directives that cannot be, which no builder would take either
+        assert cells_of(to_notebook(written)) == cells, written
+
+
+def test_any_file_comes_back() -> None:
+    dice = random.Random(8)
+    for _ in range(600):
+        text = "\n".join(dice.choices(LINES, k=dice.randint(1, 8))) + dice.choice(["", "\n"])
+        try:
+            made = to_notebook(text)
+        except Failure:
+            continue  # a line that begins with %
+        assert to_dockerfile(made) == text
+
+
+def test_what_an_exported_notebook_builds_is_what_its_cells_say() -> None:
+    made = notebook(
+        ("markdown", "# Title"),
+        ("code", "# escape=`\nARG A=1"),
+        ("code", "%tag x\nFROM b AS one\nRUN a `\n b"),
+        ("code", "FROM one\nRUN c"),
+    )
+    read = parse(to_dockerfile(made))
+    assert read.directives == {"escape": "`"}
+    assert [stage.name for stage in read.stages] == ["one", ""]
+    assert [one.source for one in read.stages[0].instructions] == ["RUN a  b"]
+
+
+def test_a_cell_that_ends_within_an_instruction_is_named() -> None:
+    with pytest.raises(Failure, match="cell 1 ends within an instruction"):
+        to_dockerfile(notebook(("code", "FROM x\nRUN a \\"), ("code", "b")))
+
+
+def test_a_line_that_is_no_instruction_is_named() -> None:
+    with pytest.raises(Failure, match="line 2 begins with %"):
+        to_notebook("FROM x\n%tag y\n")
