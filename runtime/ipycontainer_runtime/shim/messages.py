@@ -95,7 +95,8 @@ class StartRequest:
     """A container to start: its bundle, its streams, its limits, and where exit.json goes.
 
     `stdin` keeps the container's input open (Docker's OpenStdin); `stdin_once` closes it when the
-    first attached client ends its side; `lease` kills the container then. `resources` is `linux.resources` of the OCI spec.
+    first attached client ends its side; `lease` kills the container then. `resources` is
+    `linux.resources` of the OCI spec.
     """
 
     spec: dict[str, Any]

@@ -1,0 +1,124 @@
+"""A kernel in a container that this process owns: its folder, its container, and their end.
+
+The provisioner has one for each kernel, the launcher has one. Made by `start`; `restart` uses the
+same sockets again, so that clients come back to them by themselves; `close` leaves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipycontainer.failures import Failure
+from ipycontainer_kernel.commands import inside, unix_connection
+from ipycontainer_kernel.container import KernelContainer, sweep
+from ipycontainer_kernel.fate import Fate
+from ipycontainer_kernel.folders import Arrivals, KernelFolder, socket_names
+from ipycontainer_kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+READY_SECONDS = 60
+"""How long a kernel may take to make its sockets; a client that is then told of it waits itself."""
+
+
+class OwnedKernel:
+    """One kernel of this process; `signing` is the jupyter_client session that signs for it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        signing: Any,
+        *,
+        client: DockerClient | None = None,
+        told: Callable[[str], object] = lambda _line: None,
+    ) -> None:
+        self.settings = settings
+        self.container: KernelContainer | None = None
+        self._signing = signing
+        self._client = client
+        self._told = told
+        self._folder: KernelFolder | None = None
+
+    async def start(self, notebook: Path | None, extra: Sequence[str] = ()) -> dict[str, Any]:
+        """Start a container, wait until its sockets are there, and return the connection.
+
+        `notebook` is the notebook's folder. Raises `Failure` when there will be no kernel.
+        """
+        connection = await asyncio.to_thread(self._begin, notebook, extra)
+        assert self.container is not None
+        assert self._folder is not None
+        fate = await ready(self._folder, self.container)
+        if fate is not None:
+            await self.end()
+            raise Failure(f"kernel {self.settings.name or self.settings.image}: {fate.words}")
+        return connection
+
+    def _begin(self, notebook: Path | None, extra: Sequence[str]) -> dict[str, Any]:
+        if self._folder is None:
+            self._folder = KernelFolder()
+        self._folder.clear()
+        connection = unix_connection(self.settings, self._signing, stem=self._folder.stem)
+        self._folder.write_connection(inside(connection))
+        made = KernelContainer(self.settings, client=self._client, told=self._told)
+        try:
+            made.create(self._folder, notebook, extra)
+            made.start()
+        except BaseException:
+            made.give_up()
+            raise
+        self._client, self.container = made.client, made
+        # Not in the way of who waits for his kernel.
+        threading.Thread(target=_sweep, args=(made,), name="sweep of kernels", daemon=True).start()
+        return connection
+
+    async def end(self) -> None:
+        """End and remove the container; its folder stays for the next."""
+        if self.container is not None:
+            await asyncio.to_thread(self.container.remove)
+
+    async def close(self) -> None:
+        """Leave nothing."""
+        try:
+            await self.end()
+        finally:
+            if self._folder is not None:
+                self._folder.close()
+                self._folder = None
+
+
+async def ready(folder: KernelFolder, container: KernelContainer) -> Fate | None:
+    """Wait until a kernel's sockets are there; return its fate when it has ended instead."""
+    loop = asyncio.get_running_loop()
+    arrivals = Arrivals(folder.sockets, socket_names())
+    came = asyncio.Event()
+
+    def look() -> None:
+        arrivals.read()
+        if arrivals.complete:
+            came.set()
+
+    if arrivals.complete:
+        came.set()
+    loop.add_reader(arrivals.descriptor, look)
+    here = asyncio.ensure_future(came.wait())
+    ended = asyncio.wrap_future(container.ended)
+    both: set[asyncio.Future[Any]] = {here, ended}
+    try:
+        await asyncio.wait(both, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        return ended.result() if ended.done() else None
+    finally:
+        here.cancel()
+        ended.cancel()
+        loop.remove_reader(arrivals.descriptor)
+        arrivals.close()
+
+
+def _sweep(container: KernelContainer) -> None:
+    with suppress(Exception):  # the next kernel sweeps, and nobody waits for this one
+        sweep(container.session)
