@@ -1,6 +1,7 @@
 """The real `docker` command says the same of this engine as of Docker's, line by line."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from differences import DIFFERENCES, Difference
@@ -27,24 +28,37 @@ def converse(host: Host, registry: Registry, version: str | None) -> list[Said]:
     return [run(line, environment) for line in LINES]
 
 
-@pytest.fixture(scope="module")
-def image(registry: Registry) -> str:
-    return registry.add(images.busybox_layout(), "transcript")
-
-
-@pytest.fixture(scope="module")
-def docker_said(image: str, registry: Registry) -> list[Said]:
-    require("dockerd")
+def _docker(registry: Registry) -> list[Said]:
     with running_dockerd() as dockerd:  # of its own: other tests' images would be listed
         return converse(dockerd, registry, DOCKER_VERSION)
 
 
-@pytest.fixture(scope="module", params=[DOCKER_VERSION, None], ids=["api 1.41", "newest api"])
-def ours_said(
-    image: str, registry: Registry, request: pytest.FixtureRequest
-) -> Iterator[list[Said]]:
+def _ours(registry: Registry, version: str | None) -> list[Said]:
     with running_engine() as engine:
-        yield converse(engine, registry, request.param)
+        return converse(engine, registry, version)
+
+
+@pytest.fixture(scope="module")
+def answers(registry: Registry) -> Iterator[dict[str, Future[list[Said]]]]:
+    """What each says, all at a time: the lines wait for their engine most of it."""
+    require("dockerd")
+    registry.add(images.busybox_layout(), "transcript")
+    with ThreadPoolExecutor(3) as pool:
+        yield {
+            "docker": pool.submit(_docker, registry),
+            "api 1.41": pool.submit(_ours, registry, DOCKER_VERSION),
+            "newest api": pool.submit(_ours, registry, None),
+        }
+
+
+@pytest.fixture(scope="module")
+def docker_said(answers: dict[str, Future[list[Said]]]) -> list[Said]:
+    return answers["docker"].result()
+
+
+@pytest.fixture(scope="module", params=["api 1.41", "newest api"])
+def ours_said(answers: dict[str, Future[list[Said]]], request: pytest.FixtureRequest) -> list[Said]:
+    return answers[request.param].result()
 
 
 @pytest.mark.parametrize("number", range(len(LINES)), ids=[line.text for line in LINES])
