@@ -1,0 +1,66 @@
+"""Bytecode for what is injected, compiled by the image's own Python.
+
+Only that can read it. What it sends is executed in containers of that same image and nowhere else;
+here it is bounded, and no name of its choosing is written.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipycontainer.failures import Failure, one_line
+from ipycontainer_kernel.inject import throwaway
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from ipycontainer_kernel.inject.probe import Facts
+
+_SECONDS, _LIMIT = 120.0, 128 << 20
+
+
+def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
+    """Put the bytecode of what a kernel imports beside its sources in `folder`/site.
+
+    It is also the trial of it: raises Failure when the image's Python cannot import ipykernel so.
+    """
+    from ipycontainer_kernel.inject import WHEELS
+
+    code = resources.files("ipycontainer_kernel.inside").joinpath("compiling.py").read_text()
+    ended = throwaway.run(
+        client,
+        image,
+        [facts.executable, "-I", "-c", code, WHEELS],
+        seconds=_SECONDS,
+        limit=_LIMIT,
+        binds=[f"{folder}:{WHEELS}:ro"],
+    )
+    if ended.code:
+        said = one_line(ended.stderr.decode(errors="replace")[-300:])
+        raise Failure(f"ipykernel cannot be imported in image {image}: {said}")
+    _unpack(ended.stdout, facts.tag, folder / "site", image)
+
+
+def _unpack(archive: bytes, tag: str, site: Path, image: str) -> None:
+    expected = dict(_names(site, tag))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r|") as tar:
+            for entry in tar:
+                place = expected.pop(entry.name, None)
+                content = tar.extractfile(entry) if place and entry.isreg() else None
+                if place and content:
+                    place.parent.mkdir(exist_ok=True)
+                    place.write_bytes(content.read())
+    except (tarfile.TarError, EOFError) as error:
+        raise Failure(f"python3 of image {image} sent no bytecode of what it imported") from error
+
+
+def _names(site: Path, tag: str) -> Iterator[tuple[str, Path]]:
+    for source in site.rglob("*.py"):
+        place = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
+        yield str(place.relative_to(site)), place

@@ -1,0 +1,109 @@
+"""The first program of a kernel's container: ipykernel, with what was injected at hand.
+
+`python boot.py CONNECTION_FILE`. The image may have a home that cannot be written, a read-only
+root, a user that nobody listed and no /tmp.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MOUNTED = "/run/ipycontainer-wheels"
+PACKAGE = "ipycontainer_inside"
+EXTENSIONS = ("installing",)
+
+
+def main(connection_file: str) -> None:
+    """Be the kernel of `connection_file` until it is shut down."""
+    # The process of that number is on the other side of a namespace: ipykernel would watch it die.
+    os.environ.pop("JPY_PARENT_PID", None)
+    settle_path()
+    load_libraries(MOUNTED + "/lib")
+    settle_temporary(os.path.dirname(connection_file))
+    sys.argv = [__file__, "-f", connection_file]
+    from ipykernel.kernelapp import IPKernelApp
+
+    app = reachable(IPKernelApp).instance()
+    app.initialize(sys.argv[1:])
+    extend(app.shell)
+    app.start()
+
+
+def settle_path() -> None:
+    """Make sys.path what it would be without us, and the injected packages its end."""
+    if sys.path and sys.path[0] == HERE:
+        del sys.path[0]
+    if os.path.isdir(MOUNTED + "/site"):
+        sys.path.append(MOUNTED + "/site")
+
+
+def load_libraries(folder: str) -> None:
+    """Load the C++ library that was mounted, if the image has none, for extensions to find."""
+    if os.path.isdir(folder):
+        from ctypes import CDLL, RTLD_GLOBAL
+
+        # In their order: the second needs the first.
+        for name in sorted(os.listdir(folder)):
+            CDLL(os.path.join(folder, name), mode=RTLD_GLOBAL)
+
+
+def settle_temporary(sockets: str) -> None:
+    """Name a folder for temporary files where the image has none, as IPython needs one."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        found = [path for path in ("/dev/shm", sockets) if os.access(path, os.W_OK)]  # noqa: S108 - a tmpfs of this container alone
+        if not found:
+            sys.exit("no folder here can be written, and a kernel needs one: mount a tmpfs at /tmp")
+        os.environ["TMPDIR"] = tempfile.tempdir = found[0]
+
+
+def reachable(base: Any) -> Any:
+    """Return ipykernel's application with sockets that the notebook's user may connect to.
+
+    They are files, made by root of this container, in a folder that nobody else can enter. Files
+    that cells make keep the image's umask.
+    """
+
+    @contextmanager
+    def open_to_all() -> Iterator[None]:
+        before = os.umask(0)
+        try:
+            yield
+        finally:
+            os.umask(before)
+
+    class ContainerKernelApp(base):  # type: ignore[misc] # its module is the image's, or injected
+        def log_connection_info(self) -> None:
+            """Say nothing: the log is for what goes wrong, and `--existing` is not for here."""
+
+        def init_sockets(self) -> None:
+            with open_to_all():
+                super().init_sockets()
+
+        def init_heartbeat(self) -> None:
+            with open_to_all():
+                super().init_heartbeat()
+
+    return ContainerKernelApp
+
+
+def extend(shell: Any) -> None:
+    """Give the kernel its magics, from modules beside this file."""
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, os.path.join(HERE, "__init__.py"), submodule_search_locations=[HERE]
+    )
+    assert spec is not None
+    sys.modules[PACKAGE] = importlib.util.module_from_spec(spec)
+    for name in EXTENSIONS:
+        importlib.import_module(PACKAGE + "." + name).load_ipython_extension(shell)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,78 @@
+"""`%pip` in a kernel's container: also where the image has no pip, or no network."""
+
+import importlib
+import os
+import shlex
+import site
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+PIP = "/run/ipycontainer-wheels/pip/pip/__main__.py"
+_OFFLINE = (
+    "%pip: this kernel's container has no network, so no package index can be reached. Install from"
+    " wheels in a folder with `%pip install --no-index --find-links FOLDER NAME`, or install the"
+    " kernel with `--network bridge`."
+)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Register `%pip` in place of IPython's, which runs the image's pip alone."""
+
+    def pip(line: str) -> None:
+        """Run pip for this kernel's Python."""
+        with _settings():
+            shell.system(" ".join([*map(shlex.quote, command()), line]))
+        see_user_site()
+        importlib.invalidate_caches()
+        if offline() and shell.user_ns.get("_exit_code"):
+            print(_OFFLINE, file=sys.stderr)
+
+    shell.register_magic_function(pip, "line", "pip")
+
+
+def command() -> "list[str]":
+    """Return the words that run the image's pip, else the injected one; it may be neither."""
+    if find_spec("pip") is None and os.path.exists(PIP):
+        return [sys.executable, PIP]
+    return [sys.executable, "-m", "pip"]
+
+
+def offline() -> bool:
+    """Tell whether the container has no interface but its loopback."""
+    return all(name == "lo" for _, name in socket.if_nameindex())
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Give pip what is right here, unless somebody decided otherwise.
+
+    A distribution marks its Python as its own to manage (PEP 668); this one is the kernel's alone,
+    and goes with it. Without a network a second attempt is time lost.
+    """
+    given = {"PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+    given["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    if offline():
+        given["PIP_RETRIES"] = "0"
+    given = {name: value for name, value in given.items() if name not in os.environ}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name in given:
+            os.environ.pop(name, None)
+
+
+def see_user_site() -> None:
+    """Take up the user's site-packages if pip has just made it, as the next start would.
+
+    What was injected stays behind it.
+    """
+    folder = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
+    if folder and folder not in sys.path and os.path.isdir(folder):
+        last = [path for path in sys.path if path.startswith("/run/ipycontainer-wheels/")]
+        site.addsitedir(folder)
+        sys.path[:] = [path for path in sys.path if path not in last] + last
