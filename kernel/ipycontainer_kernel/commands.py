@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ipycontainer.failures import Failure
 from ipycontainer_kernel.folders import CONNECTION, INSIDE, PORTS, STEM, KernelFolder
+from ipycontainer_kernel.inject import prepare
 from ipycontainer_kernel.settings import Settings
 
 if TYPE_CHECKING:
     from ipycontainer.session import Session
-
-# A socket that is made 0755 refuses every other user, and the client may be one.
-_OPEN = ("/bin/sh", "-c", 'umask 0; exec "$0" "$@"')
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,9 @@ def command(
         (str(folder.path / "connection.json"), CONNECTION, True),
     )
     if settings.kind == "python":
-        argv = [*_OPEN, "python3", "-m", "ipykernel_launcher", "-f", CONNECTION, *extra]
-        return Command(argv, mounts=mounts)
+        found = prepare(session.client, settings.reference, settings)
+        argv = [*found.argv, CONNECTION, *extra]
+        return Command(argv, found.env, mounts, tuple(found.binds))
     raise Failure(f"a {settings.kind} kernel runs on this computer, not in a container of its own")
 
 

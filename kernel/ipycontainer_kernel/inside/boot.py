@@ -1,11 +1,12 @@
 """The first program of a kernel's container: ipykernel, with what was injected at hand.
 
-`python boot.py CONNECTION_FILE`. The image may have a home that cannot be written, a read-only
-root, a user that nobody listed and no /tmp.
+`python boot.py CONNECTION_FILE [ARGUMENT…]`, the arguments being ipykernel's. The image may have a
+home that cannot be written, a read-only root, a user that nobody listed and no /tmp.
 """
 
 import importlib
 import importlib.util
+import json
 import os
 import sys
 import tempfile
@@ -19,14 +20,14 @@ PACKAGE = "ipycontainer_inside"
 EXTENSIONS = ("installing",)
 
 
-def main(connection_file: str) -> None:
+def main(connection_file: str, *arguments: str) -> None:
     """Be the kernel of `connection_file` until it is shut down."""
     # The process of that number is on the other side of a namespace: ipykernel would watch it die.
     os.environ.pop("JPY_PARENT_PID", None)
     settle_path()
     load_libraries(MOUNTED + "/lib")
-    settle_temporary(os.path.dirname(connection_file))
-    sys.argv = [__file__, "-f", connection_file]
+    settle_temporary(connection_file)
+    sys.argv = [__file__, "-f", connection_file, *arguments]
     from ipykernel.kernelapp import IPKernelApp
 
     app = reachable(IPKernelApp).instance()
@@ -53,11 +54,13 @@ def load_libraries(folder: str) -> None:
             CDLL(os.path.join(folder, name), mode=RTLD_GLOBAL)
 
 
-def settle_temporary(sockets: str) -> None:
+def settle_temporary(connection_file: str) -> None:
     """Name a folder for temporary files where the image has none, as IPython needs one."""
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
+        with open(connection_file) as file:
+            sockets = os.path.dirname(json.load(file)["ip"])
         found = [path for path in ("/dev/shm", sockets) if os.access(path, os.W_OK)]  # noqa: S108 - a tmpfs of this container alone
         if not found:
             sys.exit("no folder here can be written, and a kernel needs one: mount a tmpfs at /tmp")
@@ -106,4 +109,4 @@ def extend(shell: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
