@@ -272,8 +272,8 @@ def test_a_malformed_name_is_quoted_as_written_and_nothing_is_announced(
 def test_what_the_engine_lacks_is_told_by_its_flag(box: Box, shell: Shell) -> None:
     if box.name != "engine":
         pytest.skip("only ipycontainer's own engine lacks these")
-    line = "%container create --mount type=image,source=busybox,target=/v busybox"
-    assert str(shell.run(line).error).startswith('--mount of type "image" is not supported')
+    line = "%container create --log-driver syslog busybox"
+    assert str(shell.run(line).error).startswith('--log-driver "syslog" is not supported')
 
 
 def test_a_warning_is_given_once(box: Box, shell: Shell) -> None:

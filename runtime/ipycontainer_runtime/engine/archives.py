@@ -180,7 +180,7 @@ class Archives:
             placed = await self._attaching.place(
                 record.mounts, volumes, mapped=record.ids is not None
             )
-            mounts += [mount for mount in placed.mounts if mount.type == "bind"]
+            mounts += [mount for mount in placed.mounts if mount.type in ("bind", "overlay")]
             hidden = placed.hidden
         rootfs = self._snapshotter.mounts(
             folder, record.chain, transient=record.host_config.auto_remove

@@ -41,7 +41,7 @@ from ipycontainer_runtime.engine.volumes.attaching import Attaching
 from ipycontainer_runtime.errors import Conflict, InvalidParameter, NotFound, Unavailable
 from ipycontainer_runtime.layers.diff import changes
 from ipycontainer_runtime.layers.ownership import Ownership
-from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter, Snapshotter
+from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter, Snapshotter, read_only
 from ipycontainer_runtime.layers.view import Source
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.oci import platform as platforms
@@ -133,11 +133,11 @@ class Containers:
         return True
 
     def in_use(self, image_id: str) -> list[Use]:
-        """Return the containers that were made from an image."""
+        """Return the containers that were made from an image, or have it mounted."""
         return [
             Use(container.id, container.state.active)
             for container in self._all.values()
-            if container.record.image == image_id
+            if image_id in container.record.images
         ]
 
     async def create(
@@ -187,6 +187,8 @@ class Containers:
                 mounts=resolved.points,
                 networks=placed,
             )
+            for chain_id in record.layers:
+                self._layers.diff(chain_id)  # of an image that is mounted, and was removed
             creation.note("checked")
             await self._make(record, creation)
         except BaseException:
@@ -281,7 +283,7 @@ class Containers:
             folder, record.chain, transient=record.host_config.auto_remove
         )
         ids = (record.ids.first, record.ids.count) if record.ids else None
-        return Source(folder / "rootfs", mounts, (), ids=ids)
+        return Source(folder / "rootfs", [read_only(mount) for mount in mounts], (), ids=ids)
 
     def publish(self, container: Container, action: str, **attributes: str) -> None:
         """Tell subscribers what happened to a container."""
@@ -377,8 +379,8 @@ class Containers:
         container.drop_waiting()
         self.store.discard(container.id)
         del self._all[container.id]
-        if all(image.id != container.record.image for image in self._images.list()):
-            self.removed(container.record.chain)
+        if container.record.images - {image.id for image in self._images.list()}:
+            self.removed(container.record.layers)
         if volumes:
             self._attaching.release(container)
         self.publish(container, "destroy")

@@ -23,6 +23,7 @@ from ipycontainer_runtime.engine.events import Events
 from ipycontainer_runtime.engine.execs import Execs
 from ipycontainer_runtime.engine.garbage import Garbage
 from ipycontainer_runtime.engine.health import HealthChecks
+from ipycontainer_runtime.engine.imagemounts import ImageMounts
 from ipycontainer_runtime.engine.images import Images
 from ipycontainer_runtime.engine.importing import Imports
 from ipycontainer_runtime.engine.lifecycle import Lifecycle
@@ -57,6 +58,7 @@ from ipycontainer_runtime.engine.volumes.local import Local
 from ipycontainer_runtime.engine.volumes.plugins import Plugins
 from ipycontainer_runtime.engine.volumes.volumes import Volumes
 from ipycontainer_runtime.errors import NotFound
+from ipycontainer_runtime.layers.snapshot import OverlaySnapshotter
 from ipycontainer_runtime.linux.grade import Grade
 from ipycontainer_runtime.network.helper.client import Helper
 from ipycontainer_runtime.network.ownplace import choose
@@ -169,6 +171,12 @@ class Engine:
             events=self.events,
             background=self.activity.background,
             paths=self.paths,
+            image_mounts=ImageMounts(
+                images=self.image_store,
+                layers=self.layers,
+                ownership=self.ownership,
+                overlay=self.snapshotter.name == OverlaySnapshotter.name,
+            ),
         )
 
     def _make_lives(self) -> None:
@@ -453,7 +461,7 @@ class Engine:
         return any(container.state.running for container in self.containers.all())
 
     def _held_by_containers(self) -> Iterable[str]:
-        return {chain for container in self.containers.all() for chain in container.record.chain}
+        return {one for container in self.containers.all() for one in container.record.layers}
 
     def _held(self) -> Iterable[str]:
         """Return the layers that must stay, since something stands on them or counts on them."""

@@ -10,7 +10,7 @@ volume may put symbolic links there at any time.
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import InvalidParameter
@@ -38,6 +38,7 @@ def place(
     points: Sequence[MountPoint],
     paths: Paths,
     volumes: Mapping[str, str],
+    image: Callable[[MountPoint], Mount],
     *,
     mapped: bool = False,
 ) -> Placed:
@@ -45,8 +46,8 @@ def place(
 
     Called at creation, so that a mount that cannot be is refused, and at each start, before which
     a source may have become another. `volumes` has the folder of each volume by its name; one that
-    is missing there is not mounted. `mapped` says that the container has ids of its own, which
-    volumes are shown in.
+    is missing there is not mounted; `image` makes the mount of an image. `mapped` says that the
+    container has ids of its own, which volumes are shown in.
     """
     if not points:
         return NOTHING
@@ -58,6 +59,8 @@ def place(
         elif point.type == "volume":
             if point.name in volumes:
                 placed.mounts.append(_volume(point, volumes[point.name], mapped=mapped))
+        elif point.type == "image":
+            placed.mounts.append(image(point))
         else:
             mount = _bind(point, own)
             placed.mounts.append(mount)

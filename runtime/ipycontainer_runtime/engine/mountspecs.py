@@ -50,6 +50,10 @@ class _TmpfsOptions(msgspec.Struct, rename="pascal"):
     options: list[list[str]] | None = None
 
 
+class _ImageOptions(msgspec.Struct, rename="pascal"):
+    subpath: str = ""
+
+
 class _Mount(msgspec.Struct, rename="pascal"):
     """One of HostConfig.Mounts."""
 
@@ -60,7 +64,7 @@ class _Mount(msgspec.Struct, rename="pascal"):
     bind_options: _BindOptions | None = None
     volume_options: _VolumeOptions | None = None
     tmpfs_options: _TmpfsOptions | None = None
-    image_options: dict[str, Any] | None = None
+    image_options: _ImageOptions | None = None
 
 
 class Asked(NamedTuple):
@@ -194,11 +198,17 @@ def _mount(given: Any) -> Asked:
         raise InvalidParameter(f"invalid mount config: {error}") from error
     kind = mount.type
     destination = _destination(kind, mount.target)
-    reader = {"bind": _bind_mount, "volume": _volume_mount, "tmpfs": _tmpfs_mount}.get(kind)
+    reader = {
+        "bind": _bind_mount,
+        "image": _image_mount,
+        "tmpfs": _tmpfs_mount,
+        "volume": _volume_mount,
+    }.get(kind)
     if reader is None:
-        if kind in ("image", "cluster", "npipe"):
+        if kind in ("cluster", "npipe"):
             raise NotImplementedHere(
-                f'HostConfig.Mounts of type "{kind}" is not supported: use bind, volume or tmpfs'
+                f'HostConfig.Mounts of type "{kind}" is not supported: use bind, volume, tmpfs or '
+                "image"
             )
         raise _invalid(kind, "mount type unknown")
     for other in ("bind", "volume", "tmpfs", "image"):
@@ -258,6 +268,22 @@ def _volume_mount(mount: _Mount, destination: str) -> Asked:
         named=bool(name),
     )
     return Asked(point, driver.options or None, options.labels or None)
+
+
+def _image_mount(mount: _Mount, destination: str) -> Asked:
+    if not mount.source:
+        raise _invalid("image", "field Source must not be empty")
+    subpath = (mount.image_options or _ImageOptions()).subpath
+    if subpath and not _is_local(subpath):
+        raise _invalid("image", "subpath must be a relative path within the image")
+    point = MountPoint(
+        type="image",
+        destination=destination,
+        source=mount.source,
+        writable=False,
+        subpath=posixpath.normpath(subpath).removeprefix(".") if subpath else "",
+    )
+    return Asked(point)
 
 
 def _tmpfs_mount(mount: _Mount, destination: str) -> Asked:

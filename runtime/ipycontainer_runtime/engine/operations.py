@@ -62,6 +62,8 @@ def words(done: Launched) -> str:
     match done:
         case Overlay():
             lower, options = len(done.lower), _listed(done.flags)
+            if done.target:
+                return f"mount an image, {lower} read-only layers, at {done.target}{options}"
             return f"mount an overlay: {lower} read-only layers below, one to write in{options}"
         case RootFolder():
             return "bind a folder that holds a copy of the image as the root"

@@ -11,6 +11,7 @@ import shutil
 from typing import Any, cast
 
 from ipycontainer_runtime.engine.cgroups import CGROUP
+from ipycontainer_runtime.engine.imagemounts import wants_image
 from ipycontainer_runtime.engine.security import Security
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
 from ipycontainer_runtime.launch.plan import TOP_READ_ONLY
@@ -49,7 +50,11 @@ def check_runtime(host: HostConfig) -> None:
         raise InvalidParameter(
             f"unknown or invalid runtime name: {name}; there are {', '.join(described())}"
         )
-    for field, asked in (("Init", host.init), ("UsernsMode", host.userns_mode == "auto")):
+    for field, asked in (
+        ("Init", host.init),
+        ("UsernsMode", host.userns_mode == "auto"),
+        ("Mounts of an image", wants_image(host)),
+    ):
         if asked:
             why = f"HostConfig.{field} with the runtime {name}: leave one of them out"
             raise NotImplementedHere(why)

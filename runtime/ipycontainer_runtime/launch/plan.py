@@ -101,9 +101,13 @@ def rootfs(mounts: list[dict[str, Any]]) -> Overlay | RootFolder:
     (mount,) = mounts
     if mount["type"] == "bind":
         return RootFolder(mount["source"])
-    options = mount["options"]
+    return _overlay(mount["options"])
+
+
+def _overlay(options: dict[str, Any], target: str = "") -> Overlay:
     flags = tuple(flag for flag in ("userxattr", "volatile") if options.get(flag))
-    return Overlay(tuple(options["lowerdir"]), options["upperdir"], options["workdir"], flags)
+    lower, upper, work = options["lowerdir"], options["upperdir"], options["workdir"]
+    return Overlay(tuple(lower), upper, work, flags, target)
 
 
 def _device(device: dict[str, Any]) -> Device:
@@ -119,6 +123,8 @@ def mount_operation(mount: dict[str, Any], bound: int = MOUNT_ATTR_NODEV) -> Ope
     attributes = propagation = 0
     data: list[str] = []
     options = mount.get("options", [])
+    if isinstance(options, dict):
+        return _overlay(options, mount["destination"])
     for option in options:
         attributes |= MOUNT_ATTRIBUTES.get(option, 0)
         propagation = PROPAGATION.get(option, propagation)

@@ -30,6 +30,7 @@ from ipycontainer_runtime.launch.syscalls import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     MS_NODEV,
+    MS_RDONLY,
     RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
@@ -143,20 +144,40 @@ class Root:
 
 
 class Overlay(NamedTuple):
-    """Mount the image's layers (`lower`, top first) under the container's read-write `upper`."""
+    """Mount an image's layers (`lower`, top first) under the container's read-write `upper`.
+
+    Without an `upper` it is read-only, of two layers at least. With a `target` it is no root.
+    """
 
     lower: tuple[str, ...]
     upper: str
     work: str
     flags: tuple[str, ...] = ()
+    target: str = ""
 
     def do(self, root: Root) -> None:
-        """Make the overlay, attach it where the root is to be, and keep its top open."""
-        fds = [os.open(p, os.O_PATH | os.O_CLOEXEC) for p in (*self.lower, self.upper, self.work)]
+        """Make the overlay and attach it; where it is to be the root, keep its top open."""
+        lower = self._opened(self.lower)
         if root.users >= 0:
-            fds[:-2] = [_mapped(fd, root.users) for fd in fds[:-2]]
+            lower = [_mapped(fd, root.users) for fd in lower]
+        above = self._opened((self.upper, self.work)) if self.upper else []
+        if self.target:
+            at = root.target(self.target, True)
+        else:
+            at = os.open(root.at, os.O_PATH | os.O_CLOEXEC)
+        self._attach(root, lower, above, at)
+        if not self.target:
+            root.fd = os.open(root.at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        for fd in (*lower, *above):
+            os.close(fd)
+
+    @staticmethod
+    def _opened(paths: tuple[str, ...]) -> list[int]:
+        return [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths]
+
+    def _attach(self, root: Root, lower: list[int], above: list[int], at: int) -> None:
         try:
-            tree = self._new_api(fds)
+            tree = self._new_api(lower, above)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EBADF):
                 raise
@@ -165,39 +186,36 @@ class Overlay(NamedTuple):
                     "a user namespace of its own needs Linux 6.13, whose overlay takes mapped "
                     "layers: leave --userns out"
                 ) from error
-            self._classic(fds, root.at)
+            self._classic(lower, above, f"/proc/self/fd/{at}")
+            os.close(at)
         else:
-            move_mount(tree, target := os.open(root.at, os.O_PATH | os.O_CLOEXEC))
-            os.close(target)
-            os.close(tree)
-        root.fd = os.open(root.at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        for fd in fds:
-            os.close(fd)
+            root.attach(tree, at)
 
-    def _new_api(self, fds: list[int]) -> int:
+    def _new_api(self, lower: list[int], above: list[int]) -> int:
         fs = fsopen("overlay")
         try:
             fsconfig(fs, FSCONFIG_SET_STRING, "source", "overlay")
             # The last run's mount may be on its way out still: with an index that is EBUSY.
             fsconfig(fs, FSCONFIG_SET_STRING, "index", "off")
-            for fd in fds[:-2]:
+            for fd in lower:
                 fsconfig(fs, FSCONFIG_SET_FD, "lowerdir+", None, fd)
-            fsconfig(fs, FSCONFIG_SET_FD, "upperdir", None, fds[-2])
-            fsconfig(fs, FSCONFIG_SET_FD, "workdir", None, fds[-1])
+            for name, fd in zip(("upperdir", "workdir"), above):  # noqa: B905 - both, or neither
+                fsconfig(fs, FSCONFIG_SET_FD, name, None, fd)
             for flag in self.flags:
                 fsconfig(fs, FSCONFIG_SET_FLAG, flag, None)
             fsconfig(fs, FSCONFIG_CMD_CREATE, None, None)
-            return fsmount(fs, MOUNT_ATTR_NODEV)
+            return fsmount(fs, MOUNT_ATTR_NODEV | (0 if above else MOUNT_ATTR_RDONLY))
         finally:
             os.close(fs)
 
-    def _classic(self, fds: list[int], at: str) -> None:
+    def _classic(self, lower: list[int], above: list[int], at: str) -> None:
         # Before Linux 6.13 overlay takes no descriptors (EBADF; before 6.5 EINVAL); their names in
         # /proc are short enough for some 200 layers in the one page that mount(2) has for options.
-        names = [f"/proc/self/fd/{fd}" for fd in fds]
-        options = f"index=off,lowerdir={':'.join(names[:-2])}"
-        options += f",upperdir={names[-2]},workdir={names[-1]}"
-        mount("overlay", at, "overlay", MS_NODEV, ",".join((options, *self.flags)))
+        options = ["index=off", f"lowerdir={':'.join(f'/proc/self/fd/{fd}' for fd in lower)}"]
+        for name, fd in zip(("upperdir", "workdir"), above):  # noqa: B905 - both, or neither
+            options.append(f"{name}=/proc/self/fd/{fd}")
+        flags = MS_NODEV | (0 if above else MS_RDONLY)
+        mount("overlay", at, "overlay", flags, ",".join((*options, *self.flags)))
 
 
 class RootFolder(NamedTuple):

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from ipycontainer_runtime.errors import NotFound
 from ipycontainer_runtime.launch.syscalls import (
     RESOLVE_BENEATH,
@@ -201,6 +203,17 @@ class CopySnapshotter:
     def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
         """Return nothing, as Docker's vfs does."""
         return None
+
+
+def read_only(mount: Mount) -> Mount:
+    """Return the root of a new container without the folder that it is written to, if it can be.
+
+    The unmount of that would wait for all of the folder's file system to be on the disk.
+    """
+    if not isinstance(mount.options, OverlayOptions) or len(mount.options.lowerdir) < 2:
+        return mount
+    options = msgspec.structs.replace(mount.options, upperdir="", workdir="", volatile=False)
+    return msgspec.structs.replace(mount, options=options)
 
 
 def as_root(folder: Path, like: Path) -> None:

@@ -12,12 +12,13 @@ import msgspec
 class OverlayOptions(msgspec.Struct, frozen=True):
     """Where an overlay's folders are; `lowerdir` has the uppermost first.
 
+    Without an `upperdir`, and so a `workdir`, it is read-only, and two folders at least lie below.
     `volatile`: nothing written to it has to reach the disk, since it goes with its container.
     """
 
     lowerdir: tuple[str, ...]
-    upperdir: str
-    workdir: str
+    upperdir: str = ""
+    workdir: str = ""
     userxattr: bool = False
     volatile: bool = False
 

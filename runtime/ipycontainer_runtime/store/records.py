@@ -184,11 +184,11 @@ class MountPoint(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a person, or an image, has mounted at one place of a container; resolved once."""
 
     type: str
-    """bind, volume or tmpfs."""
+    """bind, volume, tmpfs or image."""
     destination: str
     """Absolute and normalised."""
     source: str = ""
-    """A bind's file or folder of the host; where a volume's files were at the creation."""
+    """A bind's file or folder of the host; an image's id; where a volume's files were at first."""
     name: str = ""
     """The volume's."""
     driver: str = ""
@@ -204,7 +204,9 @@ class MountPoint(msgspec.Struct, kw_only=True, omit_defaults=True):
     makes: bool = False
     """Whether a bind's missing source is made."""
     subpath: str = ""
-    """The part of the volume that is shown."""
+    """The part of the volume, or of the image, that is shown."""
+    chain: list[str] = []
+    """The layers of an image, by chain id, lowest first."""
     copies: bool = False
     """Whether an empty volume is filled with what the image has there."""
     named: bool = False
@@ -241,6 +243,16 @@ class Record(msgspec.Struct, kw_only=True):
     def short_id(self) -> str:
         """The 12 characters that people see."""
         return self.id[:12]
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that its root, and the images mounted into it, stand on; by chain id."""
+        return [*self.chain, *(one for point in self.mounts for one in point.chain)]
+
+    @property
+    def images(self) -> set[str]:
+        """The ids of the image that it was made from, and of those mounted into it."""
+        return {self.image, *(point.source for point in self.mounts if point.type == "image")}
 
     @property
     def network(self) -> str:

@@ -17,6 +17,7 @@ import msgspec
 from ipycontainer_runtime.engine.activity import Background
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.events import Events
+from ipycontainer_runtime.engine.imagemounts import ImageMounts
 from ipycontainer_runtime.engine.mounts import Placed, place
 from ipycontainer_runtime.engine.mountspecs import Asked, asked, in_order, of_image, volumes_from
 from ipycontainer_runtime.engine.threads import apart
@@ -62,7 +63,9 @@ class Attaching:
         events: Events,
         background: Background,
         paths: Paths,
+        image_mounts: ImageMounts,
     ) -> None:
+        self._image_mounts = image_mounts
         self._volumes = volumes
         self._store = store
         self._drivers = drivers
@@ -97,6 +100,9 @@ class Attaching:
             for point in points.values():
                 if point.type == "volume":
                     self._volumes.claim(point.name, container_id)
+            for one in wanted.values():
+                if one.point.type == "image":
+                    self._image_mounts.settle(one.point)
             await self.place([one.point for one in wanted.values()], {})
             for destination, one in wanted.items():
                 points[destination] = await self._with_volume(one, container_id, made)
@@ -113,9 +119,11 @@ class Attaching:
         self, points: Sequence[MountPoint], volumes: Mapping[str, str], *, mapped: bool = False
     ) -> Placed:
         """Return what is to be mounted; a folder of the host may be one that does not answer."""
+        image = partial(self._image_mounts.mount, mapped=mapped)
+        work = partial(place, points, self._paths, volumes, image, mapped=mapped)
         if any(point.type == "bind" for point in points):
-            return await apart(partial(place, points, self._paths, volumes, mapped=mapped))
-        return place(points, self._paths, volumes, mapped=mapped)
+            return await apart(work)
+        return work()
 
     def _of_others(
         self, host: HostConfig, find: Callable[[str], Container]
