@@ -9,6 +9,7 @@ from ipycontainer_runtime.api import (
     archive,
     build,
     capture,
+    checkpoints,
     commit,
     containers,
     execs,
@@ -60,6 +61,7 @@ ROUTES: list[tuple[str, type[EngineHandler]]] = [
     *extensions.ROUTES,
     *inputs.ROUTES,
     *explaining.ROUTES,
+    *checkpoints.ROUTES,
 ]
 
 

@@ -14,6 +14,7 @@ from ipycontainer_runtime.engine.building.pruning import BuildPruning
 from ipycontainer_runtime.engine.building.sandbox import Machine
 from ipycontainer_runtime.engine.capturing import HOST, Captures
 from ipycontainer_runtime.engine.cgroups import Cgroups
+from ipycontainer_runtime.engine.checkpoints import Checkpoints
 from ipycontainer_runtime.engine.commit import Commits
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.contents import ImageContents
@@ -289,6 +290,15 @@ class Engine:
             layers=self.layers,
             garbage=self.garbage,
             events=self.events,
+        )
+        self.checkpoints = Checkpoints(
+            containers=self.containers,
+            lifecycle=self.lifecycle,
+            stopping=self.stopping,
+            snapshotter=self.snapshotter,
+            ownership=self.ownership,
+            cgroups=self.cgroups,
+            layers=self.layers,
         )
         self.archives = Archives(
             containers=self.containers,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal as signals
+from collections.abc import Awaitable, Callable
 
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
@@ -66,8 +67,20 @@ class Stopping:
             container.state.manually_stopped = True
             self._lifecycle.save_soon(container)
 
-    async def restart(self, reference: str, timeout: int | None, signal: str = "") -> None:
-        """Stop a container if it runs, and start it; one with `--rm` is not removed in between."""
+    async def restart(
+        self,
+        reference: str,
+        timeout: int | None,
+        signal: str = "",
+        *,
+        between: Callable[[], Awaitable[None]] | None = None,
+        start: bool = True,
+    ) -> None:
+        """Stop a container if it runs, and start it; one with `--rm` is not removed in between.
+
+        `between` is called once it has ended; where that fails, or it is not to `start`, it stays
+        as it is then.
+        """
         container = self._containers.get(reference)
         container.restart_requests += 1
         if container.record.host_config.auto_remove:
@@ -78,8 +91,11 @@ class Stopping:
             await self.stop(container.id, timeout, signal)
         finally:
             container.restart_requests -= 1
-        await self._lifecycle.start(container.id)
-        self._containers.publish(container, "restart")
+        if between is not None:
+            await between()
+        if start:
+            await self._lifecycle.start(container.id)
+            self._containers.publish(container, "restart")
 
     async def kill(self, reference: str, signal: str = "") -> None:
         """Send a signal; after SIGKILL return once the container has ended.

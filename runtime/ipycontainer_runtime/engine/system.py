@@ -17,7 +17,18 @@ from ipycontainer_runtime.paths import Paths
 
 API_VERSION = "1.50"
 MIN_API_VERSION = "1.24"
-EXTENSIONS = ("build", "capture", "doctor", "faults", "input", "keep", "layers", "stop", "timeline")
+EXTENSIONS = (
+    "build",
+    "capture",
+    "checkpoints",
+    "doctor",
+    "faults",
+    "input",
+    "keep",
+    "layers",
+    "stop",
+    "timeline",
+)
 
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 

@@ -107,7 +107,8 @@ def rootfs(mounts: list[dict[str, Any]]) -> Overlay | RootFolder:
 def _overlay(options: dict[str, Any], target: str = "") -> Overlay:
     flags = tuple(flag for flag in ("userxattr", "volatile") if options.get(flag))
     lower, upper, work = options["lowerdir"], options["upperdir"], options["workdir"]
-    return Overlay(tuple(lower), upper, work, flags, target)
+    own = int(options.get("own", False))
+    return Overlay(tuple(lower), upper, work, flags, target, own)
 
 
 def _device(device: dict[str, Any]) -> Device:

@@ -154,12 +154,15 @@ class Overlay(NamedTuple):
     work: str
     flags: tuple[str, ...] = ()
     target: str = ""
+    own: int = 0
+    """How many of the uppermost layers have the container's own ids on disk already."""
 
     def do(self, root: Root) -> None:
         """Make the overlay and attach it; where it is to be the root, keep its top open."""
         lower = self._opened(self.lower)
         if root.users >= 0:
-            lower = [_mapped(fd, root.users) for fd in lower]
+            mapped = [_mapped(fd, root.users) for fd in lower[self.own :]]
+            lower[self.own :] = mapped
         above = self._opened((self.upper, self.work)) if self.upper else []
         if self.target:
             at = root.target(self.target, True)

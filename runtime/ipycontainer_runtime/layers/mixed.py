@@ -12,6 +12,7 @@ from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.snapshot import CopySnapshotter, OverlaySnapshotter, Snapshotter
 from ipycontainer_runtime.layers.upper import Node
 from ipycontainer_runtime.oci.runtime import Mount
+from ipycontainer_runtime.store.checkpoints import Tree
 from ipycontainer_runtime.store.layers import LayerStore
 
 
@@ -63,3 +64,15 @@ class MixedSnapshotter:
     def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
         """Return what `inspect` tells of the root."""
         return self._of(container).graph(container, chain_ids)
+
+    def touched(
+        self, container: Path, chain_ids: Sequence[str], known: Tree, live: Tree
+    ) -> Iterator[tuple[Node, bool]]:
+        """Walk what was changed since `known`."""
+        return self._of(container).touched(container, chain_ids, known, live)
+
+    def restore(
+        self, container: Path, chain_ids: Sequence[str], root: Path, tree: Tree, pool: Path
+    ) -> None:
+        """Make what a container stands on that is restored to `tree`."""
+        self._of(container).restore(container, chain_ids, root, tree, pool)

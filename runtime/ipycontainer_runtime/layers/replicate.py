@@ -91,11 +91,16 @@ def _content(source: bytes, target: bytes) -> None:
     try:
         write = os.open(target, _NEW, 0o600)
         try:
-            try:
-                fcntl.ioctl(write, _FICLONE, read)
-            except OSError:
-                _by_pieces(read, write)
+            copy_content(read, write)
         finally:
             os.close(write)
     finally:
         os.close(read)
+
+
+def copy_content(read: int, write: int) -> None:
+    """Copy a file into a new one: by reference where the file system can; holes stay holes."""
+    try:
+        fcntl.ioctl(write, _FICLONE, read)
+    except OSError:
+        _by_pieces(read, write)

@@ -10,7 +10,8 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,10 +24,14 @@ from ipycontainer_runtime.launch.syscalls import (
     openat2,
 )
 from ipycontainer_runtime.layers.copied import walk_changed
+from ipycontainer_runtime.layers.objects import lay_out
 from ipycontainer_runtime.layers.ownership import Ownership
 from ipycontainer_runtime.layers.replicate import replicate
+from ipycontainer_runtime.layers.restored import walk_restored
+from ipycontainer_runtime.layers.scan import TICK, walk_touched
 from ipycontainer_runtime.layers.upper import OPEN_FOLDER, Node, walk_upper
 from ipycontainer_runtime.oci.runtime import Mount, OverlayOptions
+from ipycontainer_runtime.store.checkpoints import Tree
 from ipycontainer_runtime.store.layers import LayerStore
 
 
@@ -71,6 +76,21 @@ class Snapshotter(Protocol):
         """Return what `inspect` tells of the root, in the words of Docker's driver."""
         ...
 
+    def touched(
+        self, container: Path, chain_ids: Sequence[str], known: Tree, live: Tree
+    ) -> Iterator[tuple[Node, bool]]:
+        """Walk what the container changed since `known`; the rest may go into `live` at once.
+
+        Of a root that was restored these are the changes since.
+        """
+        ...
+
+    def restore(
+        self, container: Path, chain_ids: Sequence[str], root: Path, tree: Tree, pool: Path
+    ) -> None:
+        """Make in the empty folder `root` what a container stands on that is restored to `tree`."""
+        ...
+
 
 class OverlaySnapshotter:
     """Overlay: the layers' folders below, `upper` and `work` of the container's folder above."""
@@ -103,21 +123,30 @@ class OverlaySnapshotter:
         The unmount of an overlay waits until the disk has what was written to it (and to all of
         the upper's file system), and so does the end of the container; a transient one does not.
         """
+        at, base = place(container), base_of(container)
         if transient:
             # The kernel's mark that the last such mount may have lost what it wrote.
-            shutil.rmtree(container / "work" / "work" / "incompat", ignore_errors=True)
+            shutil.rmtree(at / "work" / "work" / "incompat", ignore_errors=True)
+        layers = map(str, self._below(chain_ids))
         options = OverlayOptions(
-            lowerdir=(str(self._layers.init()), *map(str, self.lowers(chain_ids))),
-            upperdir=str(container / "upper"),
-            workdir=str(container / "work"),
+            lowerdir=(*([str(base)] if base else []), *layers),
+            upperdir=str(at / "upper"),
+            workdir=str(at / "work"),
             userxattr=self._userxattr,
             volatile=transient,
+            own=bool(base),
         )
         return [Mount("overlay", "overlay", "/", options)]
 
+    def _below(self, chain_ids: Sequence[str]) -> list[Path]:
+        return [self._layers.init(), *self.lowers(chain_ids)]
+
     def walk(self, container: Path, chain_ids: Sequence[str]) -> Iterator[tuple[Node, bool]]:
         """Walk the overlay's upper folder."""
-        return walk_upper(container / "upper", self._prefix)
+        upper = place(container) / "upper"
+        if base := base_of(container):
+            return walk_restored(upper, base, self._below(chain_ids), self._prefix)
+        return walk_upper(upper, self._prefix)
 
     def lowers(self, chain_ids: Sequence[str]) -> list[Path]:
         """Return the layers' folders, uppermost first, without the mount points' layer."""
@@ -125,6 +154,8 @@ class OverlaySnapshotter:
 
     def usage(self, container: Path, chain_ids: Sequence[str]) -> int:
         """Add up the files of the upper folder; hard links count once."""
+        if base_of(container):
+            return _walked_size(self.walk(container, chain_ids))
         return tree_size(container / "upper")
 
     def is_half(self, container: Path) -> bool:
@@ -136,12 +167,28 @@ class OverlaySnapshotter:
         lower: list[Path] = []
         with contextlib.suppress(NotFound):
             lower = self.lowers(chain_ids)
+        at, base = place(container), base_of(container)
         return {
-            "LowerDir": ":".join(map(str, lower)),
+            "LowerDir": ":".join(map(str, [base, *lower] if base else lower)),
             "MergedDir": f"{container}/rootfs",
-            "UpperDir": f"{container}/upper",
-            "WorkDir": f"{container}/work",
+            "UpperDir": f"{at}/upper",
+            "WorkDir": f"{at}/work",
         }
+
+    def touched(
+        self, container: Path, chain_ids: Sequence[str], known: Tree, live: Tree
+    ) -> Iterator[tuple[Node, bool]]:
+        """Walk what is not in the upper folder as `known` has it."""
+        return walk_touched(place(container) / "upper", known, live, self._prefix)
+
+    def restore(
+        self, container: Path, chain_ids: Sequence[str], root: Path, tree: Tree, pool: Path
+    ) -> None:
+        """Make `base` with the tree, a lower folder, and an empty `upper`."""
+        lay_out(tree, pool, root / "base", self._prefix)
+        for name in ("upper", "work"):
+            (root / name).mkdir()
+        as_root(root / "upper", root / "base")
 
 
 class CopySnapshotter:
@@ -170,7 +217,7 @@ class CopySnapshotter:
         self, container: Path, chain_ids: Sequence[str], *, transient: bool = False
     ) -> list[Mount]:
         """Return one bind mount of the copy."""
-        return [Mount("bind", str(container / "copy"), "/", ("bind",))]
+        return [Mount("bind", str(place(container) / "copy"), "/", ("bind",))]
 
     def made(self, container: Path) -> bool:
         """Tell whether a container's root is such a copy."""
@@ -178,8 +225,9 @@ class CopySnapshotter:
 
     def walk(self, container: Path, chain_ids: Sequence[str]) -> Iterator[tuple[Node, bool]]:
         """Walk what differs from the layers."""
-        since = (container / "copied").stat().st_ctime_ns
-        return walk_changed(container / "copy", self._shown(chain_ids), self._prefix, since)
+        at = place(container)
+        since = (at / "copied").stat().st_ctime_ns
+        return walk_changed(at / "copy", self._shown(chain_ids), self._prefix, since)
 
     def _shown(self, chain_ids: Sequence[str]) -> list[Path]:
         return [self._layers.init(), *self.lowers(chain_ids)]
@@ -190,11 +238,7 @@ class CopySnapshotter:
 
     def usage(self, container: Path, chain_ids: Sequence[str]) -> int:
         """Add up the files that were changed; hard links count once."""
-        found = {}
-        for node, _ in self.walk(container, chain_ids):
-            if stat.S_ISREG(node.status.st_mode) and not node.is_whiteout:
-                found[node.status.st_ino] = node.status.st_size
-        return sum(found.values())
+        return _walked_size(self.walk(container, chain_ids))
 
     def is_half(self, container: Path) -> bool:
         """Tell whether what is made last is missing."""
@@ -203,6 +247,44 @@ class CopySnapshotter:
     def graph(self, container: Path, chain_ids: Sequence[str]) -> dict[str, str] | None:
         """Return nothing, as Docker's vfs does."""
         return None
+
+    def touched(
+        self, container: Path, chain_ids: Sequence[str], known: Tree, live: Tree
+    ) -> Iterator[tuple[Node, bool]]:
+        """Walk all that differs from the layers."""
+        return self.walk(container, chain_ids)
+
+    def restore(
+        self, container: Path, chain_ids: Sequence[str], root: Path, tree: Tree, pool: Path
+    ) -> None:
+        """Make another copy of the layers, and lay the tree over it."""
+        replicate(self._shown(chain_ids), root / "copy", self._prefix)
+        (root / "copied").touch()
+        # What comes from the tree is told from the layers' by its time of change.
+        time.sleep(TICK / 1_000_000_000)
+        lay_out(tree, pool, root / "copy", self._prefix, whole=True)
+
+
+def place(container: Path) -> Path:
+    """Return the folder that has what a container writes: its own, or that of a restored root."""
+    try:
+        return container / os.readlink(container / "restored")
+    except FileNotFoundError:
+        return container
+
+
+def base_of(container: Path) -> Path | None:
+    """Return the tree that an overlay was restored to; None where it never was."""
+    at = place(container)
+    return None if at == container else at / "base"
+
+
+def _walked_size(nodes: Iterable[tuple[Node, bool]]) -> int:
+    found = {}
+    for node, _ in nodes:
+        if stat.S_ISREG(node.status.st_mode) and not node.is_whiteout:
+            found[node.status.st_ino] = node.status.st_size
+    return sum(found.values())
 
 
 def read_only(mount: Mount) -> Mount:

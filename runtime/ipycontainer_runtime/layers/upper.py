@@ -48,7 +48,7 @@ def walk(top: Path | int, path: bytes = b"") -> Iterator[tuple[Node, bool]]:
     """
     root = os.open(top, OPEN_FOLDER) if isinstance(top, Path) else os.dup(top)
     node = Node(path, b".", root, os.fstat(root), root)
-    stack = [(node, iter(_names(root)))]
+    stack = [(node, iter(names_in(root)))]
     try:
         yield node, False
         while stack:
@@ -59,12 +59,12 @@ def walk(top: Path | int, path: bytes = b"") -> Iterator[tuple[Node, bool]]:
                 stack.pop()
                 os.close(folder.folder)
                 continue
-            child = _child(folder, leaf)
-            if child is None:
+            found = child(folder, leaf)
+            if found is None:
                 continue
-            if child.is_folder:
-                stack.append((child, iter(_names(child.folder))))
-            yield child, False
+            if found.is_folder:
+                stack.append((found, iter(names_in(found.folder))))
+            yield found, False
     finally:
         for folder, _ in stack:
             os.close(folder.folder)
@@ -76,11 +76,17 @@ def walk_upper(upper: Path, prefix: bytes) -> Iterator[tuple[Node, bool]]:
         if node.is_folder:
             node.is_opaque = bool(node.path) and is_opaque(node.folder, prefix)
         else:
-            node.is_whiteout = stat.S_ISCHR(node.status.st_mode) and node.status.st_rdev == 0
+            node.is_whiteout = is_whiteout(node.status)
         yield node, left
 
 
-def _names(folder: int) -> list[bytes]:
+def is_whiteout(status: os.stat_result) -> bool:
+    """Tell whether a node of an upper folder marks a name as taken away."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def names_in(folder: int) -> list[bytes]:
+    """Return the names in an open folder, sorted."""
     # os.listdir by descriptor gives str only.
     return sorted(map(os.fsencode, os.listdir(folder)))
 
@@ -90,7 +96,7 @@ def below(folder: bytes, leaf: bytes) -> bytes:
     return folder + leaf if folder in (b"", b"/") else folder + b"/" + leaf
 
 
-def _child(folder: Node, leaf: bytes) -> Node | None:
+def child(folder: Node, leaf: bytes) -> Node | None:
     """Return the node of this name; None where it has just gone."""
     path = below(folder.path, leaf)
     if len(path) >= _PATH_MAX:

@@ -14,6 +14,7 @@ class OverlayOptions(msgspec.Struct, frozen=True):
 
     Without an `upperdir`, and so a `workdir`, it is read-only, and two folders at least lie below.
     `volatile`: nothing written to it has to reach the disk, since it goes with its container.
+    `own`: the uppermost of them has the container's own ids already, where it has such.
     """
 
     lowerdir: tuple[str, ...]
@@ -21,6 +22,7 @@ class OverlayOptions(msgspec.Struct, frozen=True):
     workdir: str = ""
     userxattr: bool = False
     volatile: bool = False
+    own: bool = False
 
 
 class Mount(msgspec.Struct, frozen=True):
