@@ -146,7 +146,8 @@ class Root:
 class Overlay(NamedTuple):
     """Mount an image's layers (`lower`, top first) under the container's read-write `upper`.
 
-    Without an `upper` it is read-only, of two layers at least. With a `target` it is no root.
+    Without an `upper` it is read-only, of two layers at least. With a `target` it is no root. The
+    `own` uppermost layers have the container's own ids on disk already.
     """
 
     lower: tuple[str, ...]
@@ -155,19 +156,14 @@ class Overlay(NamedTuple):
     flags: tuple[str, ...] = ()
     target: str = ""
     own: int = 0
-    """How many of the uppermost layers have the container's own ids on disk already."""
 
     def do(self, root: Root) -> None:
         """Make the overlay and attach it; where it is to be the root, keep its top open."""
         lower = self._opened(self.lower)
         if root.users >= 0:
-            mapped = [_mapped(fd, root.users) for fd in lower[self.own :]]
-            lower[self.own :] = mapped
+            lower[self.own :] = [_mapped(fd, root.users) for fd in lower[self.own :]]
         above = self._opened((self.upper, self.work)) if self.upper else []
-        if self.target:
-            at = root.target(self.target, True)
-        else:
-            at = os.open(root.at, os.O_PATH | os.O_CLOEXEC)
+        at = root.target(self.target, True) if self.target else self._opened((root.at,))[0]
         self._attach(root, lower, above, at)
         if not self.target:
             root.fd = os.open(root.at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
