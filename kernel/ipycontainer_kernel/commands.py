@@ -14,6 +14,9 @@ from ipycontainer_kernel.settings import Settings
 if TYPE_CHECKING:
     from ipycontainer.session import Session
 
+# A socket that is made 0755 refuses every other user, and the client may be one.
+_OPEN = ("/bin/sh", "-c", 'umask 0; exec "$0" "$@"')
+
 
 @dataclass(frozen=True)
 class Command:
@@ -45,6 +48,8 @@ def command(
         found = prepare(session.client, settings.reference, settings)
         argv = [*found.argv, CONNECTION, *extra]
         return Command(argv, found.env, mounts, tuple(found.binds))
+    if settings.kind == "image" and settings.argv:
+        return Command([*_OPEN, *settings.argv, *extra], mounts=mounts)
     raise Failure(f"a {settings.kind} kernel runs on this computer, not in a container of its own")
 
 

@@ -43,7 +43,12 @@ class OwnedKernel:
         self._signing = signing
         self._client = client
         self._told = told
-        self._folder: KernelFolder | None = None
+        self._folder = KernelFolder()
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of its sockets on this computer."""
+        return self._folder.sockets
 
     async def start(self, notebook: Path | None, extra: Sequence[str] = ()) -> dict[str, Any]:
         """Start a container, wait until its sockets are there, and return the connection.
@@ -52,7 +57,6 @@ class OwnedKernel:
         """
         connection = await asyncio.to_thread(self._begin, notebook, extra)
         assert self.container is not None
-        assert self._folder is not None
         fate = await ready(self._folder, self.container)
         if fate is not None:
             await self.end()
@@ -60,8 +64,6 @@ class OwnedKernel:
         return connection
 
     def _begin(self, notebook: Path | None, extra: Sequence[str]) -> dict[str, Any]:
-        if self._folder is None:
-            self._folder = KernelFolder()
         self._folder.clear()
         connection = unix_connection(self.settings, self._signing, stem=self._folder.stem)
         self._folder.write_connection(inside(connection))
@@ -87,9 +89,7 @@ class OwnedKernel:
         try:
             await self.end()
         finally:
-            if self._folder is not None:
-                self._folder.close()
-                self._folder = None
+            self._folder.close()
 
 
 async def ready(folder: KernelFolder, container: KernelContainer) -> Fate | None:

@@ -37,6 +37,10 @@ class Settings:
     shell or dockerfile."""
     spec: str = ""
     """Of kind `image`: the name of its kernelspec in the image."""
+    argv: tuple[str, ...] = ()
+    """Of kind `image`: the command of that kernelspec."""
+    interrupt_mode: str = ""
+    """Of kind `image`: message where that kernel wants to be interrupted by one."""
     memory: str = ""
     """As Docker writes it: 512m, 2g."""
     cpus: float | None = None
@@ -113,9 +117,9 @@ def _cpus(name: str, value: object) -> float | None:
     return float(value)
 
 
-def _volumes(name: str, value: object) -> tuple[str, ...]:
+def _texts(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise _wrong(name, value, "a list of SOURCE:TARGET texts")
+        raise _wrong(name, value, "a list of texts")
     return tuple(value)
 
 
@@ -134,8 +138,12 @@ def _wheels(name: str, value: object) -> tuple[dict[str, str], ...]:
     return tuple(_env(name, entry) for entry in value)
 
 
-_READERS = {"cpus": _cpus, "volumes": _volumes, "env": _env, "wheels": _wheels}
-_CHOICES = {"kind": KINDS, "notebook": NOTEBOOK_MODES}
+_READERS = {"cpus": _cpus, "volumes": _texts, "argv": _texts, "env": _env, "wheels": _wheels}
+_CHOICES = {
+    "kind": KINDS,
+    "notebook": NOTEBOOK_MODES,
+    "interrupt_mode": ("", "signal", "message"),
+}
 
 
 def _wrong(name: str, value: object, wanted: str) -> Failure:

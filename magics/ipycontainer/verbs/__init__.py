@@ -36,6 +36,6 @@ from .base import complete, invoke, main
 
 add_aliases(main)
 # Each of these is declared in the package of kernels, which stands on this one.
-main.later = {}
+main.later = {"kernel": "ipycontainer_kernel.verbs.kernel:kernel"}
 
 __all__ = ["complete", "invoke", "main"]
