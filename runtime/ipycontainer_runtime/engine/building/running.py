@@ -1,7 +1,9 @@
 """RUN: a command in the stage's sandbox."""
 
+from collections.abc import Mapping
+
 from ipycontainer_runtime.build.instructions import Run
-from ipycontainer_runtime.build.running import invocation
+from ipycontainer_runtime.build.running import Invocation, invocation
 from ipycontainer_runtime.engine.building import cache as caching
 from ipycontainer_runtime.engine.building.failures import CommandFailed
 from ipycontainer_runtime.engine.building.layering import Delta
@@ -20,60 +22,87 @@ async def run(stage: StageBuild, instruction: Run, step: Step) -> bool:
             f"RUN --security={instruction.security} is not supported: steps run with the defaults"
             " of containers; leave it out"
         )
-    site, described = stage.site, stage.state.described
-    invoked = invocation(instruction, described.shell)
-    words = list(invoked.words)
-    arguments = [f"{name}={value}" for name, value in sorted(stage.scope.arguments.items())]
-    proxies = [f"{name}={value}" for name, value in sorted(stage.scope.proxies.items())]
-    told = " ".join(words)
-    if arguments or proxies:
-        told = " ".join((f"|{len(arguments)}", *arguments, told))
+    invoked = invocation(instruction, stage.state.described.shell)
     async with Mounts(stage, instruction.mounts, invoked) as mounts:
-        network = "" if instruction.network == "default" else instruction.network
-        host = site.request.host
-
-        async def key(before: State) -> str:
-            return caching.key(
-                "run",
-                chain=await before.chain(),
-                words=words,
-                script=invoked.script,
-                env=described.config.env,
-                arguments=arguments,
-                user=described.config.user,
-                folder=described.folder,
-                mounts=mounts.inputs,
-                network=network or host.network_mode,
-                hosts=host.extra_hosts,
-                platform=str(before.platform),
-                epoch=site.epoch,
-            )
-
-        async def make(delta: Delta) -> None:
-            placed = await mounts.place(delta)
-            command = Command(
-                words=tuple(words),
-                environment=(
-                    *arguments,
-                    *proxies,
-                    *(described.config.env or ()),
-                    *mounts.environment,
-                ),
-                user=described.config.user,
-                folder=described.folder,
-                mounts=placed,
-                network=network,
-            )
-
-            async def say(text: str) -> None:
-                site.output.log(step, text)
-                await site.room()
-
-            ended = await stage.sandbox.run(command, delta, say)
-            await mounts.clean(delta)
-            if ended.code:
-                raise CommandFailed(" ".join(words), ended.code, ended.oom)
-
+        running = _Running(stage, instruction, step, invoked, mounts)
         # An image's history tells nothing of these.
-        worded = not (instruction.mounts or invoked.script or network)
-        return await stage.done(step, key, told, make, worded=worded)
+        worded = not (instruction.mounts or invoked.script or running.network)
+        return await stage.done(step, running.key, running.told, running.make, worded=worded)
+
+
+class _Running:
+    """One RUN: what its result depends on, and how it is done."""
+
+    def __init__(
+        self,
+        stage: StageBuild,
+        instruction: Run,
+        step: Step,
+        invoked: Invocation,
+        mounts: Mounts,
+    ) -> None:
+        self.network = "" if instruction.network == "default" else instruction.network
+        self._stage = stage
+        self._step = step
+        self._invoked = invoked
+        self._mounts = mounts
+        self._described = stage.state.described
+        self._arguments = _assigned(stage.scope.arguments)
+        self._proxies = _assigned(stage.scope.proxies)
+
+    @property
+    def told(self) -> str:
+        """The words of the image's history: a RUN with arguments counts them first."""
+        words = " ".join(self._invoked.words)
+        if self._arguments or self._proxies:
+            words = " ".join((f"|{len(self._arguments)}", *self._arguments, words))
+        return words
+
+    async def key(self, before: State) -> str:
+        """Return the cache's key: proxies are no part of it, by Docker's reference."""
+        site, described = self._stage.site, self._described
+        host = site.request.host
+        return caching.key(
+            "run",
+            chain=await before.chain(),
+            words=list(self._invoked.words),
+            script=self._invoked.script,
+            env=described.config.env,
+            arguments=self._arguments,
+            user=described.config.user,
+            folder=described.folder,
+            mounts=self._mounts.inputs,
+            network=self.network or host.network_mode,
+            hosts=host.extra_hosts,
+            platform=str(before.platform),
+            epoch=site.epoch,
+        )
+
+    async def make(self, delta: Delta) -> None:
+        """Run the command; CommandFailed when it ends with a code."""
+        described = self._described
+        command = Command(
+            words=tuple(self._invoked.words),
+            environment=(
+                *self._arguments,
+                *self._proxies,
+                *(described.config.env or ()),
+                *self._mounts.environment,
+            ),
+            user=described.config.user,
+            folder=described.folder,
+            mounts=await self._mounts.place(delta),
+            network=self.network,
+        )
+        ended = await self._stage.sandbox.run(command, delta, self._say)
+        await self._mounts.clean(delta)
+        if ended.code:
+            raise CommandFailed(" ".join(self._invoked.words), ended.code, ended.oom)
+
+    async def _say(self, text: str) -> None:
+        self._stage.site.output.log(self._step, text)
+        await self._stage.site.room()
+
+
+def _assigned(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in sorted(variables.items())]
