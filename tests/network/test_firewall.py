@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.network.firewall import Bridge, Firewall, forwarding, sweep
+from ipycontainer_runtime.network.firewall.guard import Guard
 from ipycontainer_runtime.network.firewall.rules import Shape
 from ipycontainer_runtime.network.firewall.tables import Tables
 from ipycontainer_runtime.store.networks import Published
@@ -210,6 +212,31 @@ def test_a_switch_that_may_not_be_set_is_told(
         " denied; set it on the machine: `sysctl net.ipv4.ip_forward=1`"
     )
     assert town.red.ask("172.30.1.3", 80) == "pink 172.30.1.2"
+
+
+def test_nothing_is_switched_on_before_the_rules_are_up(town: Town) -> None:
+    town.gate.set("ipv4/ip_forward", "0")
+    refused = Guard(town.gate.place, Tables(town.gate.place, "no name"), "ipyc-test")
+    with pytest.raises(Unavailable, match="syntax error"):
+        refused.apply(BRIDGES)
+    assert town.gate.get("ipv4/ip_forward") == "0"
+
+
+def test_whoever_takes_a_port_back_leaves_nothing_of_it(town: Town) -> None:
+    """The helper does where no engine is there, and knows of no bridges."""
+    engines, helpers = (
+        Guard(town.gate.place, Tables(town.gate.place, "ipyc-test"), "ipyc-test") for _ in "12"
+    )
+    taken, kept = port(8080, "172.30.1.2"), port(8081, "172.30.1.3", "udp")
+    try:
+        engines.apply(BRIDGES)
+        engines.publish([taken, kept])
+        helpers.unpublish([taken])
+        listed = town.gate.run("nft", "list", "table", "inet", "ipyc-test")
+        assert "8080" not in listed
+        assert listed.count(". 8081") == 2, "one leads inside, one keeps those off who are inside"
+    finally:
+        engines.close()
 
 
 def test_rules_that_somebody_removes_are_put_up_again(

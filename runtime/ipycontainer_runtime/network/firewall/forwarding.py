@@ -36,8 +36,13 @@ class Switched(NamedTuple):
     """What could not be switched on, with the cure."""
 
 
+def foreseen(place: Place, bridges: Sequence[Bridge], outer: Outer) -> Outer:
+    """Return the outer devices of what these bridges will have switched on, and `outer`."""
+    return within(place.netns, lambda: _foreseen(bridges, outer))
+
+
 def switch_on(place: Place, bridges: Sequence[Bridge], outer: Outer) -> Switched:
-    """Switch on what these bridges need; `outer` is what an earlier call had found."""
+    """Switch on what these bridges need; `outer` is what was foreseen."""
     return within(place.netns, lambda: _switch_on(bridges, dict(outer), alone=place.alone))
 
 
@@ -52,24 +57,35 @@ def switch_off(place: Place, outer: Outer, bridges: Sequence[str]) -> None:
     within(place.netns, switch)
 
 
+def _foreseen(bridges: Sequence[Bridge], outer: Outer) -> Outer:
+    before = _devices(bridges)
+    return {**outer, **dict.fromkeys(_to_switch(bridges), before)}
+
+
+def _to_switch(bridges: Sequence[Bridge]) -> list[int]:
+    """Return the versions of IP that these bridges need forwarded, where that is off."""
+    return [
+        version
+        for version, setting in _FORWARDING.items()
+        if any(b.of(version) and not b.internal for b in bridges) and _off(setting)
+    ]
+
+
 def _switch_on(
     bridges: Sequence[Bridge], outer: dict[int, Sequence[str]], *, alone: bool
 ) -> Switched:
     if alone:
         _leave_bridges_alone()
     lacks = []
-    for version, setting in _FORWARDING.items():
-        if not any(b.of(version) and not b.internal for b in bridges) or not _off(setting):
-            continue
-        before = _devices(bridges)
+    for version in _to_switch(bridges):
+        before = outer.setdefault(version, _devices(bridges))
         try:
             if version == 6:
                 _keep_routes_told(before)
-            _write(setting, "1")
+            _write(_FORWARDING[version], "1")
         except Unavailable as error:
             lacks.append(f"containers reach nothing outside by IPv{version}: {error}")
-            continue
-        outer[version] = before
+            del outer[version]
     loopback = all([_takes_loopback(b.device) for b in bridges])  # noqa: C419 - for every bridge
     return Switched(loopback, outer, "; ".join(lacks))
 

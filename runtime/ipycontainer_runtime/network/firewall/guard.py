@@ -59,10 +59,15 @@ class Guard:
         with self._lock:
             wanted = checked(list(bridges))
             ports = self._known()
-            done = forwarding.switch_on(self._place, wanted, self._shape.outer)
-            self._shape = self._shape._replace(loopback=done.loopback, outer=done.outer)
+            known = self._shape.outer
+            shape = self._shape._replace(outer=forwarding.foreseen(self._place, wanted, known))
+            # First: who is killed before the rules are up would leave the machine a router.
+            self._rules.put(wanted, ports, shape)
+            done = forwarding.switch_on(self._place, wanted, shape.outer)
+            self._shape = shape._replace(loopback=done.loopback, outer=done.outer)
             self._lack = done.lack
-            self._rules.put(wanted, ports, self._shape)
+            if self._shape != shape:  # something may not be set
+                self._rules.put(wanted, ports, self._shape)
             self._bridges = wanted
             self._neighbours.admit(wanted)
 

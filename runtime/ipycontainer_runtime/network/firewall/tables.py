@@ -21,6 +21,7 @@ _ELEMENT = re.compile(
     r"(?:([0-9a-f.:]+) \. )?(tcp|udp|6|17) \. (\d+) : ([0-9a-f.:]+) \. (\d+)", re.ASCII
 )
 _OUTER = re.compile(r"set outer([46]) \{[^}]*elements = \{([^}]*)\}")
+_NEAR = re.compile(r"set near \{[^}]*elements = \{([^}]*)\}")
 _PROTOCOLS = {"6": "tcp", "17": "udp", "tcp": "tcp", "udp": "udp"}
 
 
@@ -54,10 +55,23 @@ class Tables:
     def change(self, bridges: Sequence[Bridge], old: Ports, new: Ports, shape: Shape) -> None:
         """Change the elements of the maps, in one transaction."""
         before, after = (_elements(ports, bridges, shape) for ports in (old, new))
+        if not bridges:  # as where somebody else than an engine takes ports back
+            before |= self._near(old) - self._near(new)
         lines = [f"delete element inet {self._table} {one}" for one in sorted(before - after)]
         lines += [f"add element inet {self._table} {one}" for one in sorted(after - before)]
         if lines:
             self._nft("\n".join(lines))
+
+    def _near(self, ports: Ports) -> set[str]:
+        """Return the elements of `near` that the kernel has for these ports."""
+        numbers = {(port.protocol, str(port.host_port)) for port in ports.values()}
+        held = _NEAR.search(self._listed()) if ports else None
+        found = re.findall(r'"([^"]+)" \. (\w+) \. (\d+)', held[1] if held else "")
+        return {
+            f'near {{ "{device}" . {protocol} . {number} }}'
+            for device, protocol, number in found
+            if (_PROTOCOLS.get(protocol), number) in numbers
+        }
 
     def there(self) -> bool:
         """Tell whether the table is there: what is in it goes with it alone."""
