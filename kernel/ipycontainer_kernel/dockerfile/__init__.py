@@ -4,6 +4,14 @@ It runs on the host and drives an engine by its API. `notebook` turns Dockerfile
 back, byte for byte; it needs neither kernel nor engine.
 """
 
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipycontainer_kernel.settings import Settings
+
 MIMETYPE = "text/x-dockerfile"
 LANGUAGE = {
     "name": "dockerfile",
@@ -12,3 +20,8 @@ LANGUAGE = {
     "pygments_lexer": "docker",
     "codemirror_mode": "dockerfile",
 }
+
+
+def spec_argv(settings: Settings) -> list[str]:
+    """Return what a kernelspec of this kind starts: it runs here, whatever the image."""
+    return [sys.executable, "-m", "ipycontainer_kernel.dockerfile", "-f", "{connection_file}"]

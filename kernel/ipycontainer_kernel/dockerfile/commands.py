@@ -34,8 +34,8 @@ class Command:
 
     name: str
     rest: str
-    line: int
-    """Of the cell, counted from 1."""
+    place: str
+    """Its line and cell, as a person is told of them."""
 
     def words(self) -> list[str]:
         """Return the rest as words; raises `Usage` for an open quote."""
@@ -53,18 +53,18 @@ class Command:
 
     def wrong(self, why: str) -> Usage:
         """Return the error that the line cannot be done."""
-        return Usage(f"line {self.line}: %{self.name}: {why}")
+        return Usage(f"{self.place}: %{self.name}: {why}")
 
 
-def command(line: int, text: str) -> Command:
+def command(place: str, text: str) -> Command:
     """Read a line that begins with `%`; raises `Usage` where there is no such command."""
     name, _, rest = text.removeprefix("%").partition(" ")
     if name not in NAMES:
         shown = name[:80]
         raise Usage(
-            f"line {line}: there is no command %{shown}{closest(shown, NAMES)}; %help lists them"
+            f"{place}: there is no command %{shown}{closest(shown, NAMES)}; %help lists them"
         )
-    return Command(name, rest.strip(), line)
+    return Command(name, rest.strip(), place)
 
 
 def told() -> str:

@@ -72,10 +72,10 @@ def find(surface: Surface, asked: Asked) -> Origin:
 def _of_cell(source: Source, asked: Asked) -> Origin:
     if asked.file not in (None, "-"):
         raise Usage(f"-f {asked.file}: the cell's body is the Dockerfile: leave one of them out")
-    return _typed(source, asked)
+    return typed(source, asked)
 
 
-def _typed(source: Source, asked: Asked) -> Origin:
+def typed(source: Source, asked: Asked) -> Origin:
     """Return the origin of a Dockerfile that is no file; COPY takes the folder that one is in."""
     path = asked.path
     if path is not None and path.startswith(_REMOTE):
@@ -105,7 +105,7 @@ def _of_input(stream: IO[bytes], asked: Asked) -> Origin:
     text = (head + stream.read()).decode("utf-8", "surrogateescape")
     if not text.strip():
         raise Usage("standard input has no Dockerfile and no archive")
-    return _typed(Source(text, "standard input"), asked)
+    return typed(Source(text, "standard input"), asked)
 
 
 def _is_archive(head: bytes) -> bool:

@@ -43,9 +43,15 @@ class Page:
     """The view; `publisher` returns a function that draws one place, or draws it again."""
 
     def __init__(
-        self, build: Build, source: Source, publisher: Callable[[], Any], lines: int
+        self,
+        build: Build,
+        source: Source,
+        publisher: Callable[[], Any],
+        lines: int,
+        *,
+        whole: str = "the variable _output has all of it",
     ) -> None:
-        self._build, self._source, self._lines = build, source, lines
+        self._build, self._source, self._lines, self._whole = build, source, lines, whole
         self._upper, self._lower = publisher(), publisher()
         self._drawn = self._paged = 0.0
         self._stale = False
@@ -83,7 +89,7 @@ class Page:
     def failed(self, report: Report) -> None:
         """Leave the steps, and what went wrong where."""
         self._upper(self._finished(live=False), True)
-        self._end(_failed_text(report), _failed_html(report))
+        self._end(_failed_text(report), _failed_html(report, self._whole))
 
     def _end(self, text: str, html: str) -> None:
         warnings = self._build.warnings
@@ -104,9 +110,9 @@ class Page:
                 continue
             if len(stages) > 1:
                 html.append(f"<p class='ipyc-dim'>{words(name)}</p>")
-            items = "".join(_step_html(step, lines, limit) for step in ended)
+            items = "".join(_step_html(step, lines, limit, self._whole) for step in ended)
             html.append(f"<div role='list' aria-label='Steps of {words(name)}'>{items}</div>")
-            text += [line for step in ended for line in _step_text(step)]
+            text += [line for step in ended for line in _step_text(step, self._whole)]
         return _bundle("\n".join(text), "".join(html))
 
     def _going_on(self) -> dict[str, str]:
@@ -151,11 +157,12 @@ def _item(body: str) -> str:
     return f"<div class='ipyc-step' role='listitem'>{body}</div>"
 
 
-def _step_html(step: Step, lines: int, limit: int) -> str:
+def _step_html(step: Step, lines: int, limit: int, whole: str) -> str:
     shown = _within(step.log.tail(max(lines, _LIVE_LINES)), limit)
     if not shown:
         return _item(_line(step, "div", step.place))
-    body = _log(shown, step.log.hidden(len(shown)), f"Output of {step.label}")
+    before = _more(step.log.hidden(len(shown)), whole)
+    body = _log(shown, before, f"Output of {step.label}")
     return _item(f"<details>{_line(step, 'summary', step.place)}{body}</details>")
 
 
@@ -168,27 +175,28 @@ def _within(lines: list[str], limit: int) -> list[str]:
     return lines
 
 
-def _log(lines: list[str], hidden: int = 0, label: str = "") -> str:
+def _log(lines: list[str], before: str = "", label: str = "") -> str:
     if not lines:
         return ""
-    before = [f"[{_more(hidden)}]"] if hidden else []
+    lines = [before, *lines] if before else lines
     # What can be scrolled is to be reached by the keyboard.
     reach = f" tabindex='0' role='group' aria-label='{words(label)}'" if label else ""
-    return f"<pre class='ipyc-log'{reach}>{escape(chr(10).join([*before, *lines]))}</pre>"
+    return f"<pre class='ipyc-log'{reach}>{escape(chr(10).join(lines))}</pre>"
 
 
-def _more(hidden: int) -> str:
-    return f"{hidden:,} line{'s' * (hidden != 1)} before; the variable _output has all of it"
+def _more(hidden: int, whole: str) -> str:
+    """Say how many lines are not shown and where they are; nothing where all are."""
+    return f"[{hidden:,} line{'s' * (hidden != 1)} before; {whole}]" if hidden else ""
 
 
-def _step_text(step: Step) -> Iterator[str]:
+def _step_text(step: Step, whole: str) -> Iterator[str]:
     yield f"{_MARKS[step.state]} {step.label} {step.title}  {step.told()}"
     # What a failed step said stands with the reason.
     shown = [] if step.state == FAILED else step.log.tail(_TEXT_LINES)
     if not shown:
         return
-    if hidden := step.log.hidden(len(shown)):
-        yield f"    [{_more(hidden)}]"
+    if before := _more(step.log.hidden(len(shown)), whole):
+        yield f"    {before}"
     yield from (f"    {line}" for line in shown)
 
 
@@ -206,7 +214,7 @@ def _failed_text(report: Report) -> str:
     return "\n".join(failed_lines(report))
 
 
-def _failed_html(report: Report) -> str:
+def _failed_html(report: Report, whole: str) -> str:
     width = max((len(str(line.number)) for line in report.lines), default=0)
     lines = "".join(
         f"<mark>{row}</mark>" if line.marked else f"{row}\n"
@@ -219,7 +227,8 @@ def _failed_html(report: Report) -> str:
         parts.append(f"<pre class='ipyc-log' aria-label='The lines'>{lines}</pre>")
     if report.log:
         parts.append("<p>The end of its output:</p>")
-        parts.append(_log(list(report.log), report.hidden, "The end of its output"))
+        before = _more(report.hidden, whole)
+        parts.append(_log(list(report.log), before, "The end of its output"))
     parts += [f"<p>{_coded(hint)}</p>" for hint in report.hints]
     return "".join(parts)
 

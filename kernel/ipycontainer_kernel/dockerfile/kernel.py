@@ -1,0 +1,138 @@
+"""The kernel: what a front end asks of it, by Jupyter's messages."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ipykernel.kernelbase import Kernel
+
+from ipycontainer import __version__, connect
+from ipycontainer.failures import Interrupted, explain
+from ipycontainer.preferences import stored
+from ipycontainer.session import Session
+
+from . import LANGUAGE
+from .builds import Builder
+from .cells import Cell, Cells, notebook_file
+from .layout import incomplete
+from .running import Run
+from .surface import KernelSurface
+
+
+class DockerfileKernel(Kernel):
+    """A Dockerfile whose layers are cells."""
+
+    implementation = "ipycontainer-dockerfile"
+    implementation_version = __version__
+    language_info = {**LANGUAGE, "version": "1"}  # noqa: RUF012 - ipykernel's own form
+    banner = "A Dockerfile, cell by cell. %help lists what there is beside instructions."
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)  # type: ignore[no-untyped-call] # ipykernel's is untyped
+        self._cells = Cells(notebook_file())
+        self._preferences = stored()
+        self._session = Session(KernelSurface(self, self._preferences), connect)
+        self._builder = Builder(self._session)
+        self._history: list[tuple[int, int, str]] = []
+
+    async def do_execute(
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: Mapping[str, Any] | None = None,
+        allow_stdin: bool = False,
+        *,
+        cell_meta: Mapping[str, Any] | None = None,
+        cell_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Build the cells up to this one."""
+        self._allow_stdin = allow_stdin
+        # IPython's kernel does this; without it what is printed belongs to no cell.
+        for stream in (sys.stdout, sys.stderr):
+            parent = self.get_parent("shell")  # type: ignore[no-untyped-call] # ipykernel's is untyped
+            stream.set_parent(parent)  # type: ignore[union-attr] # ipykernel has put its own there
+        reply: dict[str, Any] = {"status": "ok", "execution_count": self.execution_count}
+        reply |= {"payload": [], "user_expressions": {}}
+        if not code.strip():
+            return reply
+        if store_history:
+            self._history.append((1, self.execution_count, code))
+        cell = Cell(code, self.execution_count, cell_id)
+        try:
+            reply["payload"] = self._run(cell, cell_meta or {}, interactive=allow_stdin)
+        except (Exception, KeyboardInterrupt) as error:
+            cell.failed = True
+            return self._failure(error)
+        return reply
+
+    def _run(
+        self, cell: Cell, metadata: Mapping[str, Any], *, interactive: bool
+    ) -> list[dict[str, Any]]:
+        surface = KernelSurface(self, self._preferences)
+        self._session.surface = surface
+        if self._cells.put(cell, metadata):
+            surface.note(
+                "The notebook's file does not have this cell yet, so it is taken to stand after the"
+                " one that was run before it; if it does not, save the notebook and run it again"
+            )
+        run = Run(self._session, self._cells, self._builder, cell, interactive)
+        run.do()
+        return run.payload
+
+    def _failure(self, error: BaseException) -> dict[str, Any]:
+        """Tell of what ended a cell, and return the reply."""
+        if isinstance(error, KeyboardInterrupt):
+            told: BaseException = Interrupted("interrupted before it was done")
+        else:
+            told = explain(error, "ipycontainer") or error
+        name = type(told).__name__
+        lines = [f"{name}: {told}"]
+        if explain(told, "ipycontainer") is None:
+            lines = traceback.format_exception(told)  # a defect of ours, to be seen whole
+        content = {"ename": name, "evalue": str(told), "traceback": lines}
+        self.send_response(self.iopub_socket, "error", content)  # type: ignore[no-untyped-call] # ipykernel's is untyped
+        return {"status": "error", "execution_count": self.execution_count, **content}
+
+    async def do_is_complete(self, code: str) -> dict[str, str]:
+        """Tell whether an instruction goes on."""
+        if incomplete(code):
+            return {
+                "status": "incomplete",
+                "indent": "    " if code.rstrip().endswith("\\") else "",
+            }
+        return {"status": "complete"}
+
+    async def do_history(
+        self,
+        hist_access_type: str,
+        output: bool,
+        raw: bool,
+        session: int | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        n: int | None = None,
+        pattern: str | None = None,
+        unique: bool = False,
+    ) -> dict[str, Any]:
+        """Return cells of this session."""
+        from fnmatch import fnmatchcase
+
+        found: Sequence[tuple[int, int, str]] = self._history
+        if hist_access_type == "range":
+            found = [e for e in found if (start or 0) <= e[1] < (stop or len(found) + 1)]
+        elif hist_access_type == "search":
+            found = [entry for entry in found if fnmatchcase(entry[2], pattern or "*")]
+            found = list({entry[2]: entry for entry in found}.values()) if unique else found
+        found = found[-n:] if n and hist_access_type != "range" else found
+        shown = [(s, line, (code, None)) for s, line, code in found] if output else list(found)
+        return {"status": "ok", "history": shown}
+
+    async def do_shutdown(self, restart: bool) -> dict[str, Any]:
+        """Let the engine's connections go."""
+        if "client" in self._session.__dict__:
+            self._session.client.close()
+        return {"status": "ok", "restart": restart}

@@ -1,0 +1,247 @@
+"""The Dockerfile kernel through a real client, against our engine and Docker's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dockerfiles import Notebook, running
+
+from support.engines import running_engine
+from support.hosts import Host
+
+
+class Room:
+    """An engine that has busybox, and a kernel beside it."""
+
+    def __init__(self, engine: Host, notebook: Notebook, folder: Path) -> None:
+        self.engine, self.notebook, self.folder = engine, notebook, folder
+
+    def run(self, *arguments: Any, **more: Any) -> Any:
+        return self.notebook.run(*arguments, **more)
+
+
+@contextmanager
+def with_kernel(
+    host: Host, busybox: str, variables: dict[str, str], folder: Path
+) -> Iterator[Room]:
+    host.client.images.pull(busybox).tag("busybox")
+    variables |= {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+    with running(folder, variables) as notebook:
+        yield Room(host, notebook, folder)
+
+
+@pytest.fixture(scope="module")
+def served(busybox: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """One engine and one kernel for all tests."""
+    with running_engine() as host:
+        names = ("IPYCONTAINER_ROOT", "IPYCONTAINER_RUN")
+        variables = {name: host.variables[name] for name in names}
+        folder = tmp_path_factory.mktemp("notebook")
+        with with_kernel(host, busybox, variables, folder) as room:
+            yield room
+
+
+@pytest.fixture
+def room(served: Room) -> Room:
+    """The kernel with an empty Dockerfile."""
+    served.run("%reset")
+    return served
+
+
+BASE = "FROM busybox"
+
+
+def test_a_cell_builds_on_those_before_it_and_says_what_it_made(room: Room) -> None:
+    room.run(BASE)
+    made = room.run("RUN echo one > /one && echo said")
+    assert "RUN echo one > /one" in made.shown
+    assert "said" in made.shown
+    assert "FROM" not in made.shown
+    assert "Layer " in made.shown
+    assert "4B; image " in made.shown
+    assert room.run("%run cat /one").out == "one\n"
+
+
+def test_an_edited_cell_rebuilds_from_there_and_the_rest_is_cache(room: Room) -> None:
+    room.run(BASE, "a")
+    room.run("RUN cat /proc/sys/kernel/random/uuid > /first", "b")
+    room.run("RUN echo two > /second", "c")
+    room.run("RUN cat /first /second > /third", "d")
+    first = room.run("%run cat /first", "e").out
+    room.run("RUN echo TWO > /second", "c")
+    made = room.run("RUN cat /first /second > /third", "d")
+    assert "RUN cat /proc" not in made.shown
+    assert "reused" in made.shown
+    assert room.run("%run cat /third", "e").out == f"{first}TWO\n"
+
+
+def test_a_cell_that_was_edited_takes_those_after_it_along_when_they_run(room: Room) -> None:
+    room.run(BASE, "a")
+    room.run("RUN echo a > /f", "b")
+    room.run("RUN cat /f > /g", "c")
+    room.run("RUN echo b > /f", "b")
+    assert "RUN cat" in room.run("RUN cat /f > /g", "c").shown
+    assert room.run("%run cat /g", "d").out == "b\n"
+
+
+def test_cells_that_the_front_end_deleted_are_left_out(room: Room) -> None:
+    room.run(BASE, "a")
+    room.run("ENV GONE=1", "b")
+    assert room.run("%show", "c", deletedCells=["b"]).out == "FROM busybox\n"
+
+
+def test_a_new_cell_stands_after_the_one_that_was_run_before_it(room: Room) -> None:
+    room.run(BASE, "a")
+    room.run("ENV C=1", "c")
+    room.run(BASE, "a")
+    assert "taken to stand after" in room.run("ENV B=1", "b").err
+    assert room.run("%show", "d").out == "FROM busybox\n\nENV B=1\n"
+    shown = room.run("ENV C=1\n%show", "c").out
+    assert shown == "FROM busybox\n\nENV B=1\n\nENV C=1\n# %show\n"
+
+
+def test_without_ids_a_failed_cell_is_replaced_by_the_next(room: Room) -> None:
+    room.run(BASE)
+    assert "exited with code 3" in room.run("RUN exit 3").error
+    room.run("ENV A=1")
+    assert room.run("%show").out == "FROM busybox\n\nENV A=1\n"
+
+
+def test_a_failed_step_is_shown_by_its_line_in_the_cell(room: Room) -> None:
+    room.run("# a comment\n" + BASE, "a")
+    made = room.run("RUN true\nRUN echo why && exit 3", "b")
+    assert "line 2 of this cell" in made.error
+    assert "> 2 | RUN echo why && exit 3" in made.shown
+    assert "why" in made.shown
+    assert made.reply["traceback"] == [f"BuildFailure: {made.error}"]
+    later = room.run("ENV A=1", "c")
+    assert "line 2 of cell In[" in later.error
+
+
+def test_an_instruction_that_is_none_is_refused_with_its_line(room: Room) -> None:
+    room.run(BASE)
+    assert "unknown instruction" in room.run("ENV A=1\nRUNN x").error
+
+
+def test_arguments_and_stages(room: Room) -> None:
+    room.run("%arg TAG=latest")
+    assert room.run("ARG TAG").err.startswith("nothing to build yet")
+    room.run("FROM busybox:$TAG AS first\nRUN echo 1 > /stage")
+    room.run("FROM busybox\nCOPY --from=first /stage /copied\nRUN echo 2 > /stage")
+    assert room.run("%run cat /stage /copied").out == "2\n1\n"
+    made = room.run("%target first\n%run cat /stage\n%tag stage:first")
+    assert made.out.startswith("1\n")
+    assert "Tagged stage:first" in made.out
+    assert room.engine.client.images.get("stage:first")
+
+
+def test_copy_takes_files_of_the_notebooks_folder_or_of_the_context(room: Room) -> None:
+    (room.folder / "here").write_text("here\n")
+    (room.folder / "deeper").mkdir(exist_ok=True)
+    (room.folder / "deeper/there").write_text("there\n")
+    room.run(BASE)
+    assert room.run("COPY here /\n%run cat /here").out == "here\n"
+    assert room.run("%context deeper\nCOPY there /\n%run cat /there").reply["status"] == "error"
+    room.run("%reset")
+    room.run(f"%context deeper\n{BASE}")
+    assert room.run("COPY there /\n%run cat /there").out == "there\n"
+    assert "there is no folder nowhere" in room.run("%context nowhere").error
+
+
+def test_options_are_those_of_build(room: Room) -> None:
+    room.run(BASE)
+    room.run("RUN cat /proc/sys/kernel/random/uuid > /now")
+    first = room.run("%run cat /now").out
+    room.run("%options --no-cache --label made=here")
+    assert room.run("ENV A=1\n%run cat /now").out != first
+    room.run("%tag labelled")
+    assert room.engine.client.images.get("labelled").labels == {"made": "here"}
+    assert "No such option" in room.run("%options --nonsense").error
+
+
+def test_interrupting_ends_the_build_and_the_kernel_goes_on(room: Room) -> None:
+    room.run(BASE)
+
+    def interrupt(message: dict[str, Any]) -> None:
+        data = message["content"].get("data", {})
+        if "\n    ready" in data.get("text/plain", ""):
+            room.notebook.manager.interrupt_kernel()
+
+    made = room.run("RUN echo ready; sleep 600", on=interrupt)
+    assert made.reply["ename"] == "Interrupted"
+    assert room.run("%run echo alive").out == "alive\n"
+
+
+def test_a_file_goes_out_and_comes_in(room: Room) -> None:
+    room.run(BASE)
+    room.run("ENV A=1")
+    room.run("%export Dockerfile.out")
+    assert (room.folder / "Dockerfile.out").read_text() == "FROM busybox\n\nENV A=1\n"
+    made = room.run("%import Dockerfile.out")
+    assert made.reply["payload"] == [
+        {"source": "set_next_input", "text": "FROM busybox\n\nENV A=1", "replace": False}
+    ]
+    (room.folder / "made.ipynb").unlink(missing_ok=True)
+    room.run("%import Dockerfile.out made.ipynb")
+    assert (room.folder / "made.ipynb").exists()
+    assert "is there already" in room.run("%import Dockerfile.out made.ipynb").error
+
+
+def test_what_is_wrong_is_one_line(room: Room) -> None:
+    assert "did you mean show" in room.run("%shwo").error
+    assert "has no FROM" in room.run("%run ls").error
+    assert "goes on, and the cell ends" in room.run("RUN a \\").error
+    assert "unterminated heredoc" in room.run("FROM busybox\nRUN <<EOF\na").error
+    assert room.run("%help").out.startswith("A cell holds instructions")
+    assert "there is no cell In[9999]" in room.run("%forget 9999").error
+
+
+def test_a_cell_is_left_out_by_its_number(room: Room) -> None:
+    room.run(BASE)
+    count = room.run("ENV A=1").reply["execution_count"]
+    room.run(f"%forget {count}")
+    assert room.run("%show").out == "FROM busybox\n"
+
+
+def test_the_log_of_the_last_build_is_whole(room: Room) -> None:
+    room.run(BASE)
+    room.run("RUN seq 3")
+    assert [line.split()[-1] for line in room.run("%log").out.splitlines()] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("FROM busybox", "complete"),
+        ("RUN a \\", "incomplete"),
+        ("RUN a \\\n  b", "complete"),
+        ("RUN <<EOF\na", "incomplete"),
+        ("RUN <<EOF\na\nEOF", "complete"),
+        ("# escape=`\nRUN a `", "incomplete"),
+        ("%run ls \\", "complete"),
+        ("", "complete"),
+    ],
+)
+def test_a_cell_that_goes_on_is_known(room: Room, code: str, status: str) -> None:
+    assert room.notebook.ask("is_complete", code)["status"] == status
+
+
+@pytest.mark.needs("dockerd")
+def test_dockers_engine_builds_cells_too(
+    request: pytest.FixtureRequest, busybox: str, tmp_path: Path
+) -> None:
+    host = request.getfixturevalue("dockerd")
+    with with_kernel(host, busybox, {"DOCKER_HOST": host.url}, tmp_path) as room:
+        room.run(BASE)
+        made = room.run("RUN echo one > /one && echo said")
+        assert "said" in made.shown
+        assert "Layer " in made.shown
+        assert "FROM" not in made.shown
+        again = room.run("RUN cat /one\n%run cat /one")
+        assert "RUN echo" not in again.shown
+        assert again.out == "one\n"
+        assert "line 2 of this cell" in room.run("RUN true\nRUN exit 3").error
