@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .listening import Question
 from .scripted import END_OF_INPUT
 from .surface import STDOUT
 
 if TYPE_CHECKING:
-    from .cell import Cell
     from .listening import Listening
 
 ENDS = ("\x04", "^D")
@@ -98,13 +97,36 @@ def front_end() -> FrontEnd | None:
     return FrontEnd(kernel) if getattr(kernel, "_allow_stdin", False) else None
 
 
+class Asked(Protocol):
+    """The cell whose process asks: `cell.Cell`, or that of a kernel."""
+
+    def write(self, stream: int, data: memoryview) -> None:
+        """Show bytes of a stream."""
+
+    def flush(self) -> None:
+        """Show all that came."""
+
+    def note(self, text: str) -> None:
+        """Print a line about what goes on."""
+
+    def prompt(self, line: str) -> tuple[str, str]:
+        """Return what to ask with, and what of it was held back: the box shows it instead."""
+        ...
+
+    def drop_echo(self, data: bytes) -> None:
+        """Leave out what a terminal echoes of an answer."""
+
+    def refuse(self, question: Question) -> None:
+        """Have what waits for input ended: nobody can be asked."""
+
+
 class Asking:
     """The input of a process from a person, a line at each question; or from nobody."""
 
     detached = False
 
     def __init__(
-        self, cell: Cell, listening: Listening, front_end: FrontEnd | None, *, tty: bool
+        self, cell: Asked, listening: Listening, front_end: FrontEnd | None, *, tty: bool
     ) -> None:
         self._cell = cell
         self._listening = listening

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import time
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 from .plain import Plain
 
@@ -15,13 +15,23 @@ if TYPE_CHECKING:
 HELD = 0.15
 
 
+class Stream(Protocol):
+    """What text is written to, as to an open file."""
+
+    def write(self, text: str, /) -> object:
+        """Take text."""
+
+    def flush(self) -> object:
+        """Let nothing wait any longer."""
+
+
 class Shown:
     """A stream that is shown: decoded across the cuts between reads, written when due.
 
     With `holds` a line that is not finished is kept back for a moment: `question` takes it.
     """
 
-    def __init__(self, stream: TextIO, bounded: Bounded) -> None:
+    def __init__(self, stream: Stream, bounded: Bounded) -> None:
         self.holds = False
         self._stream = stream
         self._bounded = bounded

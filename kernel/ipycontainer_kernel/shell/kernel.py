@@ -1,0 +1,258 @@
+"""`ShellKernel`: Jupyter's messages become cells of a shell in a container."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipykernel.kernelbase import Kernel
+from traitlets import Dict
+
+from ipycontainer import __version__
+from ipycontainer.asking import FrontEnd
+from ipycontainer.failures import Failure
+from ipycontainer_kernel.settings import Settings
+from ipycontainer_kernel.shell.completion import complete
+from ipycontainer_kernel.shell.control import Broken
+from ipycontainer_kernel.shell.display import bundle
+from ipycontainer_kernel.shell.endings import died, ended, failed
+from ipycontainer_kernel.shell.held import held
+from ipycontainer_kernel.shell.history import History, entries
+from ipycontainer_kernel.shell.looking import completeness, inspected
+from ipycontainer_kernel.shell.output import CellOutput
+from ipycontainer_kernel.shell.shell import Shell
+from ipycontainer_kernel.shell.turn import Cell, Outcome
+
+if TYPE_CHECKING:
+    from ipycontainer_kernel.container import KernelContainer
+
+
+class ShellKernel(Kernel):
+    """A kernel whose cells run in one shell; its container goes when this process does."""
+
+    implementation = "ipycontainer-shell"
+    implementation_version = __version__
+    language_info = {  # noqa: RUF012 - a trait of ipykernel's, which reads it from the class
+        "name": "sh",
+        "mimetype": "text/x-sh",
+        "file_extension": ".sh",
+        "codemirror_mode": "shell",
+        "pygments_lexer": "bash",
+    }
+    settings = Dict(help="What the kernel was asked to be, as its kernelspec says it").tag(
+        config=True
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call] # ipykernel's is untyped
+        self._settings = Settings.from_json(self.settings)
+        self.banner = f"A shell in a container of {self._settings.image}"
+        self._history = History()
+        self._container: KernelContainer | None = None
+        self._shell: Shell | None = None
+        self._failure: Exception | None = None
+        self._noted = False
+        self._notebook = Path.cwd()
+        # While Jupyter connects. Whoever needs the shell waits for it.
+        self._starting = threading.Thread(target=self._start, name="start", daemon=True)
+        self._starting.start()
+
+    def _start(self) -> None:
+        try:
+            self._container = held(self._settings, self._notebook)
+            self._renew()
+        except Exception as error:
+            self._failure = error  # the first cell tells it
+
+    def _renew(self) -> None:
+        """Have another shell in the container."""
+        assert self._container is not None
+        shell = Shell(self._container.session, self._container.id)
+        shell.start()
+        self._shell = shell
+
+    def _ready(self) -> Shell:
+        """Return the shell once it is there; raises `Failure` when there will be none."""
+        self._starting.join()
+        if self._failure is not None:
+            raise self._failure
+        assert self._shell is not None
+        return self._shell
+
+    def do_execute(  # type: ignore[override] # ipykernel takes both, and awaits what can be
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: dict[str, Any] | None = None,
+        allow_stdin: bool = False,
+        **_more: Any,
+    ) -> dict[str, Any]:
+        """Run a cell; the reply has its status as `exit_code`."""
+        if not code.strip():
+            return self._reply()
+        if store_history and not silent:
+            self._history.add(self.execution_count, code)
+        self._allow_stdin = allow_stdin
+        try:
+            self._run(code, silent=silent)
+        except Failure as failure:
+            return self._error(failure, silent=silent)
+        return self._reply()
+
+    def _run(self, code: str, *, silent: bool) -> None:
+        """Run code in the shell; raises `Failure` when its status is not 0."""
+        shell = self._ready()
+        assert self._container is not None
+        output = CellOutput(self._silenced if silent else self._say)
+        if not shell.tells and not self._noted:
+            self._noted = True
+            output.note(
+                f"the engine at {shell.session.address} cannot see when a program waits for input,"
+                " so input of cells ends at once: give it with `<FILE`, `<<END` or a pipe"
+            )
+        person = FrontEnd(self) if self._allow_stdin else None
+        began = time.monotonic()
+        try:
+            outcome = shell.run(Cell(code, output, person, self._display))
+        except Broken as broken:
+            output.finish()
+            raise self._lost(broken) from None
+        output.finish()
+        if output.refused is not None:
+            raise output.refused
+        self._check(outcome, time.monotonic() - began)
+
+    def _check(self, outcome: Outcome, seconds: float) -> None:
+        assert self._container is not None
+        if outcome.died:
+            raise died(outcome, seconds)
+        if outcome.status or outcome.interrupts:
+            raise failed(self._container, outcome, seconds)
+
+    def _lost(self, broken: Broken) -> Failure:
+        """Have another shell where the container is still there; return what to tell."""
+        assert self._container is not None
+        assert self._shell is not None
+        self._shell.close()
+        gone = ended(self._container)
+        if gone is None:
+            try:
+                self._renew()
+            except Exception as error:
+                gone = ended(self._container) or self._container.session.explained(error)
+        if gone is not None:
+            self._failure = gone
+            return gone
+        return Failure(
+            f"{broken}: its variables, functions and folder are gone, the container's files are"
+            " kept; the next cell has another shell"
+        )
+
+    def _publish(self, kind: str, content: dict[str, Any]) -> None:
+        self.send_response(self.iopub_socket, kind, content)  # type: ignore[no-untyped-call] # ipykernel's is untyped
+
+    def _say(self, stream: str, text: str) -> None:
+        self._publish("stream", {"name": stream, "text": text})
+
+    def _silenced(self, stream: str, text: str) -> None:
+        """Show nothing: the front end has asked for that."""
+
+    def _display(self, path: str, data: bytes, cut: bool) -> None:
+        try:
+            shown = bundle(path, data, cut=cut)
+        except Failure as failure:
+            self._say("stderr", f"{failure}\n")
+            return
+        self._publish("display_data", {"data": shown, "metadata": {}})
+
+    def _reply(self) -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "execution_count": self.execution_count,
+            "payload": [],
+            "user_expressions": {},
+        }
+
+    def _error(self, failure: Failure, *, silent: bool) -> dict[str, Any]:
+        error = {
+            "ename": type(failure).__name__,
+            "evalue": str(failure),
+            "traceback": [f"{type(failure).__name__}: {failure}"],
+        }
+        if not silent:
+            self._publish("error", error)
+        return {
+            "status": "error",
+            "execution_count": self.execution_count,
+            "exit_code": failure.exit_code,
+            **error,
+        }
+
+    def do_complete(  # type: ignore[override] # as do_execute
+        self, code: str, cursor_pos: int | None
+    ) -> dict[str, Any]:
+        """Complete commands, functions, variables and files, as the container has them."""
+        cursor = len(code) if cursor_pos is None else cursor_pos
+        reply = {"status": "ok", "matches": [], "cursor_start": cursor, "cursor_end": cursor}
+        with suppress(Failure, Broken):
+            found = complete(self._ready(), code, cursor)
+            kinds = [
+                {"text": text, "type": kind, "start": found.start, "end": found.end}
+                for text, kind in zip(found.matches, found.kinds, strict=True)
+            ]
+            reply |= {"matches": found.matches, "cursor_start": found.start}
+            return {**reply, "metadata": {"_jupyter_types_experimental": kinds}}
+        return {**reply, "metadata": {}}
+
+    def do_inspect(  # type: ignore[override] # as do_execute
+        self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Any = ()
+    ) -> dict[str, Any]:
+        """Tell what a command, a function or a variable is."""
+        text = ""
+        with suppress(Failure, Broken):
+            text = inspected(self._ready(), code, cursor_pos)
+        data = {"text/plain": text} if text else {}
+        return {"status": "ok", "found": bool(text), "data": data, "metadata": {}}
+
+    def do_is_complete(self, code: str) -> dict[str, str]:  # type: ignore[override] # as do_execute
+        """Tell whether the shell would take this as it is."""
+        with suppress(Failure, Broken):
+            return completeness(self._ready(), code)
+        return {"status": "unknown"}
+
+    def do_history(  # type: ignore[override] # as do_execute
+        self,
+        hist_access_type: str,
+        output: bool,
+        raw: bool,
+        session: int | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        n: int | None = None,
+        pattern: str | None = None,
+        unique: bool = False,
+    ) -> dict[str, Any]:
+        """Return cells that were run since the kernel's start."""
+        if hist_access_type == "tail":
+            cells = self._history.tail(n or 0)
+        elif hist_access_type == "range":
+            cells = self._history.range(session or 0, start or 0, stop)
+        else:
+            cells = self._history.search(pattern or "*", n, unique=unique)
+        return {"status": "ok", "history": entries(cells, output=output)}
+
+    def do_shutdown(  # type: ignore[override] # as do_execute
+        self, restart: bool
+    ) -> dict[str, Any]:
+        """Remove the container: a kernel that is started again has a new one."""
+        self._starting.join()
+        if self._shell is not None:
+            self._shell.close()
+        if self._container is not None:
+            with suppress(Failure):  # it has gone, or goes with this process
+                self._container.remove()
+        return {"status": "ok", "restart": restart}
