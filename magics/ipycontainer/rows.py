@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .failures import one_line
 from .published import of_entry, summary
 from .units import ago, decimal_size, local_time, parse_time
 
@@ -46,7 +47,8 @@ HISTORY_COLUMNS = {
     "COMMENT": "Comment",
 }
 NETWORK_COLUMNS = {"NETWORK ID": "ID", "NAME": "Name", "DRIVER": "Driver", "SCOPE": "Scope"}
-VOLUME_COLUMNS = {"DRIVER": "Driver", "VOLUME NAME": "Name", "LINKS": "Links", "SIZE": "Size"}
+VOLUME_COLUMNS = {"DRIVER": "Driver", "VOLUME NAME": "Name"}
+MEASURED_VOLUME_COLUMNS = {**VOLUME_COLUMNS, "LINKS": "Links", "SIZE": "Size"}
 _SHORT_ID = 12
 _COMMAND_WIDTH = 20
 _STEP_WIDTH = 45
@@ -149,7 +151,7 @@ def volume(entry: Entry) -> dict[str, Any]:
     size, links = usage["Size"], usage["RefCount"]
     return {
         "Driver": entry["Driver"],
-        "Name": entry["Name"],
+        "Name": one_line(entry["Name"]),  # a plugin's may have anything in it
         "Scope": entry.get("Scope") or "local",
         "Mountpoint": entry.get("Mountpoint") or "",
         "Labels": _labels(entry),

@@ -124,7 +124,8 @@ def test_a_volume_is_made_measured_and_removed(box: Box, shell: Shell) -> None:
     assert made.name == "kept"
     shell.run(f"%container run --rm -v kept:/v {IMAGE} sh -c 'head -c 5000 /dev/zero > /v/file'")
     shell.run(f"%container create --name keeper -v kept:/v:ro {IMAGE} true")
-    table = shell.run("%container volume ls").displayed[0].splitlines()
+    assert shell.run("%container volume ls").displayed[0].split()[-2:] == ["local", "kept"]
+    table = shell.run("%container volume ls --size").displayed[0].splitlines()
     assert table[0].split() == ["DRIVER", "VOLUME", "NAME", "LINKS", "SIZE"]
     assert table[1].split()[:3] == ["local", "kept", "1"]
     assert table[1].split()[3].endswith("kB")

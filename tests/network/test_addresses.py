@@ -39,7 +39,7 @@ def test_a_subnet_of_ipv6_is_a_unique_local_one() -> None:
 
 
 def test_the_first_address_is_the_gateways_and_the_next_the_first_containers() -> None:
-    subnet = addresses.completed(Subnet(subnet="10.5.0.9/24", gateway=""))
+    subnet = addresses.completed(Subnet(subnet="10.5.0.0/24", gateway=""))
     assert (subnet.subnet, subnet.gateway) == ("10.5.0.0/24", "10.5.0.1")
     assert Addresses(subnet).take() == "10.5.0.2/24"
 
@@ -90,6 +90,8 @@ def test_an_address_that_cannot_be_had_is_refused(
     ("fields", "words"),
     [
         ({"subnet": "10.5.0.0/33"}, "invalid CIDR address"),
+        ({"subnet": "10.5.0.9/24"}, "it should be 10.5.0.0/24"),
+        ({"ip_range": "10.5.3.0/16"}, "it should be 10.5.0.0/16"),
         ({"subnet": "words"}, "invalid CIDR address"),
         ({"subnet": "0.0.0.0/0"}, "invalid subnet 0.0.0.0/0"),
         ({"subnet": "127.5.0.0/16"}, "invalid subnet 127.5.0.0/16"),
@@ -113,6 +115,22 @@ def test_a_subnet_that_does_not_fit_together_is_refused(
         addresses.completed(Subnet(**whole))  # type: ignore[arg-type] # fields of several types
 
 
+@pytest.mark.parametrize(
+    ("subnet", "address"),
+    [("10.5.0.0/24", "10.5.0.0"), ("10.5.0.0/24", "10.5.0.255"), ("fd00:5::/64", "fd00:5::")],
+)
+def test_an_address_that_means_more_than_one_is_nobodys(subnet: str, address: str) -> None:
+    with pytest.raises(Forbidden, match="already in use"):
+        addresses.completed(Subnet(subnet=subnet, gateway=address))
+    with pytest.raises(Forbidden, match="already in use"):
+        pool_of(subnet).take(address)
+
+
+def test_both_addresses_of_a_line_between_two_are_hosts() -> None:
+    line = Addresses(addresses.completed(Subnet(subnet="10.5.0.0/31", gateway="10.5.0.0")))
+    assert line.take() == "10.5.0.1/31"
+
+
 def test_no_two_hold_one_address_whatever_comes_and_goes() -> None:
     rng = random.Random(7)
     pool = pool_of("10.5.0.0/26", reserved={"a": "10.5.0.7"})
@@ -127,7 +145,7 @@ def test_no_two_hold_one_address_whatever_comes_and_goes() -> None:
             try:
                 given = pool.take(wanted)
             except Forbidden:
-                fixed = {"10.5.0.1", "10.5.0.7"}
+                fixed = {"10.5.0.0", "10.5.0.1", "10.5.0.7", "10.5.0.63"}
                 assert f"{wanted}/26" in held or wanted in fixed
                 continue
             assert given not in held

@@ -355,3 +355,21 @@ def test_a_folder_over_a_file_is_told_as_that(
     container = create(shared_engine, busybox, "true", HostConfig={"Binds": [f"{source}:{target}"]})
     reply = call(shared_engine, "POST", f"/containers/{container}/start")
     assert said in reply.message
+
+
+@pytest.mark.parametrize("option", ["colour", "colour=red", "size", "size=", "noexec=1", "ro,x"])
+def test_an_option_that_no_tmpfs_has_is_named_with_its_cure(
+    shared_engine: Engine, busybox: str, option: str
+) -> None:
+    status, message = refusal(shared_engine, busybox, HostConfig={"Tmpfs": {"/b": option}})
+    assert status == 400
+    assert message.startswith(f"Invalid tmpfs option {option.split(',')[-1]!r}: use gid, mode")
+
+
+def test_a_container_has_no_more_volumes_than_can_be_kept_in_hand(
+    shared_engine: Engine, busybox: str
+) -> None:
+    many = {f"/volume{number}": {} for number in range(501)}
+    status, message = refusal(shared_engine, busybox, Volumes=many)
+    assert (status, "500 is the most" in message) == (400, True)
+    assert not volumes(shared_engine)

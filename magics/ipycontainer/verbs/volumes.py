@@ -73,23 +73,25 @@ def create(
 
 @volume.command()
 @flag("-q", "--quiet", help="Show only names.")
+@flag("-s", "--size", help="Show their sizes, and how many containers have them.")
 @VOLUMES.option
 @formats
 @pass_session
 def ls(
-    session: Session, /, filters: tuple[str, ...], template: str | None, *, quiet: bool
+    session: Session, /, filters: tuple[str, ...], template: str | None, *, quiet: bool, size: bool
 ) -> object:
-    """List volumes, with what they hold and how many containers have them."""
+    """List volumes. Their sizes are read anew from all of their files."""
     with VOLUMES.read(filters) as wanted:
         entries = session.api.volumes(filters=wanted)["Volumes"] or []
     entries.sort(key=lambda entry: entry["Name"])
-    if not quiet and (template is None or any(word in template for word in ("Size", "Links"))):
+    if size or any(word in (template or "") for word in ("Size", "Links")):
         entries = _measured(session, entries)
     items = [session.client.volumes.prepare_model(entry) for entry in entries]
     found = [rows.volume(entry) for entry in entries]
     if quiet and template is None:
         template = "{{.Name}}"
-    table = Table(items, counted(len(items), "volume"), rows.VOLUME_COLUMNS, found)
+    columns = rows.MEASURED_VOLUME_COLUMNS if size else rows.VOLUME_COLUMNS
+    table = Table(items, counted(len(items), "volume"), columns, found)
     return listed(session, table, found, template, quiet=False)
 
 

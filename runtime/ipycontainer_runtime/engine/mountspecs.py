@@ -11,9 +11,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ipycontainer_runtime.errors import InvalidParameter, NotImplementedHere
+from ipycontainer_runtime.launch.plan import MOUNT_ATTRIBUTES, PROPAGATION, WORDLESS
 from ipycontainer_runtime.store.records import Config, HostConfig, MountPoint
 
 PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
+_MOST_VOLUMES = 500
+_OF_TMPFS = frozenset(("gid", "mode", "mpol", "nr_blocks", "nr_inodes", "size", "uid"))
+"""What a tmpfs is made with, tmpfs(5); the rest are flags of mount(8)."""
+_FLAGS_OF_TMPFS = frozenset(("", *MOUNT_ATTRIBUTES, *PROPAGATION, *WORDLESS))
 _KINDS = (
     frozenset(("ro", "rw")),
     frozenset(("z", "Z")),  # SELinux's relabelling: nothing, as on a Docker without it
@@ -125,6 +130,11 @@ def volumes_from(host: HostConfig) -> Iterator[VolumesFrom]:
 
 def of_image(config: Config, driver: str) -> list[MountPoint]:
     """Return the anonymous volumes of Config.Volumes: the image's, and those of `-v DIR`."""
+    if len(config.volumes or ()) > _MOST_VOLUMES:
+        raise InvalidParameter(
+            f"the image, and what was asked for, have {len(config.volumes or ())} volumes: "
+            f"{_MOST_VOLUMES} is the most that a container can have"
+        )
     points = []
     for path in config.volumes or ():
         destination = _not_root(posixpath.normpath(f"/{path.lstrip('/')}"))
@@ -308,6 +318,8 @@ def _tmpfs_mount(mount: _Mount, destination: str) -> Asked:
 
 def _tmpfs(host: HostConfig) -> Iterator[Asked]:
     for path, written in (host.tmpfs or {}).items():
+        for option in written.split(","):
+            _check_tmpfs(option)
         yield Asked(
             MountPoint(
                 type="tmpfs",
@@ -316,6 +328,16 @@ def _tmpfs(host: HostConfig) -> Iterator[Asked]:
                 hidden=True,
             )
         )
+
+
+def _check_tmpfs(option: str) -> None:
+    name, equals, value = option.partition("=")
+    if (name in _OF_TMPFS and value) if equals else name in _FLAGS_OF_TMPFS:
+        return
+    raise InvalidParameter(
+        f"Invalid tmpfs option {option[:60]!r}: use {', '.join(sorted(_OF_TMPFS))} with a value, "
+        "or a flag of mount(8) such as noexec"
+    )
 
 
 def _is_local(path: str) -> bool:

@@ -58,8 +58,10 @@ def completed(subnet: Subnet) -> Subnet:
         raise InvalidParameter(
             f"invalid subnet {subnet.subnet}: it has addresses that no container can have"
         )
+    _check_beginning("subnet", subnet.subnet, pool)
     if subnet.ip_range:
         part = _network(subnet.ip_range)
+        _check_beginning("ip-range", subnet.ip_range, part)
         if not contains(pool, part):
             raise InvalidParameter(f"no matching subnet for range {subnet.ip_range}")
     for name, text in subnet.reserved.items():
@@ -68,6 +70,10 @@ def completed(subnet: Subnet) -> Subnet:
     if subnet.gateway:
         if _address(subnet.gateway) not in pool:
             raise InvalidParameter(f"no matching subnet for gateway {subnet.gateway}")
+        if not _is_hosts(pool, _address(subnet.gateway)):
+            raise Forbidden(
+                f"failed to allocate gateway ({subnet.gateway}): {TAKEN}: it means all of {pool}"
+            )
         gateway = subnet.gateway
     else:
         used = {_address(text) for text in subnet.reserved.values()}
@@ -77,6 +83,20 @@ def completed(subnet: Subnet) -> Subnet:
     return Subnet(
         subnet=str(pool), gateway=gateway, ip_range=subnet.ip_range, reserved=subnet.reserved
     )
+
+
+def _check_beginning(what: str, text: str, range_: Range) -> None:
+    """Refuse an address of the middle of a range, as it may be the length that is wrong."""
+    if _address(text.partition("/")[0]) != range_.network_address:
+        raise InvalidParameter(f"invalid {what} {text}: it should be {range_}")
+
+
+def _is_hosts(pool: Range, address: Address) -> bool:
+    """Tell whether an address of a subnet can be a host's: its first, and IPv4's last, are not."""
+    if pool.num_addresses <= 2:
+        return True
+    last = pool.broadcast_address if pool.version == 4 else None
+    return address not in (pool.network_address, last)
 
 
 def _is_nobodys(pool: Range) -> bool:
@@ -145,7 +165,7 @@ class Addresses:
             raise InvalidParameter(
                 f"no configured subnet contains IP address {text}: choose one of {self.pool}"
             )
-        if address in self._fixed or address in self._taken:
+        if address in self._fixed or address in self._taken or not _is_hosts(self.pool, address):
             raise Forbidden(TAKEN)
         return address
 

@@ -57,7 +57,8 @@ class Bridge:
         if len(os.fsencode(alias)) > _LONGEST_ALIAS:
             # A path that others cannot read is none that they may take for gone.
             alias = f"{_LONG}{hashlib.sha256(os.fsencode(root)).hexdigest()}"
-        self._alias = alias
+        self.alias = alias
+        """That of every bridge that this one makes, and of no other's."""
 
     def check(self, network: Network) -> None:
         """Refuse options whose values mean nothing."""
@@ -102,7 +103,7 @@ class Bridge:
         device = network.device
         socket.do(
             netlink.add_bridge(device, random_mac(), mtu(network) or self._place.mtu),
-            netlink.set_alias(device, self._alias),
+            netlink.set_alias(device, self.alias),
             *(() if network.ipv6 else (netlink.without_link_local(device),)),
         )
         index = socket.index(device)
@@ -118,7 +119,7 @@ class Bridge:
             self._remove(socket, network)
 
     def _is_ours(self, link: netlink.Link) -> bool:
-        return link.kind == "bridge" and link.alias == self._alias
+        return link.kind == "bridge" and link.alias == self.alias
 
     def _remove(self, socket: Netlink, network: Network) -> None:
         there = socket.link(network.device)

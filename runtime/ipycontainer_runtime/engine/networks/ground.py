@@ -37,7 +37,8 @@ class Ground:
         self.place = place
         self._store = store
         self._root = str(root)
-        drivers: tuple[Driver, ...] = (Bridge(place, self._root), Nothing("host"), Nothing("null"))
+        self._bridge = Bridge(place, self._root)
+        drivers: tuple[Driver, ...] = (self._bridge, Nothing("host"), Nothing("null"))
         self.drivers = {driver.name: driver for driver in drivers}
         self._firewall = choose(place, table_of(root))
         self._up: dict[str, Network] = {}
@@ -188,14 +189,14 @@ class Ground:
             entered = {link.master for link in links}
             for link in links:
                 root = link.alias.removeprefix(ALIAS)
-                if link.kind != "bridge" or root == link.alias or link.name in kept:
+                mine = link.alias == self._bridge.alias
+                if link.kind != "bridge" or link.name in kept or (root == link.alias and not mine):
                     continue
-                mine = root == self._root
                 # A folder that is not seen from here may be there for an engine in a container that
                 # shares the machine's network: a bridge with somebody in it is not nobody's.
                 if not mine and (link.number in entered or os.path.isdir(root)):
                     continue
-                _log.info("removing the bridge %s of %s", link.name, root)
+                _log.info("removing the bridge %s: %s", link.name, link.alias)
                 socket.do(netlink.remove_link(link.name))
                 if not mine:
                     choose(self.place, table_of(Path(root))).close()

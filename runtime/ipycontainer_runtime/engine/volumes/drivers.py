@@ -12,7 +12,7 @@ from ipycontainer_runtime.engine.volumes.local import Local
 from ipycontainer_runtime.engine.volumes.plugin import Plugin
 from ipycontainer_runtime.engine.volumes.plugins import Plugins
 from ipycontainer_runtime.errors import ContainerError
-from ipycontainer_runtime.store.volumes import LOCAL
+from ipycontainer_runtime.store.volumes import LOCAL, Volume
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -42,6 +42,13 @@ class Drivers:
         if driver.name == LOCAL:
             return function()
         return await apart(function)
+
+    async def check(self, driver: Driver, volume: Volume) -> None:
+        """Have a driver refuse what it cannot make; a folder of the host may never answer."""
+        if volume.options:
+            await apart(partial(driver.check, volume))
+        else:
+            driver.check(volume)
 
     async def find(self, name: str) -> tuple[Plugin, Known] | None:
         """Ask all plugins side by side for a volume; one that fails has it not."""

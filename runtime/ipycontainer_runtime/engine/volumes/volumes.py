@@ -144,7 +144,7 @@ class Volumes:
             labels=labels or None,
             options=asked.driver_opts or None,
         )
-        driver.check(volume)
+        await self._drivers.check(driver, volume)
         await self._drivers.call(driver, lambda: driver.create(volume))
         self._store.create(volume, folder=driver.name == LOCAL)
         self._events.publish("volume", "create", name, {"driver": volume.driver})
