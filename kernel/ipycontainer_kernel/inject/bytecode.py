@@ -25,7 +25,7 @@ _SECONDS, _LIMIT = 120.0, 128 << 20
 
 
 def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
-    """Put the bytecode of what a kernel imports beside its sources in `folder`/site.
+    """Put the bytecode of what a kernel imports beside its sources in `folder`.
 
     It is also the trial of it: raises Failure when the image's Python cannot import ipykernel so.
     """
@@ -43,11 +43,11 @@ def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
     if ended.code:
         said = one_line(ended.stderr.decode(errors="replace")[-300:])
         raise Failure(f"ipykernel cannot be imported in image {image}: {said}")
-    _unpack(ended.stdout, facts.tag, folder / "site", image)
+    _unpack(ended.stdout, facts.tag, folder, image)
 
 
-def _unpack(archive: bytes, tag: str, site: Path, image: str) -> None:
-    expected = dict(_names(site, tag))
+def _unpack(archive: bytes, tag: str, folder: Path, image: str) -> None:
+    expected = dict(_names(folder, tag))
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r|") as tar:
             for entry in tar:
@@ -60,7 +60,7 @@ def _unpack(archive: bytes, tag: str, site: Path, image: str) -> None:
         raise Failure(f"python3 of image {image} sent no bytecode of what it imported") from error
 
 
-def _names(site: Path, tag: str) -> Iterator[tuple[str, Path]]:
-    for source in site.rglob("*.py"):
+def _names(folder: Path, tag: str) -> Iterator[tuple[str, Path]]:
+    for source in folder.rglob("*.py"):
         place = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
-        yield str(place.relative_to(site)), place
+        yield str(place.relative_to(folder)), place

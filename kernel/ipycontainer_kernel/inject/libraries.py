@@ -1,8 +1,9 @@
-"""The C++ library that wheels for glibc expect to find, for images that have none.
+"""The libraries that wheels for glibc expect to find, for images that lack some.
 
 PEP 600 counts libstdc++ to what every system has; Debian without a compiler or apt has it not, and
-ZeroMQ is C++. No index has it, so it is this computer's own, where the image's glibc is enough for
-it. The kernel loads it by its path, so that no other process of the image finds it.
+ZeroMQ is C++. An image with the libraries of one program alone may lack parts of glibc too. No
+index has them, so they are this computer's own, where they fit the image's glibc. The kernel
+loads them by their paths, so that no other process of the image finds them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipycontainer_kernel.inject.probe import Facts, UnfitPython
+from ipycontainer_kernel.inject.probe import LIBRARIES, Facts, UnfitPython
 
 _GLIBC = re.compile(r"GLIBC_(\d+)\.(\d+)")
 
@@ -28,13 +29,16 @@ def copy(facts: Facts, target: Path) -> None:
         found = _found(name)
         if found is None or platform.machine() != facts.machine:
             raise UnfitPython(_cure(name, "and this computer has none for it"))
+        if name in LIBRARIES and _own_glibc() != facts.libc_version:
+            raise UnfitPython(_cure(name, "a part of its own glibc"))
         if (needed := _needed(found)) > facts.libc_version:
             raise UnfitPython(_cure(name, f"and the one here needs glibc {needed[0]}.{needed[1]}"))
         shutil.copyfile(found, target / name)
 
 
 def _cure(name: str, why: str) -> str:
-    return f"the image lacks {name}, {why}: install it there (Debian's package is libstdc++6)"
+    package = "libc6" if name in LIBRARIES else "libstdc++6"
+    return f"the image lacks {name}, {why}: install it there (Debian's package is {package})"
 
 
 def _found(name: str) -> Path | None:
@@ -46,6 +50,10 @@ def _found(name: str) -> Path | None:
     maps = Path("/proc/self/maps").read_text().splitlines()
     paths = (Path(line.split(maxsplit=5)[5]) for line in maps if "/" in line)
     return next((path for path in paths if path.name.startswith(name)), None)
+
+
+def _own_glibc() -> tuple[int, ...]:
+    return tuple(map(int, platform.libc_ver()[1].split(".")[:2]))
 
 
 def _needed(library: Path) -> tuple[int, int]:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 OLDEST: Final = (3, 9)
 MACHINES: Final = ("x86_64", "aarch64", "riscv64")
-LIBRARIES: Final = ("libgcc_s.so.1", "libstdc++.so.6")
+LIBRARIES: Final = ("libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
+"""Parts of glibc that an image of few libraries may lack."""
+CXX_LIBRARIES: Final = ("libgcc_s.so.1", "libstdc++.so.6")
+"""What every C++ program needs."""
 _SECONDS, _LIMIT, _DISTRIBUTIONS = 30.0, 1 << 20, 5000
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?")
 # A release and the suffixes of PEP 440, without its spellings that nobody normalised.
@@ -54,7 +57,7 @@ class Facts:
     libc_version: tuple[int, int]
     machine: str
     lacks: tuple[str, ...]
-    """Libraries of C++ programs that it cannot load."""
+    """Libraries that wheels expect to find, and it cannot load; in the order to load them."""
     ipykernel: bool
     pip: bool
     distributions: Mapping[str, str]
@@ -141,7 +144,7 @@ def _facts(data: Mapping[str, Any]) -> Facts:
         libc=_matched(_NAME, data["libc"]) if data["libc"] else "",
         libc_version=tuple(int(part) for part in libc.split(".")[:2]),  # type: ignore[arg-type] # _LIBC has two parts
         machine=_matched(_NAME, data["machine"]),
-        lacks=tuple(name for name in LIBRARIES if name in data["lacks"]),
+        lacks=tuple(name for name in (*LIBRARIES, *CXX_LIBRARIES) if name in data["lacks"]),
         ipykernel=data["ipykernel"] is True,
         pip=data["pip"] is True,
         distributions=dict(_distributions(data["distributions"])),

@@ -45,11 +45,11 @@ def settle_path() -> None:
 
 
 def load_libraries(folder: str) -> None:
-    """Load the C++ library that was mounted, if the image has none, for extensions to find."""
+    """Load the libraries that the image lacks, for extensions to find."""
     if os.path.isdir(folder):
         from ctypes import CDLL, RTLD_GLOBAL
 
-        # In their order: the second needs the first.
+        # In their order (libgcc_s, libm, …, libstdc++): the last needs those before it.
         for name in sorted(os.listdir(folder)):
             CDLL(os.path.join(folder, name), mode=RTLD_GLOBAL)
 

@@ -11,7 +11,7 @@ import os
 import sys
 import tarfile
 
-# What a kernel's first cell, its first completion and its first widget come to.
+# What the first cell, completion, widget, breakpoint and installation come to.
 NEEDED = ("ipykernel.kernelapp", "ipykernel.zmqshell")
 USUAL = (
     "ipykernel.debugger",
@@ -26,6 +26,8 @@ USUAL = (
     "ipywidgets",
     "debugpy.server",
     "debugpy.server.api",
+    "pip._internal.cli.main",
+    "pip._internal.commands.install",
 )
 
 
@@ -34,8 +36,7 @@ def main(mounted: str) -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.dont_write_bytecode = True
-    folder = mounted + "/site"
-    sys.path.append(folder)
+    sys.path += [mounted + "/site", mounted + "/pip"]
     load_libraries(mounted + "/lib")
     for name in NEEDED:
         importlib.import_module(name)
@@ -47,16 +48,16 @@ def main(mounted: str) -> None:
     with tarfile.open(fileobj=out, mode="w|") as tar:
         for module in list(sys.modules.values()):
             source = getattr(module, "__file__", None) or ""
-            if source.startswith(folder + "/") and source.endswith(".py"):
-                _add(tar, folder, source)
+            if source.startswith(mounted + "/") and source.endswith(".py"):
+                _add(tar, mounted, source)
 
 
 def load_libraries(folder: str) -> None:
-    """Load the C++ library that was mounted, if the image has none, for extensions to find."""
+    """Load the libraries that the image lacks, for extensions to find."""
     if os.path.isdir(folder):
         from ctypes import CDLL, RTLD_GLOBAL
 
-        # In their order: the second needs the first.
+        # In their order (libgcc_s, libm, …, libstdc++): the last needs those before it.
         for name in sorted(os.listdir(folder)):
             CDLL(os.path.join(folder, name), mode=RTLD_GLOBAL)
 

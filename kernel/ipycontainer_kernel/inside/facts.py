@@ -52,10 +52,15 @@ def has(name: str) -> bool:
         return False
 
 
+# Of what PEP 600 takes for granted, all that a kernel's extensions link to.
+LIBRARIES = ["libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0"]
+LIBRARIES.append("librt.so.1")
+
+
 def lacks() -> "list[str]":
-    """Return the libraries of C++ programs that cannot be loaded here."""
+    """Return the libraries that wheels expect to find, and that cannot be loaded here."""
     missing = []
-    for name in ("libgcc_s.so.1", "libstdc++.so.6"):
+    for name in LIBRARIES:
         try:
             from ctypes import CDLL
 
