@@ -248,3 +248,42 @@ def test_nothing_is_left_of_a_container_that_is_removed(shared_engine: Engine, r
 
 def test_clients_find_out_by_asking(shared_engine: Engine) -> None:
     assert "checkpoints" in json.dumps(call(shared_engine, "GET", "/ipycontainer").body)
+
+
+def test_nothing_is_kept_where_nothing_changed_if_so_asked(
+    shared_engine: Engine, run: Make
+) -> None:
+    container = run(*STAYS)
+    within(shared_engine, container, "echo one > /file")
+    keep(shared_engine, container, "one")
+    before = inodes(shared_engine, container)
+    asked = {"Name": "two", "IfChanged": True}
+    assert not call(shared_engine, "POST", url(container), asked).body["Kept"]
+    assert inodes(shared_engine, container) == before
+    within(shared_engine, container, "echo two > /file")
+    assert call(shared_engine, "POST", url(container), asked).body["Kept"]
+
+
+def test_the_verbs_keep_list_show_and_restore(shared_engine: Engine, run: Make) -> None:
+    container = run(*STAYS)
+    within(shared_engine, container, "echo one > /file")
+
+    def verb(*words: str) -> str:
+        code = "import sys; from ipycontainer.cli import main; sys.exit(main())"
+        done = shared_engine.run_python(code, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert verb("checkpoint", container, "one").splitlines() == [
+        "one: 1 added (4B kept)",
+        "A /file  4B",
+    ]
+    within(shared_engine, container, "rm /file")
+    assert "1 deleted" in verb("checkpoint", "create", container)
+    listed = verb("checkpoint", "ls", container).splitlines()
+    assert [line.split()[0] for line in listed] == ["CHECKPOINT", "one", "checkpoint-2"]
+    assert "D /file" in verb("checkpoint", "show", container, "checkpoint-2")
+    verb("restore", container, "one")
+    assert within(shared_engine, container, "cat /file") == "one\n"
+    verb("checkpoint", "rm", container, "one", "checkpoint-2")
+    assert verb("checkpoint", "ls", "-q", container).split() == []

@@ -8,6 +8,7 @@ with `@main.command()` in one of the modules imported here.
 from . import (  # noqa: F401 - each adds its verbs to `main`
     build,
     capturing,
+    checkpoints,
     containers,
     copy,
     debug,

@@ -11,6 +11,8 @@ class NewCheckpoint(msgspec.Struct, rename="pascal", forbid_unknown_fields=True)
     name: str = ""
     """Left empty for `checkpoint-N`."""
     pause: bool = True
+    if_changed: bool = False
+    """Keep nothing where nothing changed."""
 
 
 class All(EngineHandler):
@@ -23,7 +25,9 @@ class All(EngineHandler):
     async def post(self, reference: str) -> None:
         """Make one and answer with it and what it changed."""
         asked = self.body_json(NewCheckpoint) if self.request.body.strip() else NewCheckpoint()
-        made = await self.engine.checkpoints.create(reference, asked.name, pause=asked.pause)
+        made = await self.engine.checkpoints.create(
+            reference, asked.name, pause=asked.pause, if_changed=asked.if_changed
+        )
         self.reply(made, 201)
 
 

@@ -87,10 +87,13 @@ class Checkpoints:
 
     # -- create
 
-    async def create(self, reference: str, name: str = "", *, pause: bool = True) -> dict[str, Any]:
+    async def create(
+        self, reference: str, name: str = "", *, pause: bool = True, if_changed: bool = False
+    ) -> dict[str, Any]:
         """Keep what a container has changed, and tell what that is against the checkpoint before.
 
         A running container is frozen meanwhile unless `pause` is false, or nothing here can freeze.
+        With `if_changed` nothing is kept where there is nothing to tell: Kept is false then.
         Raises InvalidParameter for a name that is none, Conflict for one that is taken.
         """
         if name and not _NAME.fullmatch(name):
@@ -100,8 +103,9 @@ class Checkpoints:
         async with self._held(reference) as (container, store):
             name = name or _free_name(store)
             self._refuse(container, store, name)
-            made = await asyncio.to_thread(self._make, container, store, name, pause)
-            self._containers.publish(container, "checkpoint", checkpoint=name)
+            made = await asyncio.to_thread(self._make, container, store, name, pause, if_changed)
+            if made["Kept"]:
+                self._containers.publish(container, "checkpoint", checkpoint=name)
         return made
 
     @staticmethod
@@ -117,7 +121,12 @@ class Checkpoints:
             )
 
     def _make(
-        self, container: Container, store: CheckpointStore, name: str, pause: bool
+        self,
+        container: Container,
+        store: CheckpointStore,
+        name: str,
+        pause: bool,
+        if_changed: bool,
     ) -> dict[str, Any]:
         store.prepare()
         folder, chain = Path(container.folder), container.record.chain
@@ -136,12 +145,17 @@ class Checkpoints:
                 tree = flattened(store.base, live, beneath.shows)
                 changes = [*compared(store.current(), tree, beneath.shows)]
                 checkpoint = _described(name, store, changes, pool.size)
-                store.add(checkpoint, tree, live)
+                kept = bool(changes) or not if_changed
+                if kept:
+                    store.add(checkpoint, tree, live)
+                else:
+                    store.forgo(pool.made, live)
             except BaseException:
                 store.discard(pool.made)
                 raise
         return {
             **_shape(checkpoint, store),
+            "Kept": kept,
             "Frozen": frozen or not container.state.running or container.state.paused,
             "Changes": _listed(changes),
         }

@@ -238,6 +238,12 @@ class CheckpointStore:
             with contextlib.suppress(FileNotFoundError):
                 _delete(self.pool / str(number))
 
+    def forgo(self, numbers: Iterable[int], live: Tree) -> None:
+        """Delete the new objects of a look at files that had nothing to be kept."""
+        made = {*numbers}
+        self.discard(made)
+        self.live = {path: entry for path, entry in live.items() if entry.number not in made}
+
     # -- roots
 
     def new_root(self) -> Path:
