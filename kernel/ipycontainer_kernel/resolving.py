@@ -44,6 +44,8 @@ def resolve(session: Session, asked: Mapping[str, Any], *, renew: bool = False) 
     The image is pulled where it is missing; with `renew`, where a registry has it. Raises
     `Failure` for what cannot be a kernel.
     """
+    if asked.get("kind") == "dockerfile":
+        return _as_dockerfile(asked)
     image = str(asked["image"])
     details = _image(session, image, renew=renew)
     labels = (details.get("Config") or {}).get("Labels") or {}
@@ -56,6 +58,22 @@ def resolve(session: Session, asked: Mapping[str, Any], *, renew: bool = False) 
     fields.setdefault("display_name", f"{image} (container)")
     _check_memory(fields.get("memory", ""))
     return _of_kind(session, fields, [*notes])
+
+
+def _as_dockerfile(asked: Mapping[str, Any]) -> Resolved:
+    """Return the kernel that runs on this computer and has no container of its own."""
+    own = {"kind", "name", "display_name", "image", "notebook"}
+    if more := sorted(name for name, value in asked.items() if value and name not in own):
+        raise Usage(
+            f"--kind dockerfile has no container, so no {more[0]}: %options in a cell has flags of"
+            " `build`"
+        )
+    name = str(asked.get("name") or "dockerfile")
+    title = str(asked.get("display_name") or "Dockerfile")
+    if not valid_name(name):
+        raise Usage(f"--name {name!r}: use letters, digits, dots, dashes and underscores")
+    settings = Settings("", kind="dockerfile", name=name, display_name=title)
+    return Resolved(settings, icons=icons("container"))
 
 
 def _image(session: Session, image: str, *, renew: bool) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Settings:
     """A kernel's image and limits; the defaults are those of `docker run`, and no more mounts."""
 
     image: str
-    """The reference as a person writes it."""
+    """The reference as a person writes it; "" for the Dockerfile kernel: its cells name theirs."""
     digest: str = ""
     """What the reference stood for: `name@sha256:…`, or an image's id; "" where nobody looked."""
     kind: str = "python"
@@ -83,7 +83,7 @@ class Settings:
             raise Failure(f"the settings of a kernel are an object, not {data!r}")
         known = {part.name for part in fields(cls)}
         made = {name: _read(name, value) for name, value in data.items() if name in known}
-        if not made.get("image"):
+        if not made.get("image") and made.get("kind") != "dockerfile":
             raise Failure("the settings of a kernel name no image: give `image`")
         return cls(**made)
 

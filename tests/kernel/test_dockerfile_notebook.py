@@ -1,14 +1,16 @@
 """Dockerfiles become notebooks and notebooks Dockerfiles, and nothing is lost on the way."""
 
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import pytest
 from nbformat import v4
 
+from ipycontainer.cli import main
 from ipycontainer.failures import Failure
 from ipycontainer_kernel.dockerfile.notebook import to_dockerfile, to_notebook
 from ipycontainer_runtime.build.parse import parse
@@ -167,3 +169,58 @@ def test_a_cell_that_ends_within_an_instruction_is_named() -> None:
 def test_a_line_that_is_no_instruction_is_named() -> None:
     with pytest.raises(Failure, match="line 2 begins with %"):
         to_notebook("FROM x\n%tag y\n")
+
+
+class Told(NamedTuple):
+    """What the command line wrote."""
+
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Told]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """Return the command line in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+
+    def run(*arguments: str) -> Told:
+        main(["kernel", *arguments])
+        return Told(*capfd.readouterr())
+
+    return run
+
+
+def test_the_command_line_brings_a_file_there_and_back(tmp_path: Path, command: Command) -> None:
+    text = b"# Title\r\nFROM x\r\n\r\n\r\nRUN a\r\n"
+    (tmp_path / "Dockerfile").write_bytes(text)
+    assert command("import", "Dockerfile").stdout == "Dockerfile.ipynb\n"
+    again = command("import", "Dockerfile")
+    assert again.stderr.endswith("is there already: -f writes over it, -o names another\n")
+    made = command("export", "Dockerfile.ipynb", "-o", "again")
+    assert made.stdout == "again\n"
+    assert (tmp_path / "again").read_bytes() == text
+
+
+def test_what_is_no_notebook_or_no_dockerfile_is_named(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "Dockerfile").write_bytes(b"FROM x\n# \xff\n")
+    assert "byte 9 is no UTF-8" in command("import", "Dockerfile").stderr
+    assert "is no notebook" in command("export", "Dockerfile").stderr
+    spec = {"name": "python3", "display_name": "Python", "language": "python"}
+    python = v4.new_notebook(metadata={"kernelspec": spec})
+    nbformat.write(python, tmp_path / "python.ipynb")
+    assert "is a notebook of python" in command("export", "python.ipynb").stderr
+
+
+def test_the_kernel_is_installed_without_an_image(tmp_path: Path, command: Command) -> None:
+    assert command("install", "--kind", "dockerfile").stdout.startswith("dockerfile ")
+    spec = json.loads((tmp_path / "data/kernels/dockerfile/kernel.json").read_text())
+    assert spec["argv"][1:3] == ["-m", "ipycontainer_kernel.dockerfile"]
+    assert command("list", "-q").stdout == "dockerfile\n"
+    assert "no memory" in command("install", "--kind", "dockerfile", "-m", "1g").stderr
+    assert "IMAGE is wanted" in command("install").stderr

@@ -26,6 +26,7 @@ from ipycontainer.verbs.settings import environment, pairs
 from ipycontainer_kernel import specs
 from ipycontainer_kernel.resolving import Resolved, absolute, resolve
 from ipycontainer_kernel.settings import KINDS, NOTEBOOK_MODES, Settings
+from ipycontainer_kernel.verbs.dockerfiles import export_dockerfile, import_dockerfile
 
 _COLUMNS = {
     "NAME": "Name",
@@ -87,6 +88,10 @@ def kernel() -> None:
     """Make an image a Jupyter kernel: the whole notebook runs in a container of it."""
 
 
+kernel.add_command(export_dockerfile)
+kernel.add_command(import_dockerfile)
+
+
 @kernel.command()
 @declared(_SANDBOX)
 @click.option("--name", metavar="NAME", help="The kernel's name; the image's without it.")
@@ -95,16 +100,19 @@ def kernel() -> None:
 @flag("--user", help="For this user (the default).")
 @flag("--sys-prefix", help="For this Python's environment.")
 @click.option("--prefix", type=click.Path(path_type=Path), metavar="FOLDER", help="Below FOLDER.")
-@image_argument()
+@image_argument(required=False)
 @pass_session
-def install(session: Session, /, image: str, **flags: Any) -> None:
+def install(session: Session, /, image: str | None, **flags: Any) -> None:
     """Offer IMAGE as a kernel in Jupyter's launcher, by its digest of now.
 
     The image is pulled when it is missing. What its labels org.ipycontainer.kernel.* ask for is
-    followed where it is no more than the default gives.
+    followed where it is no more than the default gives. `--kind dockerfile` is the Dockerfile
+    kernel, which has no image: a cell's FROM names one.
     """
+    if (image is None) != (flags["kind"] == "dockerfile"):
+        raise Usage("IMAGE is wanted, but for --kind dockerfile, whose cells name theirs")
     place = _place(flags)
-    asked = {"image": image, **_asked(flags)}
+    asked = {"image": image or "", **_asked(flags)}
     asked |= {name: flags[name] for name in ("name", "kind", "spec")}
     resolved = resolve(session, asked)
     folder = _write(session, resolved, place)
