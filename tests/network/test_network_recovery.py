@@ -1,5 +1,6 @@
 """Networks outlive their engine, whichever way it goes, and are swept when nobody needs them."""
 
+import socket
 import subprocess
 import threading
 import urllib.request
@@ -198,3 +199,14 @@ def test_a_network_that_is_removed_while_its_bridge_is_made_leaves_none(engine: 
     engine.succeed("network", "create", "red")
     engine.succeed("run", "--rm", "--network", "red", "box", "true")
     assert len(leftovers.interfaces(engine.paths.root)) == 1
+
+
+def test_a_port_is_free_as_soon_as_its_container_is_removed_or_stopped(engine: Engine) -> None:
+    for words in (("rm", "-f"), ("stop", "-t", "0")):
+        made = engine.succeed("run", "-d", "-p", "127.0.0.1::80", "box", "sleep", "1000")
+        _, _, port = engine.succeed("port", made, "80").rpartition(":")
+        engine.succeed(*words, made)
+        rules = subprocess.run(["nft", "-n", "list", "ruleset"], capture_output=True, check=True)
+        assert f" {port} :" not in rules.stdout.decode()
+        with socket.create_server(("127.0.0.1", int(port))):
+            pass

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Background = Callable[[Coroutine[Any, Any, None], str], None]
+Background = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 """Does work after the reply; `Activity.background`."""
 
 
@@ -70,12 +70,13 @@ class Activity:
         self._holds -= 1
         self.touch()
 
-    def background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def background(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Do `work` after the reply, holding the engine up; its failure goes to the log."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self.begin()
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -151,8 +151,9 @@ class Containers:
         """
         self._grade.check_containers()
         creation = Span.begun()
-        name = checked_name(name) if name else random_name(self.store.has_name)
-        self.store.claim(name)
+        if name:
+            name = checked_name(name)
+            self.store.claim(name)
         image = self._image(body.image, platform)
         creation.note("resolved")
         config = merged(body, image.config.defaults)
@@ -175,7 +176,8 @@ class Containers:
             self._images.resolve(image.id)
             record = Record(
                 id=container_id,
-                name=name,
+                # One that nobody asked for is found last: nobody else takes it from here on.
+                name=name or random_name(self.store.has_name),
                 created=rfc3339(now),
                 created_ns=now,
                 image=image.id,

@@ -156,6 +156,10 @@ class Lifecycle:
         self._containers.publish(container, "start")
         self.began(container)
 
+    async def taken_back(self, container: Container) -> None:
+        """Return once the ports of a container that has ended are free for others."""
+        await self._attachments.taken_back(container)
+
     def began(self, container: Container) -> None:
         """Tell the attendants that a container runs."""
         for attendant in self._attendants:

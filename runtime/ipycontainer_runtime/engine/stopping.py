@@ -45,6 +45,7 @@ class Stopping:
         except (asyncio.TimeoutError, TimeoutError):
             await self._signal(container, signals.SIGKILL)
             await ended
+        await self._lifecycle.taken_back(container)
         self._containers.publish(container, "stop")
         return True
 
@@ -151,3 +152,4 @@ class Stopping:
                 if not container.state.running and not container.removing:
                     self._restarts.cancel(container)
                     self._containers.forget(container, volumes=volumes)
+        await self._lifecycle.taken_back(container)

@@ -231,6 +231,10 @@ class Attachments:
         self._tell("disconnect", container, sandbox)
         self._publishing.end(container, sandbox)
 
+    async def taken_back(self, container: Container) -> None:
+        """Return once nothing leads any more to a container that has ended."""
+        await self._publishing.taken_back(container.id)
+
     def _give_back(self, sandbox: Sandbox) -> None:
         for endpoint in sandbox.endpoints.values():
             self._give_back_one(endpoint)
@@ -334,11 +338,13 @@ class Attachments:
     async def disconnect(self, container: Container, network: Network) -> None:
         """Take a container out of a network, at once where it runs."""
         sandbox = container.sandbox
-        endpoint = sandbox.endpoints.pop(network.name, None) if sandbox else None
+        endpoint = sandbox.endpoints.get(network.name) if sandbox else None
         if sandbox is None or endpoint is None:
             return
         if endpoint.interface:
             await self._ground.detach(network, endpoint)
+        del sandbox.endpoints[network.name]
+        if endpoint.interface:
             with contextlib.suppress(Conflict), _namespace(container) as netns:
                 await self._route(container, sandbox, netns)
         self._give_back_one(endpoint)
@@ -346,6 +352,10 @@ class Attachments:
         self._renew_files(container, gone=endpoint)
         await self._publishing.change(container)
         self._networks.publish(network, "disconnect", container=container.id)
+
+    def has(self, container: Container, network: Network) -> bool:
+        """Tell whether a container that runs is in a network."""
+        return container.sandbox is not None and network.name in container.sandbox.endpoints
 
     def _renew_files(
         self,

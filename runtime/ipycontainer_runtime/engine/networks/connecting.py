@@ -68,9 +68,18 @@ class Connecting:
                 raise Conflict(
                     f"container {container.id} is not connected to network {network.name}"
                 )
-            del container.record.networks[network.name]
-            await self._attachments.disconnect(container, network)
-            self._containers.store.save(container.record)
+            places = container.record.networks
+            before = dict(places)
+            del places[network.name]
+            try:
+                await self._attachments.disconnect(container, network)
+            except BaseException:
+                if self._attachments.has(container, network):  # it is in it still
+                    places.clear()
+                    places.update(before)
+                raise
+            finally:
+                self._containers.store.save(container.record)
 
     async def rename(self, reference: str, name: str) -> None:
         """Give a container another name, to which it answers in its networks at once."""

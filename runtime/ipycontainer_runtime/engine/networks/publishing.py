@@ -1,5 +1,6 @@
 """Names and published ports of containers that run: what the helper and the firewall are told."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable
@@ -18,6 +19,8 @@ from ipycontainer_runtime.store.networks import Endpoint, Network, Sandbox
 
 _log = logging.getLogger(__name__)
 
+_PATIENCE = 5.0
+"""Seconds that a removal waits for its ports to be taken back."""
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is asked for where nothing is
 
 
@@ -38,6 +41,8 @@ class Publishing:
         self._helper = helper
         self._activity = activity
         self._find = find
+        self._ending: dict[str, asyncio.Task[None]] = {}
+        """What takes back names and ports of runs that have ended, by container."""
 
     def foresee(self, container: Container) -> None:
         """Have the helper warm by the time that a start needs it. Raises Unavailable."""
@@ -96,7 +101,20 @@ class Publishing:
     def end(self, container: Container, sandbox: Sandbox) -> None:
         """Take back what a run had published, after the reply."""
         if sandbox.published or self._needs(container):
-            self._activity.background(self._end(container.id, sandbox), "take back names and ports")
+            work = self._end(container.id, sandbox)
+            task = self._activity.background(work, "take back names and ports")
+            if sandbox.published:
+                self._ending[container.id] = task
+                task.add_done_callback(lambda task: self._ended(container.id, task))
+
+    def _ended(self, container_id: str, task: "asyncio.Task[None]") -> None:
+        if self._ending.get(container_id) is task:  # and not that of a later run
+            del self._ending[container_id]
+
+    async def taken_back(self, container_id: str) -> None:
+        """Return once the ports of a run that has ended are free; one that fails is logged."""
+        if task := self._ending.get(container_id):
+            await asyncio.wait([task], timeout=_PATIENCE)
 
     async def _end(self, container_id: str, sandbox: Sandbox) -> None:
         if self._run_of(container_id) is None:  # else it has been started again, and has told all
