@@ -7,8 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jupyter_kernel_test
+import nbformat
+import papermill
 import pytest
-from dockerfiles import Notebook, running
+from dockerfiles import NAME, SECONDS, Notebook, running
+from nbclient import NotebookClient
+from nbformat import v4
 
 from support.engines import running_engine
 from support.hosts import Host
@@ -17,8 +22,11 @@ from support.hosts import Host
 class Room:
     """An engine that has busybox, and a kernel beside it."""
 
-    def __init__(self, engine: Host, notebook: Notebook, folder: Path) -> None:
+    def __init__(
+        self, engine: Host, notebook: Notebook, folder: Path, variables: dict[str, str]
+    ) -> None:
         self.engine, self.notebook, self.folder = engine, notebook, folder
+        self.variables = variables
 
     def run(self, *arguments: Any, **more: Any) -> Any:
         return self.notebook.run(*arguments, **more)
@@ -31,7 +39,7 @@ def with_kernel(
     host.client.images.pull(busybox).tag("busybox")
     variables |= {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
     with running(folder, variables) as notebook:
-        yield Room(host, notebook, folder)
+        yield Room(host, notebook, folder, variables)
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +253,77 @@ def test_dockers_engine_builds_cells_too(
         assert "RUN echo" not in again.shown
         assert again.out == "one\n"
         assert "line 2 of this cell" in room.run("RUN true\nRUN exit 3").error
+
+
+class TestMessages(jupyter_kernel_test.KernelTests):
+    """The groups of Jupyter's own suite that apply: it has no value and no pager."""
+
+    language_name = "dockerfile"
+    file_extension = ".dockerfile"
+    code_hello_world = "FROM busybox\n%run echo 'hello, world'"
+    code_stderr = "FROM busybox\n%run echo 'hello, world' >&2"
+    completion_samples = [{"text": "WORK", "matches": {"WORKDIR"}}]  # noqa: RUF012 - its own form
+    complete_code_samples = ["FROM x", "RUN a \\\n b", ""]  # noqa: RUF012 - its own form
+    incomplete_code_samples = ["RUN a \\", "RUN <<E\na"]  # noqa: RUF012 - its own form
+    code_generate_error = "%nothing"
+    code_display_data = [{"code": "FROM busybox", "mime": "text/html"}]  # noqa: RUF012 - its own
+    code_history_pattern = "%sho*"
+    supported_history_operations = ("tail", "range", "search")
+    code_inspect_sample = "RUN"
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _kernel(cls, served: Room) -> None:
+        served.run("%reset")
+        cls.km, cls.kc = served.notebook.manager, served.notebook.client
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """Leave the kernel to the fixture."""
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """Leave the kernel to the fixture."""
+
+
+def document(*cells: str) -> nbformat.NotebookNode:
+    spec = {"name": NAME, "display_name": "Dockerfile", "language": "dockerfile"}
+    made = [v4.new_code_cell(source) for source in cells]
+    return v4.new_notebook(cells=made, metadata={"kernelspec": spec})
+
+
+def out(cell: nbformat.NotebookNode) -> str:
+    return "".join(one.text for one in cell.outputs if one.output_type == "stream")
+
+
+def test_nbclient_and_papermill_run_a_notebook_from_top_to_bottom(
+    served: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(served.folder / "jupyter"))
+    for name, value in served.variables.items():
+        monkeypatch.setenv(name, value)
+    # The same words twice are two layers: the order is all that these clients tell.
+    made = document(BASE, "RUN echo x >> /f", "RUN echo x >> /f", "%run cat /f")
+    NotebookClient(made, timeout=SECONDS, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert out(made.cells[-1]) == "x\nx\n"
+    nbformat.write(made, tmp_path / "in.ipynb")
+    papermill.execute_notebook(
+        tmp_path / "in.ipynb", tmp_path / "out.ipynb", cwd=tmp_path, progress_bar=False
+    )
+    ran = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert out(ran.cells[-1]) == "x\nx\n"
+
+
+def test_the_notebooks_file_tells_where_a_cell_stands(served: Room, tmp_path: Path) -> None:
+    file = tmp_path / "here.ipynb"
+    with running(tmp_path, {**served.variables, "JPY_SESSION_NAME": str(file)}) as notebook:
+        made = document(BASE, "ENV A=1", "ENV B=1", "%show")
+        ids = [cell.id for cell in made.cells]
+        nbformat.write(made, file)
+        for number in (0, 2, 1):
+            ran = notebook.run(made.cells[number].source, ids[number])
+            assert "taken to stand" not in ran.err
+        assert notebook.run("%show", ids[3]).out == "FROM busybox\n\nENV A=1\n\nENV B=1\n"
+        made.cells[1:3] = reversed(made.cells[1:3])
+        nbformat.write(made, file)
+        assert notebook.run("%show", ids[3]).out == "FROM busybox\n\nENV B=1\n\nENV A=1\n"

@@ -39,6 +39,12 @@ def _options(**flags: Any) -> dict[str, Any]:
     return flags
 
 
+FLAGS = tuple(
+    sorted(name for option in _options.params for name in option.opts if name[:2] == "--")
+)
+"""What `%options` takes."""
+
+
 def _flags(words: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = _options.main(list(words), prog_name="%options", standalone_mode=False)
     return found

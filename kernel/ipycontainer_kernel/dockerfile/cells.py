@@ -63,6 +63,10 @@ class Cells:
         """Return the cells before one, and itself."""
         return self._cells[: self._cells.index(cell) + 1]
 
+    def all(self) -> list[Cell]:
+        """Return all cells."""
+        return list(self._cells)
+
     def forget(self, count: int | None, asking: Cell) -> list[int]:
         """Leave out In[count], or the last that is not the one asking; return what was left out."""
         others = [one for one in self._cells if one is not asking]

@@ -9,21 +9,22 @@ from ipycontainer.failures import Usage
 from ipycontainer_runtime.build.suggest import closest
 
 NAMES = {
-    "arg": "NAME=VALUE       set a build argument from here on; NAME alone: the environment's",
-    "context": "PATH             COPY takes files from this folder from here on (the notebook's)",
-    "options": "FLAGS            flags of `build` from here on: --no-cache, --network, --secret …",
-    "target": "STAGE            build this stage in this cell, not the last",
-    "tag": "NAME[:TAG]       name the image of the state so far",
-    "run": "COMMAND          run a shell's command in the state so far; nothing of it is kept",
-    "show": "                 print the Dockerfile so far (also %dockerfile)",
-    "dockerfile": "",
-    "export": "FILE             write the Dockerfile so far to a file",
-    "import": "FILE [NOTEBOOK]  put a Dockerfile into the next cell, or make a notebook of it",
-    "log": "                 print all that the steps of the last build have printed",
-    "forget": "[NUMBER]         leave a cell out: In[NUMBER], else the last",
-    "reset": "                 leave all cells out",
-    "help": "                 this list",
+    "arg": ("NAME=VALUE", "set a build argument from here on; NAME alone: the environment's"),
+    "context": ("PATH", "COPY takes files from this folder from here on (the notebook's)"),
+    "options": ("FLAGS", "flags of `build` from here on: --no-cache, --network, --secret …"),
+    "target": ("STAGE", "build this stage in this cell, not the last"),
+    "tag": ("NAME[:TAG]", "name the image of the state so far"),
+    "run": ("COMMAND", "run a shell's command in the state so far; nothing of it is kept"),
+    "show": ("", "print the Dockerfile so far (also %dockerfile)"),
+    "dockerfile": ("", ""),
+    "export": ("FILE", "write the Dockerfile so far to a file"),
+    "import": ("FILE [NOTEBOOK]", "put a Dockerfile into the next cell, or make a notebook of it"),
+    "log": ("", "print all that the steps of the last build have printed"),
+    "forget": ("[NUMBER]", "leave a cell out: In[NUMBER], else the last"),
+    "reset": ("", "leave all cells out"),
+    "help": ("", "this list"),
 }
+"""What follows each, and what it does."""
 SETTINGS = frozenset({"arg", "context", "options"})
 """These hold for the cells that come after theirs too."""
 
@@ -69,7 +70,7 @@ def command(place: str, text: str) -> Command:
 
 def told() -> str:
     """Return the list of commands for a person."""
-    rows = [f"%{name:<8} {text}".rstrip() for name, text in NAMES.items() if text]
+    rows = [f"%{name:<8} {form:<16} {does}" for name, (form, does) in NAMES.items() if does]
     return "\n".join(
         [
             "A cell holds instructions of a Dockerfile. Running it builds the cells above it, as",

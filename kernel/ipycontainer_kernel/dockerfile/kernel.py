@@ -5,19 +5,24 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelbase import Kernel
 
 from ipycontainer import __version__, connect
-from ipycontainer.failures import Interrupted, explain
+from ipycontainer.failures import Failure, Interrupted, explain
 from ipycontainer.preferences import stored
 from ipycontainer.session import Session
+from ipycontainer.verbs.base import image_names
 
 from . import LANGUAGE
-from .builds import Builder
+from .builds import FLAGS, Builder, asking
 from .cells import Cell, Cells, notebook_file
+from .composed import compose
 from .layout import incomplete
+from .looking import Around, completions, inspection
 from .running import Run
 from .surface import KernelSurface
 
@@ -96,6 +101,38 @@ class DockerfileKernel(Kernel):
         content = {"ename": name, "evalue": str(told), "traceback": lines}
         self.send_response(self.iopub_socket, "error", content)  # type: ignore[no-untyped-call] # ipykernel's is untyped
         return {"status": "error", "execution_count": self.execution_count, **content}
+
+    async def do_complete(self, code: str, cursor_pos: int) -> dict[str, Any]:
+        """Tell what could stand at the cursor."""
+        matches, start = completions(code, cursor_pos, self._around())
+        found = {"matches": matches, "cursor_start": start, "cursor_end": cursor_pos}
+        return {"status": "ok", "metadata": {}, **found}
+
+    async def do_inspect(
+        self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: object = ()
+    ) -> dict[str, Any]:
+        """Tell what the instruction, flag or command at the cursor does."""
+        found = inspection(code, cursor_pos)
+        data = {} if found is None else {"text/plain": found[0], "text/markdown": found[1]}
+        return {"status": "ok", "found": found is not None, "data": data, "metadata": {}}
+
+    def _around(self) -> Around:
+        """Return what is known of the cells so far; no cell says where the cursor's one stands."""
+        before, context = "", "."
+        with suppress(Failure):  # a cell that is no whole instructions: then without the others
+            cells = self._cells.all()
+            composed = compose(cells) if cells else None
+            if composed is not None:
+                before = composed.text
+                context = asking(composed.settings).context or "."
+        return Around(before, Path(context).expanduser(), Path(), self._images, FLAGS)
+
+    def _images(self) -> list[str]:
+        try:
+            return image_names(self._session)
+        except Exception as error:
+            self._session.explained(error)  # no engine, no names; a defect of our own is raised
+            return []
 
     async def do_is_complete(self, code: str) -> dict[str, str]:
         """Tell whether an instruction goes on."""
