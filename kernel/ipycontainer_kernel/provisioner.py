@@ -52,7 +52,7 @@ class ContainerProvisioner(KernelProvisionerBase):
         """Return the exit code, None while the kernel runs."""
         if not self._running:
             return 0
-        fate = self._fate
+        fate = self.fate
         return None if fate is None else fate.code
 
     async def wait(self) -> int | None:
@@ -65,7 +65,7 @@ class ContainerProvisioner(KernelProvisionerBase):
 
     async def send_signal(self, signum: int) -> None:
         """Send a signal to the kernel's process in the container."""
-        if self._owned is not None and self._owned.container is not None and self._fate is None:
+        if self._owned is not None and self._owned.container is not None and self.fate is None:
             await asyncio.to_thread(self._owned.container.signal, signum)
 
     async def kill(self, restart: bool = False) -> None:
@@ -101,13 +101,14 @@ class ContainerProvisioner(KernelProvisionerBase):
         return str(found) if found.is_relative_to(self._notebook) and found.exists() else None
 
     @property
-    def _fate(self) -> Fate | None:
+    def fate(self) -> Fate | None:
+        """How the kernel ended; None while it has not."""
         container = self._owned.container if self._owned else None
         return container.fate if container else None
 
     def _tell(self) -> None:
         """Say in the log how a kernel ended that nobody has ended."""
-        if self._running and (fate := self._fate) is not None:
+        if self._running and (fate := self.fate) is not None:
             self.log.error("Kernel %s: %s", self.kernel_id, fate.words)
 
     def _hear(self, line: str) -> None:

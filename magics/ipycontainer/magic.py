@@ -48,10 +48,10 @@ class ContainerMagics(Magics):
 
         Verbs: attach, build, capture, checkpoint (create, ls, show, rm), commit, cp, create, debug,
         diff, doctor, engine, events, exec, explain, export, history, images, import, info, inspect,
-        kernel (install, list, update, remove), kill, layers, load, login, logout, logs, ls, network
-        (create, ls, show, connect and more), pause, port, ps, pull, push, python, rename, restart,
-        restore, rm, rmi, run, save, search, start, stats, stop, system (df, prune), tag, top,
-        unpause, update, version, volume (create, ls and more), wait.
+        kernel (install, list, update, remove), kill, layers, load, lock, login, logout, logs, ls,
+        network (create, ls, show, connect and more), pause, port, ps, pull, push, python, rename,
+        restart, restore, rm, rmi, run, save, search, start, stats, stop, system (df, prune), tag,
+        top, unpause, update, verify, version, volume (create, ls and more), wait.
         `%container VERB --help` tells the flags, which are Docker's.
 
         Output comes into the cell as it is made; `--out NAME` and `--err NAME` fill variables

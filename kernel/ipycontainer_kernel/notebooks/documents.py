@@ -12,14 +12,8 @@ from ipycontainer.failures import Failure
 
 from ipycontainer_kernel.settings import KEY
 
-SUFFIX = ".ipynb"
 _MOST = 512 << 20
 """Bytes of a notebook that is read: its outputs are in it."""
-
-
-def is_notebook(word: str) -> bool:
-    """Tell whether a word of a command line is a notebook that is there."""
-    return word.endswith(SUFFIX) and os.path.isfile(word)
 
 
 def read(path: Path) -> Any:

@@ -37,6 +37,10 @@ from .base import complete, invoke, main
 
 add_aliases(main)
 # Each of these is declared in the package of kernels, which stands on this one.
-main.later = {"kernel": "ipycontainer_kernel.verbs.kernel:kernel"}
+main.later = {
+    "kernel": "ipycontainer_kernel.verbs.kernel:kernel",
+    "verify": "ipycontainer_kernel.verbs.notebooks:verify",
+}
+main.of_notebooks = {"run": "ipycontainer_kernel.verbs.notebooks:run"}
 
 __all__ = ["complete", "invoke", "main"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,18 +29,37 @@ class Verbs(click.Group):
         super().__init__(*args, **settings)
         self.later: dict[str, str] = {}
         """Where each of those is: `module:attribute`."""
+        self.of_notebooks: dict[str, str] = {}
+        """The same for what a verb does when a notebook is the word after it."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb by its name."""
         if cmd_name in self.later:
-            module, _, attribute = self.later[cmd_name].partition(":")
-            command: click.Command = getattr(importlib.import_module(module), attribute)
-            return command
+            return _imported(self.later[cmd_name])
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb that a line names, and its arguments."""
+        if len(args) > 1 and args[0] in self.of_notebooks and is_notebook(args[1]):
+            return args[0], _imported(self.of_notebooks[args[0]]), args[1:]
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all verbs in their order."""
         return sorted([*super().list_commands(ctx), *self.later])
+
+
+def _imported(name: str) -> click.Command:
+    module, _, attribute = name.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
+
+
+def is_notebook(word: str) -> bool:
+    """Tell whether a word is a notebook's file, which no image's name is."""
+    return word.endswith(".ipynb") and os.path.isfile(word)
 
 
 @click.group(

@@ -24,6 +24,7 @@ from .base import (
     flag,
     image_argument,
     inputs,
+    is_notebook,
     main,
     pass_session,
     variables,
@@ -70,7 +71,12 @@ def run(
     body the cell asks when the command waits for input, and with -it it shows a terminal, which
     lives on when the cell has ended. When the command fails, so does the cell; interrupting the
     cell stops the container.
+
+    `run NOTEBOOK.ipynb` runs a notebook in the sandbox that it names; `run NOTEBOOK.ipynb --help`
+    tells its flags.
     """
+    if is_notebook(image):
+        raise Usage(f"{image} is a notebook, and its flags come after it: run {image} [FLAGS]")
     session.surface.redirect(flags["out_name"], flags["err_name"])
     _take_input(session, flags)
     watch = _watch(session, flags)
