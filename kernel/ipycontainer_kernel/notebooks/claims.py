@@ -78,6 +78,7 @@ def read(data: object, folder: Path, *, trusted: bool = False) -> Claim:
     settings = replace(
         asked,
         name="",
+        argv=asked.argv if asked.kind == "image" else (),
         display_name=one_line(asked.display_name)[:80],
         network=_network(asked, refused, trusted=trusted),
         notebook=_notebook(asked, folder, refused, trusted=trusted),

@@ -15,7 +15,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from ipycontainer.failures import Failure, one_line
-from ipycontainer_kernel.settings import KEY, Settings
+from ipycontainer_kernel.settings import Settings
+from ipycontainer_kernel.specs import kernel_json
 
 Progress = Callable[[int, int, str], object]
 """Called with a code cell's place among all cells, how many those are, and its first line."""
@@ -65,13 +66,7 @@ class _One(KernelSpecManager):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        metadata = {
-            KEY: settings.to_json(),
-            "kernel_provisioner": {"provisioner_name": "ipycontainer"},
-        }
-        self._spec = KernelSpec(
-            argv=[], display_name=settings.image, language="", metadata=metadata
-        )
+        self._spec = KernelSpec(**kernel_json(settings, Path()))
 
     def get_kernel_spec(self, _name: str) -> KernelSpec:
         """Return it, whatever its name."""

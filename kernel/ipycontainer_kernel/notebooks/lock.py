@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,6 @@ from typing import Any
 from ipycontainer_kernel.settings import KEY, Settings
 from ipycontainer_kernel.notebooks.claims import SECRETS
 from ipycontainer_kernel.notebooks.secrets import looks_secret
-
-_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-
 
 @dataclass(frozen=True)
 class Lock:
@@ -28,49 +24,20 @@ class Lock:
         notebook["metadata"][KEY] = self.metadata
 
 
-def lock(api: Any, settings: Settings, folder: Path | None) -> Lock:
-    """Return the lock of a sandbox with these settings, for a notebook in `folder`.
-
-    The image is named by its digest in a registry, or else by its id. `api` is docker-py's low-level
-    client; its errors are raised where the engine has no such image.
-    """
+def lock(settings: Settings, folder: Path | None) -> Lock:
+    """Return the lock of a sandbox, for a notebook in `folder`; its image must be resolved."""
     notes: list[str] = []
-    image = api.inspect_image(settings.reference)
+    if "@" not in settings.digest:
+        notes.append(
+            f"{settings.image} has no digest of a registry, so it is named by its id: push it where"
+            " others can pull it, and lock again, or they cannot have it"
+        )
     env, secrets = _environment(settings, notes)
-    locked = replace(
-        settings,
-        name="",
-        digest=_digest(settings.image, image, notes),
-        volumes=tuple(_portable(settings, folder, notes)),
-        env=env,
-    )
-    metadata = locked.to_json()
+    volumes = tuple(_portable(settings, folder, notes))
+    metadata = replace(settings, name="", volumes=volumes, env=env).to_json()
     if secrets:
         metadata[SECRETS] = secrets
     return Lock(metadata, tuple(notes))
-
-
-def _digest(reference: str, image: dict[str, Any], notes: list[str]) -> str:
-    """Return `name@sha256:…` of the repository that `reference` names, or the image's id."""
-    from docker.utils import parse_repository_tag
-
-    repository = parse_repository_tag(reference)[0]
-    known = [name for name in image.get("RepoDigests") or () if _DIGEST.search(name)]
-    for name in known:
-        if _familiar(name.partition("@")[0]) == _familiar(repository):
-            return str(name)
-    if known:
-        return str(known[0])
-    notes.append(
-        f"{reference} has no digest of a registry, so it is named by its id: push it where others"
-        " can pull it, and lock again, or they cannot have it"
-    )
-    return str(image["Id"])
-
-
-def _familiar(repository: str) -> str:
-    """Return a repository's name without what Docker's own registry may be left without."""
-    return repository.removeprefix("docker.io/").removeprefix("library/")
 
 
 def _environment(settings: Settings, notes: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -14,7 +14,7 @@ _NAMED = re.compile(
 _LOOKS = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36}|\bgithub_pat_\w{22}"
     r"|\bglpat-[\w-]{20}|\bpypi-AgEIcHlwaS5vcmc|\bxox[abprs]-[\w-]{10}|\bsk-[\w-]{20}|\bhf_\w{30}"
-    r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.|://[^/\s:@]*:[^/\s@]+@"
+    r"|\beyJ[\w-]{6,}\.eyJ[\w-]{6,}\.|://[^/\s:@]*:[^/\s@]+@"
 )
 
 

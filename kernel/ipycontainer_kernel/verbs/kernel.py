@@ -49,7 +49,7 @@ _kernels = click.argument(
 
 # In the order that --help shows them. `-u` has no long form: --user is Jupyter's, as it is of every
 # command that installs a kernel.
-_SANDBOX = (
+SANDBOX = (
     click.option("-m", "--memory", metavar="SIZE", help="Limit memory: 512m, 2g."),
     click.option(
         "--cpus",
@@ -93,7 +93,7 @@ kernel.add_command(import_dockerfile)
 
 
 @kernel.command()
-@declared(_SANDBOX)
+@declared(SANDBOX)
 @click.option("--name", metavar="NAME", help="The kernel's name; the image's without it.")
 @click.option("--kind", type=click.Choice(KINDS), help="What runs; without it the image decides.")
 @click.option("--spec", metavar="NAME", help="Of several kernels that the image brings, this one.")
@@ -112,7 +112,7 @@ def install(session: Session, /, image: str | None, **flags: Any) -> None:
     if (image is None) != (flags["kind"] == "dockerfile"):
         raise Usage("IMAGE is wanted, but for --kind dockerfile, whose cells name theirs")
     place = _place(flags)
-    asked = {"image": image or "", **_asked(flags)}
+    asked = {"image": image or "", **asked_for(flags)}
     asked |= {name: flags[name] for name in ("name", "kind", "spec")}
     resolved = resolve(session, asked)
     folder = _write(session, resolved, place)
@@ -144,7 +144,7 @@ def remove(session: Session, names: tuple[str, ...]) -> None:
 
 
 @kernel.command()
-@declared(_SANDBOX)
+@declared(SANDBOX)
 @_kernels
 @pass_session
 def update(session: Session, /, names: tuple[str, ...], **flags: Any) -> None:
@@ -152,7 +152,7 @@ def update(session: Session, /, names: tuple[str, ...], **flags: Any) -> None:
 
     An image that came from a registry is pulled again. Without flags settings stay as they are.
     """
-    asked = _asked(flags)
+    asked = asked_for(flags)
     session.each(names, lambda name: _update(session, name, asked), silent=True)
 
 
@@ -182,7 +182,7 @@ def _place(flags: dict[str, Any]) -> specs.Place:
     return specs.Place.below(prefix) if prefix else specs.Place.of_user()
 
 
-def _asked(flags: dict[str, Any]) -> dict[str, Any]:
+def asked_for(flags: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the settings that flags were written for."""
     found: dict[str, Any] = {
         name: flags[name]

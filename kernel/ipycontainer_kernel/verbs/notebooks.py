@@ -1,4 +1,4 @@
-"""`run NOTEBOOK`, `verify` and `lock`: a notebook and the sandbox that it names."""
+"""`run NOTEBOOK` and `verify`: a notebook in the sandbox that it names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ipycontainer.failures import Failure, one_line
 from ipycontainer.session import Session
 from ipycontainer.units import counted
 from ipycontainer.verbs.base import flag, pass_session
+from ipycontainer.verbs.options import declared
 from ipycontainer_kernel.notebooks import documents
 from ipycontainer_kernel.notebooks.compare import SAVED
-from ipycontainer_kernel.verbs.sandboxed import sandbox_of, sandbox_options
+from ipycontainer_kernel.verbs.sandboxed import OPTIONS, TRUST, sandbox_of
 
 if TYPE_CHECKING:
     from ipycontainer_kernel.notebooks.verifying import Verdict
 
-_notebook = click.argument("notebook", metavar="NOTEBOOK", type=click.Path(path_type=Path))
+_notebook = click.argument("path", metavar="NOTEBOOK", type=click.Path(path_type=Path))
 _timeout = click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -41,30 +42,31 @@ _timeout = click.option(
 @_timeout
 @flag("--allow-errors", help="Go on after a cell that fails.")
 @flag("-q", "--quiet", help="Do not tell which cell runs.")
-@sandbox_options
+@declared(OPTIONS)
+@TRUST
 @pass_session
-def run(session: Session, /, notebook: Path, **flags: Any) -> None:
+def run(session: Session, /, path: Path, **flags: Any) -> None:
     """Run all cells of NOTEBOOK in a new container of the sandbox that it names.
 
     Its outputs are written into it, also when a cell fails.
     """
     from ipycontainer_kernel.notebooks.execution import execute
 
-    document = documents.read(notebook)
-    settings = sandbox_of(session, notebook, document, flags)
+    document = documents.read(path)
+    settings = sandbox_of(session, path, document, flags)
     try:
         execute(
             document,
             settings,
-            notebook.absolute().parent,
+            path.absolute().parent,
             progress=_progress(session, "", quiet=flags["quiet"]),
             timeout=flags["timeout"],
             on_error=flags["allow_errors"],
         )
     finally:
-        documents.write(document, flags["output"] or notebook)
+        documents.write(document, flags["output"] or path)
     if not flags["quiet"]:
-        session.surface.note(f"{flags['output'] or notebook} has the outputs")
+        session.surface.note(f"{flags['output'] or path} has the outputs")
 
 
 @click.command()
@@ -72,9 +74,10 @@ def run(session: Session, /, notebook: Path, **flags: Any) -> None:
 @_timeout
 @flag("--json", "as_json", help="Tell the differences as JSON.")
 @flag("-q", "--quiet", help="Do not tell which cell runs.")
-@sandbox_options
+@declared(OPTIONS)
+@TRUST
 @pass_session
-def verify(session: Session, /, notebook: Path, **flags: Any) -> object:
+def verify(session: Session, /, path: Path, **flags: Any) -> object:
     """Run NOTEBOOK twice in fresh containers, and show the cells whose outputs differ.
 
     They are compared with each other and with the outputs that it was saved with. NOTEBOOK is left
@@ -83,7 +86,7 @@ def verify(session: Session, /, notebook: Path, **flags: Any) -> object:
     from ipycontainer_kernel.notebooks.execution import execute
     from ipycontainer_kernel.notebooks.verifying import verify as compared
 
-    document = documents.read(notebook)
+    document = documents.read(path)
     quiet = flags["quiet"] or flags["as_json"]
     turns = iter(("first run", "second run"))
 
@@ -91,8 +94,8 @@ def verify(session: Session, /, notebook: Path, **flags: Any) -> object:
         execute(
             copy,
             # Read anew: a mount that was a folder may be a link by now.
-            sandbox_of(session, notebook, document, flags),
-            notebook.absolute().parent,
+            sandbox_of(session, path, document, flags),
+            path.absolute().parent,
             progress=_progress(session, f"{next(turns)}, ", quiet=quiet),
             timeout=flags["timeout"],
             on_error=True,
@@ -105,7 +108,7 @@ def verify(session: Session, /, notebook: Path, **flags: Any) -> object:
         session.surface.say("\n".join(_told(verdict)))
     if not verdict.same:
         cells = len({one.cell for one in verdict.different})
-        raise Failure(f"{notebook}: the outputs of {counted(cells, 'cell')} differ")
+        raise Failure(f"{path}: the outputs of {counted(cells, 'cell')} differ")
     return None
 
 

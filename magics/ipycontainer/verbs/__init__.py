@@ -39,6 +39,7 @@ add_aliases(main)
 # Each of these is declared in the package of kernels, which stands on this one.
 main.later = {
     "kernel": "ipycontainer_kernel.verbs.kernel:kernel",
+    "lock": "ipycontainer_kernel.verbs.locking:lock",
     "verify": "ipycontainer_kernel.verbs.notebooks:verify",
 }
 main.of_notebooks = {"run": "ipycontainer_kernel.verbs.notebooks:run"}
