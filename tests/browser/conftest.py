@@ -56,9 +56,9 @@ def notebook(
 
     opened: list[Notebook] = []
 
-    def open_notebook(*cells: str) -> Notebook:
+    def open_notebook(*cells: str, kernel: str = "python3") -> Notebook:
         name = f"{request.node.name.partition('[')[0]}-{len(opened)}.ipynb"
-        opened.append(Notebook(browser_page, lab, name, cells))
+        opened.append(Notebook(browser_page, lab, name, cells, kernel))
         return opened[-1]
 
     yield open_notebook

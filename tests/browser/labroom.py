@@ -59,6 +59,8 @@ class Lab:
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         self.files = folder / "files"
+        self.data = folder / "data"
+        """Where kernelspecs may be written that its launcher offers."""
         self._folder = folder
         self._token = secrets.token_hex(16)
         self._port = _free_port()
@@ -105,7 +107,7 @@ class Lab:
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         }
         here = {name: str(self._folder / folder) for name, folder in folders.items()}
-        packages = [str(CHECKOUT / "runtime"), str(CHECKOUT / "magics")]
+        packages = [str(CHECKOUT / name) for name in ("runtime", "magics", "kernel")]
         return {**here, "PYTHONPATH": os.pathsep.join(packages), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def _wait_until_it_listens(self) -> None:
@@ -179,12 +181,14 @@ def running_browser() -> Iterator[Page]:
 class Notebook:
     """A notebook in a page. Cells are counted from 0; `page` is Playwright's."""
 
-    def __init__(self, page: Page, lab: Lab, name: str, cells: tuple[str, ...]) -> None:
+    def __init__(
+        self, page: Page, lab: Lab, name: str, cells: tuple[str, ...], kernel: str = "python3"
+    ) -> None:
         self.page, self._lab, self._name = page, lab, name
         self.path = lab.files / name
         made = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source) for source in cells],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+            metadata={"kernelspec": {"name": kernel, "display_name": kernel}},
         )
         nbformat.write(made, self.path)
         self.said: list[str] = []

@@ -11,10 +11,10 @@ import jupyter_kernel_test
 import nbformat
 import papermill
 import pytest
-from dockerfiles import NAME, SECONDS, Notebook, running
 from nbclient import NotebookClient
 from nbformat import v4
 
+from support.dockerfiles import NAME, SECONDS, Notebook, running
 from support.engines import running_engine
 from support.hosts import Host
 
