@@ -17,6 +17,7 @@ from ipycontainer_runtime.linux.grade import RANGE, ROOT, Grade
 from ipycontainer_runtime.oci.runtime import Mount, Spec
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.records import Config, HostConfig, Record
+from support.mounts import no_image
 
 PATHS = Paths(Path("/no/root"), Path("/no/run"))
 
@@ -45,7 +46,7 @@ def bundle(made: Record, *, rootless: bool = False) -> Spec:
         made,
         folder="/c",
         rootfs=[root],
-        placed=place(made.mounts, PATHS, {}),
+        placed=place(made.mounts, PATHS, {}, no_image),
         security=security(made.host_config),
         seccomp="/f.bpf",
         cgroups=Cgroups(),

@@ -23,6 +23,7 @@ from ipycontainer_runtime.errors import ContainerError, InvalidParameter, NotImp
 from ipycontainer_runtime.oci.model import ContainerConfig, Healthcheck
 from ipycontainer_runtime.paths import Paths
 from ipycontainer_runtime.store.records import Config, HostConfig
+from support.mounts import no_image
 
 ID = "0123456789ab" + 52 * "c"
 IMAGE = ContainerConfig(
@@ -54,7 +55,7 @@ def refusal(paths: Paths, **fields: Any) -> ContainerError:
 
 def check(paths: Paths, given: HostConfig) -> None:
     check_host(given)
-    place([one.point for one in asked(given).values()], paths, {})
+    place([one.point for one in asked(given).values()], paths, {}, no_image)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support.alone import IMAGE, docker_alone
 from support.calls import call
 from support.engines import Engine, running_engine
 
@@ -210,7 +211,29 @@ def test_a_link_is_a_name_on_the_default_bridge(engine: Engine) -> None:
     web(engine, "one")
     linked = engine.succeed("run", "--rm", "--link", "one:uno", "box", "wget", "-qO-", "http://uno")
     assert linked == "one"
-    engine.succeed("stop", "-t", "0", "one")
+
+
+@pytest.mark.needs("dockerd", "root")
+def test_links_are_told_in_dockers_variables(engine: Engine) -> None:
+    ports = ("80", "81", "82", "90/udp", "100", "101")
+    flags = [word for port in ports for word in ("--expose", port)]
+    told = []
+    with docker_alone() as (docker, _):
+        for host, image in ((docker, IMAGE), (engine, "box")):
+            host.succeed("run", "-d", "--name", "db-1", "-e", "A=b=c", *flags, image, "sleep", "99")
+            links = ("--link", "db-1:the-store", "--link", "db-1")
+            host.succeed("run", "-d", "--name", "web", *links, image, "sleep", "99")
+            address = host.succeed("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "db-1")
+            for asked in (("exec", "web"), ("run", "--rm", "--name", "two", *links, image)):
+                said = host.succeed(*asked, "env").replace(address, "ADDRESS").splitlines()
+                told.append({line for line in said if line.startswith(("THE_STORE", "DB_1"))})
+    assert told[0] == told[2]
+    assert told[1] == told[3]
+    assert "THE_STORE_PORT_80_TCP_START=tcp://ADDRESS:80" in told[2]
+
+
+def test_nobody_is_linked_to_a_container_that_does_not_run(engine: Engine) -> None:
+    engine.succeed("create", "--name", "one", "box", "true")
     refused = engine.docker("run", "--rm", "--name", "two", "--link", "one:uno", "box", "true")
     assert b"Cannot link to a non running container: /one AS /two/uno" in refused.stderr
 

@@ -97,6 +97,11 @@ class Container:
         return self.record.config.tty
 
     @property
+    def link_variables(self) -> list[str]:
+        """What its processes are told of those to which it is linked: NAME=VALUE."""
+        return self.sandbox.variables if self.sandbox else []
+
+    @property
     def attributes(self) -> dict[str, str]:
         """What its events say of it."""
         config = self.record.config

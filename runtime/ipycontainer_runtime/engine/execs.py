@@ -218,7 +218,12 @@ class Execs:
             "terminal": config.tty,
             **size,
             "args": config.cmd,
-            "env": environment(record, tty=config.tty, extra=config.env or ()),
+            "env": environment(
+                record,
+                tty=config.tty,
+                links=found.container.link_variables,
+                extra=config.env or (),
+            ),
             "cwd": config.working_dir or record.config.working_dir or "/",
             "capabilities": capability_sets(allowed),
             "noNewPrivileges": allowed.no_new_privileges or self._grade.rootless,

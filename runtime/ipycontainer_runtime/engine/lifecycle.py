@@ -226,6 +226,7 @@ class Lifecycle:
             cgroups=self._cgroups,
             grade=self._grade,
             joined=joined,
+            links=container.link_variables,
         )
         runtime = runtimes.path_of(record.host_config)
         if not runtime and wants_explained(record.host_config):

@@ -61,11 +61,13 @@ def build_spec(
     cgroups: Cgroups,
     grade: Grade,
     joined: Joined = NOTHING_JOINED,
+    links: Sequence[str] = (),
 ) -> Spec:
     """Return the bundle of a container.
 
     `folder` is the container's own, with HOST_FILES in it; `rootfs` is what the snapshotter gave;
-    `placed` is what a person mounts; `seccomp` is the path of the compiled filter, None for none.
+    `placed` is what a person mounts; `seccomp` is the path of the compiled filter, None for none;
+    `links` are the variables of those to which it is linked.
     """
     config, host = record.config, record.host_config
     mounts = _system_mounts(host, cgroups, grade)
@@ -77,7 +79,7 @@ def build_spec(
     root = f"{folder}/rootfs"
     return {
         "ociVersion": "1.2.0",
-        "process": build_process(record, security, rootless=grade.rootless),
+        "process": build_process(record, security, links, rootless=grade.rootless),
         "root": {"path": root, "readonly": host.readonly_rootfs},
         "hostname": "" if host.uts_mode == "host" else config.hostname,
         "domainname": config.domainname,
@@ -122,14 +124,16 @@ def _owned(mount: Mount, ids: IdRange) -> Mount:
     return Mount(mount.type, mount.source, mount.destination, options)
 
 
-def build_process(record: Record, security: Security, *, rootless: bool) -> Process:
+def build_process(
+    record: Record, security: Security, links: Sequence[str] = (), *, rootless: bool
+) -> Process:
     """Return the container's first process; the launcher resolves its user inside the root."""
     config, host = record.config, record.host_config
     height, width = (host.console_size or [0, 0])[:2]
     process: Process = {
         "terminal": config.tty,
         "args": config.command,
-        "env": environment(record, tty=config.tty),
+        "env": environment(record, tty=config.tty, links=links),
         "cwd": posixpath.normpath(config.working_dir or "/"),
         "capabilities": capability_sets(security),
         "rlimits": _rlimits(host),
@@ -153,15 +157,17 @@ def capability_sets(security: Security) -> Capabilities:
     }
 
 
-def environment(record: Record, *, tty: bool, extra: Sequence[str] = ()) -> list[str]:
-    """Return the environment: Docker's own entries, the container's over them, then `extra`.
+def environment(
+    record: Record, *, tty: bool, links: Sequence[str] = (), extra: Sequence[str] = ()
+) -> list[str]:
+    """Return the environment: Docker's own entries, those of links, the container's, then `extra`.
 
     A name without `=` takes a variable away. HOME is the launcher's: it reads /etc/passwd.
     """
     config = record.config
     own = [DEFAULT_PATH, f"HOSTNAME={config.hostname}", *(["TERM=xterm"] if tty else [])]
     values: dict[str, str | None] = {}
-    for entry in (*own, *(config.env or ()), *extra):
+    for entry in (*own, *links, *(config.env or ()), *extra):
         name, equals, _ = entry.partition("=")
         values[name] = entry if equals else None
     return [entry for entry in values.values() if entry is not None]

@@ -123,6 +123,8 @@ class Sandbox(msgspec.Struct, kw_only=True):
     endpoints: dict[str, Endpoint] = {}
     """By the network's name, in the order of the interfaces."""
     published: list[Published] = []
+    variables: list[str] = []
+    """NAME=VALUE, by which its processes know of those to which it is linked."""
 
 
 _encode = msgspec.json.Encoder().encode

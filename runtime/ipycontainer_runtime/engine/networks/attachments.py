@@ -82,6 +82,7 @@ class Attachments:
         try:
             for name, network, settings in wanted:
                 sandbox.endpoints[name] = self._endpoint(container, sandbox, network, settings)
+            sandbox.variables = hosting.variables(container, self._find)
         except ContainerError:
             self._give_back(sandbox)
             raise
