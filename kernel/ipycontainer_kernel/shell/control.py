@@ -32,6 +32,10 @@ class Broken(Exception):  # noqa: N818 - it says what the channel is
     """The channel has ended, or takes nothing."""
 
 
+class Late(Broken):
+    """The shell has not answered in time."""
+
+
 class Mark(NamedTuple):
     """Something of ours: its kind, what stands after that, and the bytes since the last mark."""
 
@@ -123,7 +127,7 @@ class Control:
         self._looked = max(0, len(self._data) - _LONGEST_LINE)
 
     def wait(self, seconds: float) -> Iterator[Mark]:
-        """Yield marks as they come; raises Broken at the end, and when there is none in time."""
+        """Yield marks as they come; raises Broken at the end, and Late after `seconds`."""
         deadline = time.monotonic() + seconds
         with selectors.PollSelector() as selector:
             selector.register(self._connection.socket, selectors.EVENT_READ)
@@ -131,7 +135,7 @@ class Control:
                 yield from self.marks()
                 left = deadline - time.monotonic()
                 if left <= 0 or not (self.pending or selector.select(left)):
-                    raise Broken(f"the shell did not answer within {seconds:g} s")
+                    raise Late(f"the shell did not answer within {seconds:g} s")
                 self.read()
 
     def close(self) -> None:

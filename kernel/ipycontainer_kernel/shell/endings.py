@@ -6,11 +6,11 @@ import signal
 from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, Final
 
-from ipycontainer.endings import was_out_of_memory
 from ipycontainer.failures import CANNOT_EXECUTE, KILLED, NOT_FOUND, Failure, Interrupted
 
 if TYPE_CHECKING:
     from ipycontainer_kernel.container import KernelContainer
+    from ipycontainer_kernel.shell.shell import Shell
     from ipycontainer_kernel.shell.turn import Outcome
 
 _MEANINGS: Final = {CANNOT_EXECUTE: "cannot be executed", NOT_FOUND: "command not found"}
@@ -26,7 +26,7 @@ class ShellEnded(Failure):
     """A cell with which the shell ended."""
 
 
-def failed(container: KernelContainer, outcome: Outcome, seconds: float) -> Failure:
+def failed(shell: Shell, outcome: Outcome, seconds: float) -> Failure:
     """Return the failure of a cell whose shell is still there."""
     status, took = outcome.status, _took(seconds)
     if outcome.interrupts:
@@ -34,7 +34,7 @@ def failed(container: KernelContainer, outcome: Outcome, seconds: float) -> Fail
             f"the command was interrupted after {took}; the shell has kept its state", status
         )
     why = _MEANINGS.get(status, _signal(status))
-    if status == KILLED and was_out_of_memory(container.session, container.id):
+    if status == KILLED and shell.was_out_of_memory():
         why = "killed: the container was out of memory; `kernel update NAME -m SIZE` gives more"
     told = f" ({why})" if why else ""
     return ExitStatus(f"the cell ended with status {status}{told} after {took}", status)

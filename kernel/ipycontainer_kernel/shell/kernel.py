@@ -24,7 +24,7 @@ from ipycontainer_kernel.shell.history import History, entries
 from ipycontainer_kernel.shell.looking import completeness, inspected
 from ipycontainer_kernel.shell.output import CellOutput
 from ipycontainer_kernel.shell.shell import Shell
-from ipycontainer_kernel.shell.turn import Cell, Outcome
+from ipycontainer_kernel.shell.turn import Cell
 
 if TYPE_CHECKING:
     from ipycontainer_kernel.container import KernelContainer
@@ -36,7 +36,7 @@ class ShellKernel(Kernel):
     implementation = "ipycontainer-shell"
     implementation_version = __version__
     language_info = {  # noqa: RUF012 - a trait of ipykernel's, which reads it from the class
-        "name": "sh",
+        "name": "bash",
         "mimetype": "text/x-sh",
         "file_extension": ".sh",
         "codemirror_mode": "shell",
@@ -59,6 +59,11 @@ class ShellKernel(Kernel):
         # While Jupyter connects. Whoever needs the shell waits for it.
         self._starting = threading.Thread(target=self._start, name="start", daemon=True)
         self._starting.start()
+
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """What ipykernel tells, without what one shell cannot: subshells and a debugger."""
+        return {**super().kernel_info, "supported_features": []}
 
     def _start(self) -> None:
         try:
@@ -124,14 +129,11 @@ class ShellKernel(Kernel):
         output.finish()
         if output.refused is not None:
             raise output.refused
-        self._check(outcome, time.monotonic() - began)
-
-    def _check(self, outcome: Outcome, seconds: float) -> None:
-        assert self._container is not None
+        seconds = time.monotonic() - began
         if outcome.died:
             raise died(outcome, seconds)
         if outcome.status or outcome.interrupts:
-            raise failed(self._container, outcome, seconds)
+            raise failed(shell, outcome, seconds)
 
     def _lost(self, broken: Broken) -> Failure:
         """Have another shell where the container is still there; return what to tell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 # Jupyter's server drops output beyond 1000 messages a second.
 _BETWEEN_FLUSHES: Final = 0.02
 _LONGEST_QUESTION: Final = 60
+# An interactive bash complains when a command that was killed has left it no terminal to mend.
+_NO_TERMINAL: Final = re.compile(
+    rb"bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n"
+)
 
 
 class _Stream:
@@ -61,7 +66,9 @@ class CellOutput:
 
     def write(self, stream: int, data: memoryview) -> None:
         """Take bytes of the cell's output."""
-        if len(data):
+        if stream == STDERR:
+            data = memoryview(_NO_TERMINAL.sub(b"", data))
+        if data:
             self._sinks[stream].write(data)
             self._dirty = True
 

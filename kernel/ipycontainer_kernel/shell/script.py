@@ -51,6 +51,8 @@ done
 STAGE: Final = ("/bin/sh", "-c", "echo $$; (read -r _ </proc/self/fd/1) | :")
 
 _COMMON: Final = """\
+unset ENV PS1 PS2
+PS1='> ' PS2=
 __ipycontainer_holder=@HOLDER@
 __ipycontainer_nonce=
 __ipycontainer_status() { return "$1"; }
@@ -168,9 +170,10 @@ def asked(code: str, nonce: str) -> str:
 
     So it sees variables, functions and the current folder, and changes nothing.
     """
+    # `: -` is for `$_`, which would have the word of the mark.
     return (
         f"{PREFIX}status 0 && ( set +eufx; trap - EXIT; printf '{nonce} told\\n';"
-        f" ( command eval {shlex.quote(code)} ); printf '{nonce} asked\\n' ) </dev/null"
+        f" ( : -; command eval {shlex.quote(code)} ); printf '{nonce} asked\\n' ) </dev/null"
         f" 2>/dev/null || :; {PREFIX}end {nonce} 0\n"
     )
 

@@ -9,7 +9,7 @@ from ipycontainer.attached import start_exec
 from ipycontainer.failures import Failure
 from ipycontainer.listening import EXTENSION
 from ipycontainer_kernel.shell import script
-from ipycontainer_kernel.shell.control import Broken, Control, word
+from ipycontainer_kernel.shell.control import Broken, Control, Late, word
 from ipycontainer_kernel.shell.functions import definitions, merged
 from ipycontainer_kernel.shell.stage import Stage
 from ipycontainer_kernel.shell.turn import Cell, Outcome, Turn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STARTS_WITHIN: Final = 60.0
 _RENEWED_WITHIN: Final = 10.0
+_SETTLES: Final = 50
 _THE_GROUP: Final = 'kill -INT "-$1"'
 # The children of the shell: what it runs, also in the background.
 _CHILDREN: Final = """\
@@ -31,6 +32,11 @@ for s in /proc/[0-9]*/status; do
   done <"$s"
 done 2>/dev/null"""
 _THE_SHELL: Final = 'kill -9 "$2"'
+# As cgroup v2 tells it, and v1.
+_OOM_KILLS: Final = """\
+while read -r key value; do [ "$key" = oom_kill ] && echo "$value"; done \\
+</sys/fs/cgroup/memory.events || while read -r key value; do
+[ "$key" = oom_kill ] && echo "$value"; done </sys/fs/cgroup/memory/memory.oom_control"""
 # What a shell sets by itself, or refuses to have set.
 _ITS_OWN: Final = re.compile(
     r"(?:declare \S+ |export |readonly )?"
@@ -57,6 +63,8 @@ class Shell:
         """Definitions of the functions that cells made, where the shell cannot tell them."""
         self._token = word()
         self._holder = self._pid = 0
+        self._oom_kills = 0
+        self._interrupted = False
 
     @property
     def streams(self) -> script.Streams:
@@ -104,6 +112,7 @@ class Shell:
 
     def run(self, cell: Cell) -> Outcome:
         """Run a cell; raises Broken when the container has gone."""
+        self._settle()
         if self.stage.ended:
             self.stage.close()
             self.stage = Stage(self.session, self.container)
@@ -128,6 +137,7 @@ class Shell:
         It sees variables, functions and the current folder, and changes none. Raises Broken when
         the container has gone.
         """
+        self._settle()
         nonce = word()
         self.control.expect(nonce)
         self.control.send(script.asked(code, nonce))
@@ -141,14 +151,39 @@ class Shell:
                 elif mark.kind == "dead":
                     self.renew(None)
                     return b""
-        except Broken:
-            self._stop_asking(nonce)
+        except Late:
+            self._stop_asking()
         return b""
 
-    def _stop_asking(self, nonce: str) -> None:
+    def _settle(self) -> None:
+        """Let an interrupt that came too late for its cell take nothing of the next.
+
+        A shell that reads may take note of it only with the next line, and forget that.
+        """
+        if not self._interrupted:
+            return
+        self._interrupted = False
+        nonce = word()
+        self.control.expect(nonce)
+        for _ in range(_SETTLES):
+            self.control.send(script.end(nonce))
+            try:
+                for mark in self.control.wait(_RENEWED_WITHIN / _SETTLES):
+                    if mark.kind == "end":
+                        return
+            except Late:
+                continue
+        raise Broken("the shell does not answer")
+
+    def was_out_of_memory(self) -> bool:
+        """Tell whether the kernel has killed something for its memory since this was asked."""
+        said = self.ask(_OOM_KILLS, _RENEWED_WITHIN).decode(errors="replace").split()
+        count = sum(int(number) for number in said if number.isdigit())
+        known, self._oom_kills = self._oom_kills, count
+        return count > known
+
+    def _stop_asking(self) -> None:
         self.signal(2)
-        self.signal(1)
-        self.control.send(script.end(nonce))
         for mark in self.control.wait(_RENEWED_WITHIN):
             if mark.kind in ("end", "dead"):
                 if mark.kind == "dead":
@@ -162,6 +197,7 @@ class Shell:
         """
         from docker.errors import APIError
 
+        self._interrupted = True
         what = {1: _THE_GROUP, 2: _CHILDREN}.get(times, _THE_SHELL)
         command = ["/bin/sh", "-c", what, "sh", str(self._holder), str(self._pid)]
         try:
