@@ -184,6 +184,29 @@ def test_interrupting_ends_the_build_and_the_kernel_goes_on(room: Room) -> None:
     assert room.run("%run echo alive").out == "alive\n"
 
 
+def test_a_command_that_waits_for_input_makes_the_cell_ask(room: Room) -> None:
+    room.run(BASE)
+    assert room.run("%run read x; echo got $x", answer="this").out.endswith("got this\n")
+
+
+def test_interrupting_a_command_leaves_no_container(room: Room) -> None:
+    room.run(BASE)
+
+    def interrupt(message: dict[str, Any]) -> None:
+        if "ready" in message["content"].get("text", ""):
+            room.notebook.manager.interrupt_kernel()
+
+    made = room.run("%run echo ready; exec sleep 600", on=interrupt)
+    assert made.reply["ename"] == "Interrupted"
+    assert room.engine.client.api.containers(all=True) == []
+
+
+def test_a_cell_that_goes_on_is_known_by_the_escape_of_the_first(room: Room) -> None:
+    room.run(f"# escape=`\n{BASE}")
+    assert room.notebook.ask("is_complete", "RUN a `")["status"] == "incomplete"
+    assert room.notebook.ask("is_complete", "RUN a \\")["status"] == "complete"
+
+
 def test_a_file_goes_out_and_comes_in(room: Room) -> None:
     room.run(BASE)
     room.run("ENV A=1")

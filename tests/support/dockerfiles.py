@@ -45,16 +45,24 @@ class Notebook:
         code: str,
         cell: str | None = None,
         on: Callable[[dict[str, Any]], None] | None = None,
+        *,
+        answer: str | None = None,
         **metadata: Any,
     ) -> Ran:
-        """Run a cell to its end; `on` is called with each message."""
+        """Run a cell to its end; `on` is called with each message.
+
+        With `answer` somebody is there, who types this when he is asked.
+        """
         content = {
             "code": code, "silent": False, "store_history": True, "user_expressions": {},
-            "allow_stdin": False, "stop_on_error": False,
+            "allow_stdin": answer is not None, "stop_on_error": False,
         }  # fmt: skip
         metadata |= {"cellId": cell} if cell else {}
         message = self.client.session.msg("execute_request", content, metadata=metadata)
         self.client.shell_channel.send(message)
+        if answer is not None:
+            self.client.get_stdin_msg(timeout=SECONDS)
+            self.client.input(answer)
         texts: dict[str, str] = {"stdout": "", "stderr": ""}
         shown: dict[str, str] = {}
         for told in self._until_idle(message["header"]["msg_id"]):

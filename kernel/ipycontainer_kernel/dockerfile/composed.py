@@ -31,6 +31,8 @@ class Composed(Source):
     """The lines of the cell that runs."""
     keywords: tuple[str, ...] = ()
     """Of all instructions."""
+    escape: str | None = None
+    """The escape character that a further cell has, None where that could still say."""
 
     def place(self, first: int, last: int = 0) -> str:
         """Say in which lines of which cell an instruction stands."""
@@ -91,7 +93,7 @@ def compose(cells: Sequence[Cell]) -> Composed:
     text = "".join(f"{line}\n" for line in lines)
     return Composed(
         text, "the Dockerfile so far", places=tuple(places), settings=tuple(settings),
-        commands=tuple(commands), here=read, keywords=tuple(keywords),
+        commands=tuple(commands), here=read, keywords=tuple(keywords), escape=escape,
     )  # fmt: skip
 
 

@@ -13,14 +13,14 @@ from ipykernel.kernelbase import Kernel
 
 from ipycontainer import __version__, connect
 from ipycontainer.failures import Failure, Interrupted, explain
-from ipycontainer.preferences import stored
+from ipycontainer.preferences import Preferences, stored
 from ipycontainer.session import Session
 from ipycontainer.verbs.base import image_names
 
 from . import LANGUAGE
 from .builds import FLAGS, Builder, asking
 from .cells import Cell, Cells, notebook_file
-from .composed import compose
+from .composed import Composed, compose
 from .layout import incomplete
 from .looking import Around, completions, inspection
 from .running import Run
@@ -33,13 +33,15 @@ class DockerfileKernel(Kernel):
     implementation = "ipycontainer-dockerfile"
     implementation_version = __version__
     language_info = {**LANGUAGE, "version": "1"}  # noqa: RUF012 - ipykernel's own form
+    help_links = [  # noqa: RUF012 - ipykernel's own form
+        {"text": "Dockerfile reference", "url": "https://docs.docker.com/reference/dockerfile/"}
+    ]
     banner = "A Dockerfile, cell by cell. %help lists what there is beside instructions."
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)  # type: ignore[no-untyped-call] # ipykernel's is untyped
         self._cells = Cells(notebook_file())
-        self._preferences = stored()
-        self._session = Session(KernelSurface(self, self._preferences), connect)
+        self._session = Session(KernelSurface(self, Preferences()), connect)
         self._builder = Builder(self._session)
         self._history: list[tuple[int, int, str]] = []
 
@@ -77,7 +79,7 @@ class DockerfileKernel(Kernel):
     def _run(
         self, cell: Cell, metadata: Mapping[str, Any], *, interactive: bool
     ) -> list[dict[str, Any]]:
-        surface = KernelSurface(self, self._preferences)
+        surface = KernelSurface(self, stored())
         self._session.surface = surface
         if self._cells.put(cell, metadata):
             surface.note(
@@ -118,14 +120,21 @@ class DockerfileKernel(Kernel):
 
     def _around(self) -> Around:
         """Return what is known of the cells so far; no cell says where the cursor's one stands."""
-        before, context = "", "."
-        with suppress(Failure):  # a cell that is no whole instructions: then without the others
-            cells = self._cells.all()
-            composed = compose(cells) if cells else None
-            if composed is not None:
-                before = composed.text
-                context = asking(composed.settings).context or "."
+        found = self._so_far()
+        context = "."
+        if found is not None:
+            with suppress(Failure):  # a folder that has gone since
+                context = asking(found.settings).context or "."
+        before = found.text if found is not None else ""
         return Around(before, Path(context).expanduser(), Path(), self._images, FLAGS)
+
+    def _so_far(self) -> Composed | None:
+        """Return what all cells make, None where they make nothing that can be read."""
+        cells = self._cells.all()
+        try:
+            return compose(cells) if cells else None
+        except Failure:
+            return None
 
     def _images(self) -> list[str]:
         try:
@@ -136,12 +145,11 @@ class DockerfileKernel(Kernel):
 
     async def do_is_complete(self, code: str) -> dict[str, str]:
         """Tell whether an instruction goes on."""
-        if incomplete(code):
-            return {
-                "status": "incomplete",
-                "indent": "    " if code.rstrip().endswith("\\") else "",
-            }
-        return {"status": "complete"}
+        found = self._so_far()
+        if not incomplete(code, found.escape if found is not None else None):
+            return {"status": "complete"}
+        continued = code.rstrip().endswith(("\\", "`"))
+        return {"status": "incomplete", "indent": "    " if continued else ""}
 
     async def do_history(
         self,
