@@ -22,14 +22,23 @@ def kernel_engine(debian_python: str) -> Iterator[Engine]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def injected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what is injected is kept: made once for all files of tests."""
+    return tmp_path_factory.mktemp("injected")
+
+
 @pytest.fixture(scope="module")
 def room(
-    kernel_engine: Engine, debian_python: str, tmp_path_factory: pytest.TempPathFactory
+    kernel_engine: Engine,
+    debian_python: str,
+    injected: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Room]:
     """A place for a module's kernels, which must leave nothing."""
     runtime = Path(tempfile.mkdtemp(prefix="ipyc-k", dir="/tmp"))  # sockets have short names
     with (
-        jupyter_of(kernel_engine, tmp_path_factory.mktemp("jupyter")) as folder,
+        jupyter_of(kernel_engine, tmp_path_factory.mktemp("jupyter"), injected) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("XDG_RUNTIME_DIR", str(runtime))

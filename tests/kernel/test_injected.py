@@ -22,12 +22,15 @@ WHEELS = "/wheels"
 
 @pytest.fixture(scope="module", autouse=True)
 def jupyter(
-    kernel_engine: Engine, debian_python: str, tmp_path_factory: pytest.TempPathFactory
+    kernel_engine: Engine,
+    debian_python: str,
+    injected: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[None]:
     """A kernelspec for the image, and a folder of wheels in its containers."""
     wheels = tmp_path_factory.mktemp("wheels")
     write_wheel(wheels, "fromafolder", "VALUE = 42\n")
-    with jupyter_of(kernel_engine, tmp_path_factory.mktemp("jupyter")) as folder:
+    with jupyter_of(kernel_engine, tmp_path_factory.mktemp("jupyter"), injected) as folder:
         volumes = [f"{wheels}:{WHEELS}:ro"]
         add_kernelspec(folder, NAME, image=debian_python, network="none", volumes=volumes)
         yield

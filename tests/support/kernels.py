@@ -18,10 +18,10 @@ SECONDS = 60
 
 
 @contextmanager
-def jupyter_of(engine: Engine, folder: Path) -> Iterator[Path]:
+def jupyter_of(engine: Engine, folder: Path, cache: Path) -> Iterator[Path]:
     """Have this process's kernels use `engine` and the kernelspecs in `folder`, which is yielded.
 
-    What is injected is kept in `folder` too; what uv fetched, between runs of the tests.
+    What is injected is kept in `cache`; what uv fetched, between runs of the tests.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DOCKER_HOST", raising=False)
@@ -29,7 +29,7 @@ def jupyter_of(engine: Engine, folder: Path) -> Iterator[Path]:
         patch.setenv("IPYCONTAINER_RUN", str(engine.paths.run))
         patch.setenv("JUPYTER_PATH", str(folder))
         patch.setenv("UV_CACHE_DIR", str(images.cache() / "uv"))
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         yield folder
 
 

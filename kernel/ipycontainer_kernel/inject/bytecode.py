@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ipycontainer.failures import Failure, one_line
 from ipycontainer_kernel.inject import throwaway
+from ipycontainer_kernel.inject.probe import UnfitPython
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -27,7 +28,7 @@ _SECONDS, _LIMIT = 120.0, 128 << 20
 def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
     """Put the bytecode of what a kernel imports beside its sources in `folder`.
 
-    It is also the trial of it: raises Failure when the image's Python cannot import ipykernel so.
+    It is also the trial of it: raises UnfitPython when ipykernel cannot be imported so.
     """
     from ipycontainer_kernel.inject import WHEELS
 
@@ -42,7 +43,10 @@ def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
     )
     if ended.code:
         said = one_line(ended.stderr.decode(errors="replace")[-300:])
-        raise Failure(f"ipykernel cannot be imported in image {image}: {said}")
+        raise UnfitPython(
+            f"image {image} cannot import the ipykernel that was found for it ({said}): update what"
+            " is installed there, or install ipykernel in it"
+        )
     _unpack(ended.stdout, facts.tag, folder, image)
 
 

@@ -67,6 +67,7 @@ def resolve(facts: Facts, wanted: Sequence[str], folder: Path) -> dict[str, Pack
     for name, lines in (("in", wanted), ("constraints", constraints), ("excludes", LEFT_OUT)):
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
     _reached(
+        facts,
         *("pip", "compile", "in", "--constraints", "constraints", "--excludes", "excludes"),
         *("--format", "pylock.toml", "--output-file", "pylock.toml", *_platform(facts)),
         folder=folder,
@@ -93,6 +94,7 @@ def install(
     ]
     (folder / "locked").write_text("".join(f"{line}\n" for line in lines))
     _reached(
+        facts,
         *("pip", "install", "--requirements", "locked", "--no-deps", "--require-hashes"),
         *("--target", str(target), "--link-mode", "hardlink", *_platform(facts)),
         folder=folder,
@@ -147,7 +149,7 @@ def checked(wheels: Iterable[Mapping[str, Any]]) -> list[Wheel]:
     return found
 
 
-def _reached(*arguments: str, folder: Path) -> None:
+def _reached(facts: Facts, *arguments: str, folder: Path) -> None:
     """Run uv with an index and, where none answers, with what it fetched before."""
     code, said = _run(*arguments, folder=folder)
     if code and _NETWORK.search(said) and _SOLUTION not in said:
@@ -155,9 +157,12 @@ def _reached(*arguments: str, folder: Path) -> None:
         if code:
             raise Unreachable(f"no package index answers: {_last(said)}")
     if code:
+        text = " ".join(said.split())
+        has = facts.distributions.items()
+        blamed = [f"{name} {version}" for name, version in has if f"{name}=={version}" in text]
+        what = f"{', '.join(blamed)} of the image" if blamed else f"the image ({_last(said)})"
         raise UnfitPython(
-            f"no ipykernel fits what is installed in the image ({_last(said)}): update that, or"
-            " install ipykernel in it"
+            f"no ipykernel fits {what}: update what is installed there, or install ipykernel in it"
         )
 
 

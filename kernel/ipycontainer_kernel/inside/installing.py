@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-PIP = "/run/ipycontainer-wheels/pip/pip/__main__.py"
+# A folder that is executed: so pip finds itself, and nothing else finds it.
+PIP = "/run/ipycontainer-wheels/pip/pip"
 _OFFLINE = (
     "%pip: this kernel's container has no network, so no package index can be reached. Install from"
     " wheels in a folder with `%pip install --no-index --find-links FOLDER NAME`, or install the"
