@@ -42,6 +42,8 @@ OWNER: Final = f"{LABEL}.owner"
 UNNAMED: Final = "unnamed"
 _GONE: Final = {404, 409}  # 409: its own removal is under way
 _UNKNOWN: Final = 255
+_MOMENT: Final = 0.5
+"""Seconds within which who watches has seen an end that the engine told of."""
 
 
 class KernelContainer:
@@ -65,6 +67,8 @@ class KernelContainer:
         self.ended: Future[Fate] = Future()
         """Its fate, once there is one; it cannot be cancelled."""
         self.ended.set_running_or_notify_cancel()
+        self._renewing = False
+        self._watching: threading.Thread | None = None
         self._words = LastWords()
         self._told = told
         self._memory = 0
@@ -122,7 +126,39 @@ class KernelContainer:
                 raise start_failure(error, self.session.program) from error
             details = self.session.api.inspect_container(self.id)
         self._memory = int(details["HostConfig"].get("Memory") or 0)
-        threading.Thread(target=self._watch, name=f"kernel {self.id[:12]}", daemon=True).start()
+        name = f"kernel {self.id[:12]}"
+        self._watching = threading.Thread(target=self._watch, name=name, daemon=True)
+        self._watching.start()
+
+    def renew(self, end: Callable[[], object], meanwhile: Callable[[], object]) -> None:
+        """Have `end` end it, do something `meanwhile`, and start it again.
+
+        That is not the end that `ended` tells of, unless something of it fails.
+        """
+        assert self._watching is not None, "what was started"
+        self._renewing = True
+        try:
+            with self._explained():
+                end()
+            self._watching.join()
+            meanwhile()
+            self._renewing = False
+            self.start()
+        except BaseException:
+            self._renewing = False
+            self._fail()
+            raise
+
+    def _fail(self) -> None:
+        """Go on as before if it runs still; else that was its end."""
+        if self._watching is not None:
+            self._watching.join(_MOMENT)
+            if self._watching.is_alive():
+                return
+        with suppress(Failure):
+            self.remove()
+        if not self.ended.done():
+            self.ended.set_result(Fate(_UNKNOWN, "gone"))
 
     def signal(self, number: int) -> None:
         """Send a signal to the kernel; one that has ended gets none."""
@@ -147,7 +183,8 @@ class KernelContainer:
             except APIError as error:
                 if error.status_code not in _GONE:
                     raise
-        if self._connection is not None and not self.ended.done():
+        watching = self._watching
+        if watching is not None and not self._renewing and watching.is_alive():
             self.ended.result()
 
     def give_up(self) -> None:
@@ -172,7 +209,8 @@ class KernelContainer:
         finally:
             relay.close()
             self._close()
-        self.ended.set_result(self._told_fate(ending))
+        if not self._renewing:
+            self.ended.set_result(self._told_fate(ending))
 
     def _hear(self, data: memoryview) -> None:
         lines = self._words.feed(bytes(data))

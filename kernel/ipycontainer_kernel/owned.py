@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipycontainer.failures import Failure
+from ipycontainer_kernel.acts import Keeping
+from ipycontainer_kernel.checkpoints import restore
 from ipycontainer_kernel.commands import inside, unix_connection
 from ipycontainer_kernel.container import KernelContainer, sweep
+from ipycontainer_kernel.control import NAME, Control
 from ipycontainer_kernel.fate import Fate
 from ipycontainer_kernel.folders import Arrivals, KernelFolder, socket_names
 from ipycontainer_kernel.settings import Settings
@@ -44,6 +47,8 @@ class OwnedKernel:
         self._client = client
         self._told = told
         self._folder = KernelFolder()
+        self._control: Control | None = None
+        self._keeps = Keeping()
 
     @property
     def sockets(self) -> Path:
@@ -70,8 +75,10 @@ class OwnedKernel:
         made = KernelContainer(self.settings, client=self._client, told=self._told)
         try:
             made.create(self._folder, notebook, extra)
+            self._listen(made)
             made.start()
         except BaseException:
+            self._hush()
             made.give_up()
             raise
         self._client, self.container = made.client, made
@@ -79,8 +86,38 @@ class OwnedKernel:
         threading.Thread(target=_sweep, args=(made,), name="sweep of kernels", daemon=True).start()
         return connection
 
+    def _listen(self, container: KernelContainer) -> None:
+        """Serve the container's control socket, unless it shares no folder with us."""
+        self._hush()
+        self._control = Control(container, self._restore, self._keeps)
+        self._control.start(self.sockets / NAME)
+
+    def _hush(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    def _restore(self, name: str) -> None:
+        """Give the container a checkpoint's files and start it anew; called by its control."""
+        container = self.container
+        if container is None:
+            return
+
+        def meanwhile() -> None:
+            self._folder.clear()
+            self._listen(container)
+
+        api = container.session.api
+        try:
+            container.renew(lambda: restore(api, container.id, name, start=False), meanwhile)
+        except (Failure, OSError) as error:  # it was shut down meanwhile, for one
+            if container.fate is not None:
+                self._hush()
+            self._told(f"checkpoint {name} was not restored: {error}")
+
     async def end(self) -> None:
         """End and remove the container; its folder stays for the next."""
+        self._hush()
         if self.container is not None:
             await asyncio.to_thread(self.container.remove)
 

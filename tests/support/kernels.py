@@ -73,8 +73,9 @@ class Kernel(NamedTuple):
     def value(self, code: str) -> Any:
         """Execute an expression, whose value JSON can write, and return it."""
         outputs = self.run(f"import json as _json; print(_json.dumps({code}))")
-        assert [part["output_type"] for part in outputs] == ["stream"], outputs
-        return json.loads(outputs[0]["text"])
+        # One write may come in two parts.
+        assert {part["output_type"] for part in outputs} == {"stream"}, outputs
+        return json.loads("".join(part["text"] for part in outputs))
 
     def printed(self, code: str) -> str:
         """Execute a cell and return all that it printed."""

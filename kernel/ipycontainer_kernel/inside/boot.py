@@ -17,7 +17,7 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOUNTED = "/run/ipycontainer-wheels"
 PACKAGE = "ipycontainer_inside"
-EXTENSIONS = ("installing",)
+EXTENSIONS = ("installing", "magic")
 
 
 def main(connection_file: str, *arguments: str) -> None:
@@ -27,7 +27,9 @@ def main(connection_file: str, *arguments: str) -> None:
     settle_path()
     load_libraries(MOUNTED + "/lib")
     settle_temporary(connection_file)
-    sys.argv = [__file__, "-f", connection_file, *arguments]
+    # The history goes with the container: a file of it would be a change that every cell makes.
+    history = "--HistoryManager.hist_file=:memory:"
+    sys.argv = [__file__, "-f", connection_file, history, *arguments]
     from ipykernel.kernelapp import IPKernelApp
 
     app = reachable(IPKernelApp).instance()
