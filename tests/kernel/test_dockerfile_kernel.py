@@ -63,14 +63,17 @@ def room(served: Room) -> Room:
 BASE = "FROM busybox"
 
 
+@pytest.mark.ordinary_user
 def test_a_cell_builds_on_those_before_it_and_says_what_it_made(room: Room) -> None:
-    room.run(BASE)
+    base = room.run(BASE).reply["execution_count"]
     made = room.run("RUN echo one > /one && echo said")
     assert "RUN echo one > /one" in made.shown
     assert "said" in made.shown
     assert "FROM" not in made.shown
     assert "Layer " in made.shown
-    assert "4B; image " in made.shown
+    assert f", 4B, on In[{base}]; image " in made.shown
+    assert "2 layers, the last " in room.run("RUN echo 2 > /b\nRUN echo 3 > /c").shown
+    assert "No new layer, on In[" in room.run("ENV A=1").shown
     assert room.run("%run cat /one").out == "one\n"
 
 
@@ -135,6 +138,7 @@ def test_an_instruction_that_is_none_is_refused_with_its_line(room: Room) -> Non
     assert "unknown instruction" in room.run("ENV A=1\nRUNN x").error
 
 
+@pytest.mark.ordinary_user
 def test_arguments_and_stages(room: Room) -> None:
     room.run("%arg TAG=latest")
     assert room.run("ARG TAG").err.startswith("nothing to build yet")

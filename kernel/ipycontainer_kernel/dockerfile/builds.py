@@ -160,10 +160,12 @@ def _layer(session: Session, build: CellBuild) -> str:
     name = str(layers[-1]).removeprefix("sha256:")[:_SHORT]
     # The history's first entries are the last instructions.
     entries = session.api.history(build.image)[: len(mine) + build.added]
-    size = sum(entry["Size"] for entry in entries)
-    if size or _LAYERED & set(mine):
-        return f"Layer {name}, {decimal_size(size)}"
-    return f"No new layer on {name}"
+    sizes = [entry["Size"] for entry in entries if entry["Size"]]
+    below = f", on {source.below}" if source.below else ""
+    if not (sizes or _LAYERED & set(mine)):
+        return f"No new layer{below}"
+    what = f"{len(sizes)} layers, the last {name}" if len(sizes) > 1 else f"Layer {name}"
+    return f"{what}, {decimal_size(sum(sizes))}{below}"
 
 
 @dataclass

@@ -31,6 +31,8 @@ class Composed(Source):
     """The lines of the cell that runs."""
     keywords: tuple[str, ...] = ()
     """Of all instructions."""
+    below: str = ""
+    """The cell that the one that runs stands on, as a person is told of it; "" for none."""
     escape: str | None = None
     """The escape character that a further cell has, None where that could still say."""
 
@@ -75,7 +77,7 @@ def compose(cells: Sequence[Cell]) -> Composed:
     settings: list[Command] = []
     keywords: list[str] = []
     commands: list[Command] = []
-    escape, read = None, None
+    escape, read, below = None, None, ""
     for cell in cells:
         name = HERE if cell is cells[-1] else f"cell In[{cell.count}]"
         read = _whole(cell, name, escape)
@@ -83,6 +85,7 @@ def compose(cells: Sequence[Cell]) -> Composed:
         settings += [one for one in commands if one.name in SETTINGS]
         if not read.bears:
             continue
+        below = below if name == HERE else f"In[{cell.count}]"
         escape = read.escape
         keywords += [statement.keyword for statement, _ in read.statements]
         if lines:
@@ -93,7 +96,7 @@ def compose(cells: Sequence[Cell]) -> Composed:
     text = "".join(f"{line}\n" for line in lines)
     return Composed(
         text, "the Dockerfile so far", places=tuple(places), settings=tuple(settings),
-        commands=tuple(commands), here=read, keywords=tuple(keywords), escape=escape,
+        commands=tuple(commands), here=read, keywords=tuple(keywords), below=below, escape=escape,
     )  # fmt: skip
 
 
