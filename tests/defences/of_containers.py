@@ -77,7 +77,7 @@ DEFENCES = (
         "defaults",
         "a device node that the container made is opened",
         "launch/root.py",
-        "return fsmount(fs, MOUNT_ATTR_NODEV)",
+        "return fsmount(fs, MOUNT_ATTR_NODEV | (0 if above else MOUNT_ATTR_RDONLY))",
         "return fsmount(fs, 0)",
         (LAUNCH + "test_a_device_node_that_the_container_makes_cannot_be_opened",),
     ),

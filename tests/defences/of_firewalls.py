@@ -45,6 +45,14 @@ DEFENCES = (
     ),
     Defence(
         "29",
+        "the machine is a router for its neighbours where the rules cannot be put up",
+        "network/firewall/guard.py",
+        "            self._rules.put(wanted, ports, shape)\n            done =",
+        "            done =",
+        (SHAPES + "test_nothing_is_switched_on_before_the_rules_are_up",),
+    ),
+    Defence(
+        "29",
         "a container names himself the machine's router",
         RULES,
         " _NO_ROUTERS, *lines]",

@@ -87,7 +87,7 @@ DEFENCES = (
         "31",
         "questions of one container take all the room",
         "network/helper/upstream.py",
-        "        if self._total >= MOST or mine >= MOST_EACH:\n",
+        "        if self._total >= MOST or len(mine) >= MOST_EACH:\n",
         "        if False:\n",
         (ATTACKS + "test_questions_of_one_that_nobody_answers_leave_room_for_others",),
     ),

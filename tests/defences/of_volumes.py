@@ -36,6 +36,15 @@ DEFENCES = (
     ),
     Defence(
         "5",
+        "a subpath climbs out of an image as it is written",
+        "engine/mountspecs.py",
+        '    if not _is_local(subpath or "."):',
+        "    if False:",
+        ("volumes/test_image_mounts.py::test_what_cannot_be_shown_is_refused",),
+        BOTH,
+    ),
+    Defence(
+        "5",
         "a volume is filled from the host through a link in the image",
         "engine/volumes/filling.py",
         "        folder = view.folder(place)\n",

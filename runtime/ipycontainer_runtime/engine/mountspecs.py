@@ -284,7 +284,7 @@ def _image_mount(mount: _Mount, destination: str) -> Asked:
     if not mount.source:
         raise _invalid("image", "field Source must not be empty")
     subpath = (mount.image_options or _ImageOptions()).subpath
-    if subpath and not _is_local(subpath):
+    if not _is_local(subpath or "."):
         raise _invalid("image", "subpath must be a relative path within the image")
     point = MountPoint(
         type="image",

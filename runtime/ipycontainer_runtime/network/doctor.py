@@ -9,11 +9,10 @@ from ipycontainer_runtime.linux import calls, netlink, userns
 from ipycontainer_runtime.linux.checks import Check
 from ipycontainer_runtime.linux.inside import on_a_thread
 from ipycontainer_runtime.linux.netns import may_configure
-
-from . import uplink
-from .firewall import beside
-from .firewall.nothing import Nothing
-from .place import MachinePlace, run
+from ipycontainer_runtime.network import uplink
+from ipycontainer_runtime.network.firewall import beside
+from ipycontainer_runtime.network.firewall.nothing import Nothing
+from ipycontainer_runtime.network.place import MachinePlace, run
 
 _BRIDGES_CURE = (
     "as root run `modprobe -a bridge veth`; in a container, start that with `--cap-add NET_ADMIN"

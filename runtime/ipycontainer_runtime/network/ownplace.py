@@ -18,9 +18,8 @@ from ipycontainer_runtime.linux import calls, netlink, netns, pins
 from ipycontainer_runtime.linux.inside import on_a_thread, within
 from ipycontainer_runtime.linux.netlink import Netlink
 from ipycontainer_runtime.linux.netns import netlink_in, opened_of
-
-from . import uplink
-from .place import MachinePlace, Place, run
+from ipycontainer_runtime.network import uplink
+from ipycontainer_runtime.network.place import MachinePlace, Place, run
 
 RECORD = "place.json"
 _BOUND = "place"

@@ -13,14 +13,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ipycontainer_runtime.network.firewall.bridges import Bridge
+from ipycontainer_runtime.network.firewall.chains import Chains
+from ipycontainer_runtime.network.firewall.guard import Guard
+from ipycontainer_runtime.network.firewall.nothing import Nothing
+from ipycontainer_runtime.network.firewall.tables import PREFIX, Tables, orphans
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
-
-from .bridges import Bridge
-from .chains import Chains
-from .guard import Guard
-from .nothing import Nothing
-from .tables import PREFIX, Tables, orphans
 
 __all__ = ["Bridge", "Firewall", "choose", "sweep", "table_of"]
 

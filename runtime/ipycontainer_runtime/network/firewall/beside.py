@@ -16,9 +16,8 @@ from pathlib import Path
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.inside import within
+from ipycontainer_runtime.network.firewall.bridges import Bridge
 from ipycontainer_runtime.network.place import Place
-
-from .bridges import Bridge
 
 _TRUST = ("firewall-cmd", "-q", "--zone=trusted")
 _DOCKER = "DOCKER-USER"

@@ -8,13 +8,12 @@ import re
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
+from ipycontainer_runtime.network.firewall.bridges import Bridge
+from ipycontainer_runtime.network.firewall.ports import ANY, Ports, key
+from ipycontainer_runtime.network.firewall.rules import Outer, Shape
+from ipycontainer_runtime.network.firewall.tables import PREFIX
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
-
-from .bridges import Bridge
-from .ports import ANY, Ports, key
-from .rules import Outer, Shape
-from .tables import PREFIX
 
 _PROGRAMS = {4: "iptables", 6: "ip6tables"}
 _ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED"

@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.inside import within
+from ipycontainer_runtime.network.firewall.bridges import Bridge
+from ipycontainer_runtime.network.firewall.rules import Outer
 from ipycontainer_runtime.network.place import Place
-
-from .bridges import Bridge
-from .rules import Outer
 
 _SETTINGS = Path("/proc/sys/net")
 _FILTERED = ("bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables")

@@ -6,14 +6,13 @@ from threading import Lock
 from typing import Protocol
 
 from ipycontainer_runtime.errors import ContainerError
+from ipycontainer_runtime.network.firewall import flows, forwarding
+from ipycontainer_runtime.network.firewall.bridges import Bridge, checked
+from ipycontainer_runtime.network.firewall.neighbours import Neighbours
+from ipycontainer_runtime.network.firewall.ports import Ports, among, with_these, without
+from ipycontainer_runtime.network.firewall.rules import Outer, Shape
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
-
-from . import flows, forwarding
-from .bridges import Bridge, checked
-from .neighbours import Neighbours
-from .ports import Ports, among, with_these, without
-from .rules import Outer, Shape
 
 _log = logging.getLogger(__name__)
 

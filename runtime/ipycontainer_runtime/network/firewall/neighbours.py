@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from ipycontainer_runtime.errors import ContainerError
 from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import attributes, split
+from ipycontainer_runtime.network.firewall import beside
+from ipycontainer_runtime.network.firewall.bridges import Bridge
+from ipycontainer_runtime.network.firewall.tables import PREFIX
 from ipycontainer_runtime.network.place import Place
-
-from . import beside
-from .bridges import Bridge
-from .tables import PREFIX
 
 _log = logging.getLogger(__name__)
 

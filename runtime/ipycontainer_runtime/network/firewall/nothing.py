@@ -2,9 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from ipycontainer_runtime.network.firewall.bridges import Bridge
 from ipycontainer_runtime.store.networks import Published
-
-from .bridges import Bridge
 
 
 class Nothing:

@@ -5,10 +5,9 @@ from ipaddress import ip_address, ip_network
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ipycontainer_runtime.network.firewall.bridges import Bridge
+from ipycontainer_runtime.network.firewall.ports import ANY, Ports
 from ipycontainer_runtime.store.networks import Published
-
-from .bridges import Bridge
-from .ports import ANY, Ports
 
 
 def leading(port: Published) -> str:

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.inside import within
+from ipycontainer_runtime.network.firewall.bridges import Bridge
+from ipycontainer_runtime.network.firewall.ports import ANY, Key, Ports, key
+from ipycontainer_runtime.network.firewall.rules import Outer, Shape, leading, near, ruleset
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
-
-from .bridges import Bridge
-from .ports import ANY, Key, Ports, key
-from .rules import Outer, Shape, leading, near, ruleset
 
 PREFIX = "ipyc-"
 """What the name of every engine's table begins with."""

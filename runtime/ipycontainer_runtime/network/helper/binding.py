@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterable
 
-from .presence import Wanted
+from ipycontainer_runtime.network.helper.presence import Wanted
 
 BACKLOG = 4096
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a port is published to all unless one is named

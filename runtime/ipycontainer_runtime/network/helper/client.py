@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import socket
 import subprocess
@@ -12,13 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ...errors import ContainerError, Unavailable
-from ...linux.asking import Asking
-from ...linux.channel import Message
-from ...paths import ROOT_VARIABLE, RUN_VARIABLE, Paths
-from ...store.networks import Published
-from .binding import PortError
-from .presence import Presence, told
+from ipycontainer_runtime.errors import ContainerError, Unavailable
+from ipycontainer_runtime.linux.asking import Asking
+from ipycontainer_runtime.linux.channel import Message
+from ipycontainer_runtime.network.helper.binding import PortError
+from ipycontainer_runtime.network.helper.presence import Presence, told
+from ipycontainer_runtime.paths import ROOT_VARIABLE, RUN_VARIABLE, Paths
+from ipycontainer_runtime.store.networks import Published
+
+_log = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # a helper that leaves, or is killed, just when it is asked is replaced
 BACKLOG = 64
@@ -72,7 +75,7 @@ class Helper:
             try:
                 self.start()
             except Unavailable as error:
-                print(f"ipycontainer: {error}", file=sys.stderr)
+                _log.warning("%s", error)
 
     def _renew(self, asking: Asking, presence: Presence) -> None:
         with self._reopened(presence) as given:
@@ -81,7 +84,7 @@ class Helper:
             try:
                 asking.ask(*given.message(presence)).add_done_callback(self._renewed)
             except (OSError, Unavailable) as error:
-                print(f"ipycontainer: {error}", file=sys.stderr)
+                _log.warning("%s", error)
 
     @contextlib.contextmanager
     def _reopened(self, presence: Presence) -> "Iterator[_Given | None]":
@@ -100,7 +103,7 @@ class Helper:
         if reply.cancelled():
             return
         if error := reply.exception():
-            print(f"ipycontainer: the new helper of networks: {error}", file=sys.stderr)
+            _log.warning("the new helper of networks: %s", error)
         else:
             self._answers = True
 

@@ -7,8 +7,8 @@ import socket
 import time
 from collections.abc import Callable
 
-from ...linux.loop import IN
-from .streams import Relay
+from ipycontainer_runtime.linux.loop import IN
+from ipycontainer_runtime.network.helper.streams import Relay
 
 IDLE_SECONDS = 90.0  # after which a client is forgotten: docker-proxy's
 MOST_CLIENTS = 1024  # of one port; who has been quiet longest goes

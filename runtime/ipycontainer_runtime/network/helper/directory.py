@@ -2,7 +2,7 @@
 
 import socket
 
-from .presence import Membership, Presence
+from ipycontainer_runtime.network.helper.presence import Membership, Presence
 
 
 class Directory:

@@ -9,12 +9,12 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ...linux.loop import IN
-from .accepting import accepted
-from .binding import Binding, Key
-from .datagrams import Datagrams
-from .presence import Presence, Wanted
-from .streams import Relay, Stream
+from ipycontainer_runtime.linux.loop import IN
+from ipycontainer_runtime.network.helper.accepting import accepted
+from ipycontainer_runtime.network.helper.binding import Binding, Key
+from ipycontainer_runtime.network.helper.datagrams import Datagrams
+from ipycontainer_runtime.network.helper.presence import Presence, Wanted
+from ipycontainer_runtime.network.helper.streams import Relay, Stream
 
 Connect = Callable[[int, str, int], socket.socket]
 """Make a socket of this kind and begin to connect it to an address and a port."""

@@ -8,14 +8,14 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ...linux.inside import within
-from ...linux.loop import IN, OUT, Loop
-from . import messages
-from .accepting import accepted
-from .directory import Directory
-from .messages import Query
-from .redirection import redirect
-from .upstream import Forwarder, Opened, opened_here
+from ipycontainer_runtime.linux.inside import within
+from ipycontainer_runtime.linux.loop import IN, OUT, Loop
+from ipycontainer_runtime.network.helper import messages
+from ipycontainer_runtime.network.helper.accepting import accepted
+from ipycontainer_runtime.network.helper.directory import Directory
+from ipycontainer_runtime.network.helper.messages import Query
+from ipycontainer_runtime.network.helper.redirection import redirect
+from ipycontainer_runtime.network.helper.upstream import Forwarder, Opened, opened_here
 
 ADDRESS = "127.0.0.11"
 PORT = 53

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ...linux.loop import IN, OUT, Loop
+from ipycontainer_runtime.linux.loop import IN, OUT, Loop
 
 PIPE = 1 << 16  # bytes of a pipe, as the kernel makes them
 SPARE_PIPES = 64

@@ -14,9 +14,9 @@ import struct
 import time
 from collections.abc import Callable
 
-from ...linux.loop import IN, OUT, Loop
-from . import messages
-from .messages import Query
+from ipycontainer_runtime.linux.loop import IN, OUT, Loop
+from ipycontainer_runtime.network.helper import messages
+from ipycontainer_runtime.network.helper.messages import Query
 
 ROUNDS = 2  # through the resolvers, as the C library's attempts
 SECONDS = 2.0  # for one resolver's answer

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ipycontainer_runtime.errors import ContainerError
-
-from . import pasta, slirp
-from .starting import Spawn, Started
+from ipycontainer_runtime.network.uplink import pasta, slirp
+from ipycontainer_runtime.network.uplink.starting import Spawn, Started
 
 __all__ = ["DEVICE", "Spawn", "Started", "begin", "lack", "program"]
 

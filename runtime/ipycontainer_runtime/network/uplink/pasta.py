@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .starting import Spawn
+from ipycontainer_runtime.network.uplink.starting import Spawn
 
 PROGRAM = "pasta"
 # It would by itself open in the place what listens on the machine, and on the machine what listens

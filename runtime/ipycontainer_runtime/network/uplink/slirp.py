@@ -4,7 +4,7 @@ import os
 import select
 from pathlib import Path
 
-from .starting import SECONDS, Spawn
+from ipycontainer_runtime.network.uplink.starting import SECONDS, Spawn
 
 PROGRAM = "slirp4netns"
 _CLOSED = ("--disable-host-loopback", "--disable-dns", "--enable-sandbox")
