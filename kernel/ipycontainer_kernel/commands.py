@@ -42,7 +42,7 @@ def command(
     """
     mounts = (
         (str(folder.sockets), INSIDE, False),
-        (str(folder.path / "connection.json"), CONNECTION, True),
+        (str(folder.connection), CONNECTION, True),
     )
     if settings.kind == "python":
         found = prepare(session.client, settings.reference, settings)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
     from ipycontainer.session import Session
+    from ipycontainer_kernel.tcp import Ports
 
 LABEL: Final = "org.ipycontainer.kernel"
 """Its value is the kernel's name."""
@@ -85,25 +86,40 @@ class KernelContainer:
         """How it ended; None while it has not."""
         return self.ended.result() if self.ended.done() else None
 
-    def create(self, folder: KernelFolder, notebook: Path | None, extra: Sequence[str]) -> None:
+    def create(
+        self,
+        folder: KernelFolder,
+        notebook: Path | None,
+        extra: Sequence[str],
+        ports: Ports | None = None,
+    ) -> None:
         """Make the container; `notebook` is that of the notebook, if there is one.
 
-        `folder` is that of its sockets, `extra` are arguments that a client adds to the command.
+        `folder` is that of its sockets, or `ports` are in their place; `extra` are arguments that a
+        client adds to the command.
         The image is pulled where it is missing. Raises `Failure`.
         """
         from docker.errors import ImageNotFound
 
         with self._explained():
             try:
-                self._create(folder, notebook, extra)
+                self._create(folder, notebook, extra, ports)
             except ImageNotFound:
                 fetch(self.session, self.settings)
-                self._create(folder, notebook, extra)
+                self._create(folder, notebook, extra, ports)
 
-    def _create(self, folder: KernelFolder, notebook: Path | None, extra: Sequence[str]) -> None:
+    def _create(
+        self,
+        folder: KernelFolder,
+        notebook: Path | None,
+        extra: Sequence[str],
+        ports: Ports | None,
+    ) -> None:
         settings = self.settings
-        ordered = command(self.session, settings, folder, extra)
-        config = container_config(self.session, settings, ordered, notebook)
+        wanted = command(self.session, settings, folder, extra)
+        ordered = wanted if ports is None else ports.applied(wanted)
+        shown = None if ports is not None and not ports.local else notebook
+        config = container_config(self.session, settings, ordered, shown)
         labels = {LABEL: settings.name or UNNAMED, FOLDER: str(folder.path), OWNER: owner()}
         config["Labels"] = {**(config["Labels"] or {}), **labels}
         name = f"kernel-{settings.name or UNNAMED}-{secrets.token_hex(4)}"
@@ -111,6 +127,8 @@ class KernelContainer:
         for warning in made.get("Warnings") or ():
             self._told(warning)
         self.id = str(made["Id"])
+        if ports is not None:
+            ports.deliver(self.session, self.id, folder.connection, wanted.binds)
 
     def start(self) -> None:
         """Start it, and watch over it in a thread; raises `Failure` when it cannot be started."""

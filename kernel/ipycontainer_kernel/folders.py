@@ -70,13 +70,17 @@ class KernelFolder:
         """What the sockets' paths begin with here; jupyter_client adds `-1` to `-5`."""
         return str(self.sockets / STEM)
 
-    def write_connection(self, connection: dict[str, Any]) -> Path:
-        """Write the file that the kernel reads, and return it."""
-        file = self.path / "connection.json"
+    @property
+    def connection(self) -> Path:
+        """The file that the kernel reads."""
+        return self.path / "connection.json"
+
+    def write_connection(self, connection: dict[str, Any]) -> None:
+        """Write the file that the kernel reads."""
+        file = self.connection
         file.unlink(missing_ok=True)
         file.write_text(json.dumps(connection, indent=1), encoding="utf-8")
         file.chmod(0o644)  # any user of the container may read it; here nobody gets to it
-        return file
 
     def clear(self) -> None:
         """Remove what a kernel that has ended left of its sockets."""

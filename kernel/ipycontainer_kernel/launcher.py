@@ -21,9 +21,8 @@ from typing import Any
 
 from ipycontainer.failures import Failure
 from ipycontainer_kernel import specs
-from ipycontainer_kernel.folders import PORTS, socket_names
 from ipycontainer_kernel.owned import OwnedKernel
-from ipycontainer_kernel.relay import Relays, ports_of
+from ipycontainer_kernel.relay import Relays
 from ipycontainer_kernel.settings import Settings
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
@@ -69,17 +68,14 @@ async def _run(settings: Settings, connection: dict[str, Any], extra: Sequence[s
         str(connection.get("key", "")).encode(),
         str(connection.get("signature_scheme") or "hmac-sha256"),
     )
-    owned = OwnedKernel(settings, signing, told=_say)
+    owned = OwnedKernel(settings, signing, told=_say, warned=_say)
     relays = Relays()
     signals = Signals(owned)
     try:
-        paths = [owned.sockets / name for name in socket_names()]
-        ports = dict(zip(ports_of(connection, PORTS), paths, strict=True))
-        transport, ip = connection.get("transport", "tcp"), connection.get("ip", "127.0.0.1")
-        await relays.open(str(transport), str(ip), ports)
-        await owned.start(Path.cwd(), extra)
+        await relays.open(connection)
+        kernel = await owned.start(Path.cwd(), extra)
         signals.begin()
-        relays.serve()
+        relays.serve(kernel)
         assert owned.container is not None
         fate = await asyncio.wrap_future(owned.container.ended)
     finally:

@@ -22,6 +22,7 @@ from ipycontainer_kernel.control import NAME, Control
 from ipycontainer_kernel.fate import Fate
 from ipycontainer_kernel.folders import Arrivals, KernelFolder, socket_names
 from ipycontainer_kernel.settings import Settings
+from ipycontainer_kernel.tcp import ports_for
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -31,7 +32,10 @@ READY_SECONDS = 60
 
 
 class OwnedKernel:
-    """One kernel of this process; `signing` is the jupyter_client session that signs for it."""
+    """One kernel of this process; `signing` is the jupyter_client session that signs for it.
+
+    `told` gets each line that the kernel writes, `warned` what a person should know of it.
+    """
 
     def __init__(
         self,
@@ -40,12 +44,15 @@ class OwnedKernel:
         *,
         client: DockerClient | None = None,
         told: Callable[[str], object] = lambda _line: None,
+        warned: Callable[[str], object] = lambda _line: None,
     ) -> None:
         self.settings = settings
         self.container: KernelContainer | None = None
         self._signing = signing
         self._client = client
         self._told = told
+        self._warned = warned
+        self._by_tcp = False
         self._folder = KernelFolder()
         self._control: Control | None = None
         self._keeps = Keeping()
@@ -62,7 +69,7 @@ class OwnedKernel:
         """
         connection = await asyncio.to_thread(self._begin, notebook, extra)
         assert self.container is not None
-        fate = await ready(self._folder, self.container)
+        fate = self.container.fate if self._by_tcp else await ready(self._folder, self.container)
         if fate is not None:
             await self.end()
             raise Failure(f"kernel {self.settings.name or self.settings.image}: {fate.words}")
@@ -70,24 +77,31 @@ class OwnedKernel:
 
     def _begin(self, notebook: Path | None, extra: Sequence[str]) -> dict[str, Any]:
         self._folder.clear()
-        connection = unix_connection(self.settings, self._signing, stem=self._folder.stem)
-        self._folder.write_connection(inside(connection))
         made = KernelContainer(self.settings, client=self._client, told=self._told)
+        ports = ports_for(made.session, self.settings)
+        connection = unix_connection(self.settings, self._signing, stem=self._folder.stem)
+        inner = inside(connection)
+        self._folder.write_connection(inner if ports is None else ports.inside(inner))
         try:
-            made.create(self._folder, notebook, extra)
-            self._listen(made)
+            made.create(self._folder, notebook, extra, ports)
+            if ports is None:  # it shares no folder with us elsewhere
+                self._listen(made)
             made.start()
         except BaseException:
             self._hush()
             made.give_up()
             raise
         self._client, self.container = made.client, made
+        self._by_tcp = ports is not None
+        if ports is not None:
+            self._warned(ports.told)
+            connection = ports.outside(made.session, made.id, connection)
         # Not in the way of who waits for his kernel.
         threading.Thread(target=_sweep, args=(made,), name="sweep of kernels", daemon=True).start()
         return connection
 
     def _listen(self, container: KernelContainer) -> None:
-        """Serve the container's control socket, unless it shares no folder with us."""
+        """Serve the container's control socket."""
         self._hush()
         self._control = Control(container, self._restore, self._keeps)
         self._control.start(self.sockets / NAME)

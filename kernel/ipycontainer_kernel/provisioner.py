@@ -41,7 +41,9 @@ class ContainerProvisioner(KernelProvisionerBase):
         assert self.parent is not None
         if self._owned is None:
             settings = Settings.from_json(self.kernel_spec.metadata.get(KEY))
-            self._owned = OwnedKernel(settings, self.parent.session, told=self._hear)
+            self._owned = OwnedKernel(
+                settings, self.parent.session, told=self._hear, warned=self._warn
+            )
         self._notebook = Path(kwargs.get("cwd") or Path.cwd()).absolute()
         connection: Any = await self._owned.start(self._notebook, cmd)
         self.connection_info = connection
@@ -110,6 +112,9 @@ class ContainerProvisioner(KernelProvisionerBase):
         """Say in the log how a kernel ended that nobody has ended."""
         if self._running and (fate := self.fate) is not None:
             self.log.error("Kernel %s: %s", self.kernel_id, fate.words)
+
+    def _warn(self, warning: str) -> None:
+        self.log.warning("Kernel %s: %s", self.kernel_id, warning)
 
     def _hear(self, line: str) -> None:
         self.log.info("Kernel %s: %s", self.kernel_id, line)

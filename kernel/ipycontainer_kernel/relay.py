@@ -11,9 +11,10 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 from ipycontainer.failures import Failure
+from ipycontainer_kernel.folders import PORTS
 
 _CHUNK = 1 << 16
 
@@ -25,16 +26,18 @@ class Relays:
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._served = asyncio.Event()
+        self._kernel: Mapping[str, Any] = {}
 
-    async def open(self, transport: str, ip: str, sockets: Mapping[int, Path]) -> None:
-        """Listen at each port of `ip`; clients that come before `serve` are let wait.
+    async def open(self, connection: Mapping[str, Any]) -> None:
+        """Listen where a client's connection file says; who comes before `serve` is let wait.
 
         Raises `Failure` for a port that somebody else has.
         """
-        for port, path in sockets.items():
-            accept = partial(self._accept, path)
+        ip = str(connection.get("ip") or "127.0.0.1")
+        for name, port in zip(PORTS, _ports(connection), strict=True):
+            accept = partial(self._accept, name)
             try:
-                if transport == "ipc":
+                if connection.get("transport") == "ipc":
                     server = await asyncio.start_unix_server(accept, f"{ip}-{port}")
                 else:
                     server = await asyncio.start_server(accept, ip, port)
@@ -44,14 +47,15 @@ class Relays:
                 ) from error
             self._servers.append(server)
 
-    def serve(self) -> None:
-        """Let clients through: the kernel's sockets are there."""
+    def serve(self, kernel: Mapping[str, Any]) -> None:
+        """Let clients through to a kernel that has this connection."""
+        self._kernel = kernel
         self._served.set()
 
     def _accept(
-        self, path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        task = asyncio.ensure_future(self._serve(reader, writer, path))
+        task = asyncio.ensure_future(self._serve(reader, writer, name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -65,18 +69,18 @@ class Relays:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: Path
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
     ) -> None:
         await self._served.wait()
         try:
-            inner_reader, inner_writer = await asyncio.open_unix_connection(str(path))
+            inner_reader, inner_writer = await self._dial(name)
         except OSError:
             writer.close()  # the kernel has ended or restarts: ZeroMQ comes again
             return
         # Small messages go back and forth: Nagle's algorithm would hold each for 40 ms.
-        outer = writer.get_extra_info("socket")
-        if outer.family != socket.AF_UNIX:
-            outer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for sock in (writer.get_extra_info("socket"), inner_writer.get_extra_info("socket")):
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         both = (
             asyncio.ensure_future(_copy(reader, inner_writer)),
             asyncio.ensure_future(_copy(inner_reader, writer)),
@@ -91,6 +95,12 @@ class Relays:
             for end in (writer, inner_writer):
                 end.close()
 
+    async def _dial(self, name: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        kernel = self._kernel
+        if kernel["transport"] == "ipc":
+            return await asyncio.open_unix_connection(f"{kernel['ip']}-{kernel[name]}")
+        return await asyncio.open_connection(kernel["ip"], kernel[name])
+
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError):
@@ -99,11 +109,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-def ports_of(connection: Mapping[str, object], names: tuple[str, ...]) -> list[int]:
-    """Return the ports of a connection file; raises `Failure` where one is missing."""
+def _ports(connection: Mapping[str, Any]) -> list[int]:
     try:
-        return [int(str(connection[name])) for name in names]
-    except (KeyError, ValueError) as error:
-        raise Failure(
-            f"the connection file has no good {error}: let the client write it"
-        ) from error
+        return [int(connection[name]) for name in PORTS]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Failure(f"the connection file lacks a port ({error}): write it anew") from error

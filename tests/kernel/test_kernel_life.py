@@ -107,7 +107,7 @@ def test_an_immediate_shutdown_leaves_nothing(room: Room, argv: bool) -> None:
 def test_several_kernels_of_one_image_are_apart(kernel: Running, room: Room) -> None:
     name = room.install("second", notebook="rw")
     folder = room.folder / "written"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     with running(name, cwd=str(folder)) as other:
         kernel.run("x = 'first'")
         assert other.run("'x' in globals()") == ("ok", "False")

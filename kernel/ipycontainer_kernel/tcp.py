@@ -1,0 +1,131 @@
+"""Kernels on Docker's engine, or on a remote one: TCP ports where no folder can be shared.
+
+Messages are signed, and not encrypted. So the ports are bound to loopback wherever the engine is on
+this computer, and else to the one address by which the engine is reached. What would be mounted
+from this computer is copied into the container before its start.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import tarfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ipycontainer.failures import Failure
+from ipycontainer_kernel.folders import CONNECTION, PORTS
+
+if TYPE_CHECKING:
+    from ipycontainer.session import Session
+    from ipycontainer_kernel.commands import Command
+    from ipycontainer_kernel.settings import Settings
+
+_FIRST = 47001  # in the container, where nobody else listens
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a kernel listens in its container, and where its client finds that."""
+
+    ip: str
+    """The address of this side."""
+    inner_ip: str
+    numbers: tuple[int, ...]
+    """The ports in the container, in the order of PORTS."""
+    published: bool
+    local: bool
+    """Whether the engine is on this computer, and can mount its folders."""
+
+    @property
+    def told(self) -> str:
+        """What a person should know."""
+        return (
+            f"its sockets are TCP ports of {self.ip}: messages are signed, and not encrypted; "
+            "ipycontainer's own engine needs no ports"
+        )
+
+    def applied(self, command: Command) -> Command:
+        """Return the command with its ports, and without what cannot be mounted."""
+        bindings = {f"{port}/tcp": (self.ip,) for port in self.numbers} if self.published else {}
+        binds = command.binds if self.local else ()
+        return replace(command, mounts=(), binds=binds, ports=bindings)
+
+    def inside(self, connection: dict[str, Any]) -> dict[str, Any]:
+        """Return the connection as the kernel reads it."""
+        ports = dict(zip(PORTS, self.numbers, strict=True))
+        return {**connection, "transport": "tcp", "ip": self.inner_ip, **ports}
+
+    def outside(
+        self, session: Session, container: str, connection: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the connection of a kernel that was started, as its client uses it."""
+        numbers = list(self.numbers)
+        if self.published:
+            known = session.api.inspect_container(container)["NetworkSettings"]["Ports"]
+            numbers = [int(known[f"{port}/tcp"][0]["HostPort"]) for port in numbers]
+        ports = dict(zip(PORTS, numbers, strict=True))
+        return {**connection, "transport": "tcp", "ip": self.ip, **ports}
+
+    def deliver(
+        self, session: Session, container: str, connection: Path, binds: tuple[str, ...]
+    ) -> None:
+        """Copy the connection file into a container, and what a remote engine cannot mount."""
+        files = {CONNECTION: connection}
+        if not self.local:
+            for bind in binds:
+                source, target, *_ = bind.split(":")
+                files[target] = Path(source)
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as archive:
+            for target, file in files.items():
+                archive.add(file, target.lstrip("/"), filter=_nobodys)
+        session.api.put_archive(container, "/", data.getvalue())
+
+
+def ports_for(session: Session, settings: Settings) -> Ports | None:
+    """Return how a kernel of this engine is reached by TCP; None where it has sockets.
+
+    Raises `Failure` where neither can be had.
+    """
+    address = urlsplit(session.address)
+    local = address.scheme == "unix"
+    if local and session.extensions():
+        return None
+    if settings.network == "none":
+        raise Failure(
+            f"--network none: {session.address} is another engine than ipycontainer's own, and only"
+            " that reaches a kernel without a network; unset DOCKER_HOST"
+        )
+    if address.scheme not in ("unix", "tcp"):
+        raise Failure(
+            f"kernels cannot be reached over DOCKER_HOST={session.address}: use unix:// or tcp://"
+        )
+    if settings.network == "host":
+        if not local:
+            raise Failure("--network host: its loopback is the engine's, not this computer's")
+        return Ports(_LOOPBACK, _LOOPBACK, _free_ports(), published=False, local=True)
+    ip = _LOOPBACK if local else socket.gethostbyname(address.hostname or "")
+    numbers = tuple(range(_FIRST, _FIRST + len(PORTS)))
+    return Ports(ip, "0.0.0.0", numbers, published=True, local=local)  # noqa: S104 - of its own network
+
+
+def _free_ports() -> tuple[int, ...]:
+    with ExitStack() as stack:
+        found = []
+        for _ in PORTS:
+            sock = stack.enter_context(socket.socket())
+            sock.bind((_LOOPBACK, 0))
+            found.append(int(sock.getsockname()[1]))
+        return tuple(found)
+
+
+def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Whose it is here means nothing there."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry

@@ -1,0 +1,114 @@
+"""How kernels end that nobody has asked to: told in words, and nothing stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from jupyter_client import KernelManager
+from kernelroom import SECONDS, Room, running
+
+from ipycontainer.failures import Failure
+from ipycontainer_kernel.fate import Fate
+from ipycontainer_kernel.provisioner import ContainerProvisioner
+from support.engines import Engine
+
+pytestmark = pytest.mark.ordinary_user
+
+OWNER = """\
+import os, signal, sys
+from jupyter_client.manager import start_new_kernel
+manager, client = start_new_kernel(kernel_name=sys.argv[1])
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def fate(manager: KernelManager) -> Fate:
+    provisioner = manager.provisioner
+    assert isinstance(provisioner, ContainerProvisioner)
+    owned = provisioner._owned
+    assert owned is not None
+    assert owned.container is not None
+    return owned.container.ended.result(timeout=SECONDS)
+
+
+@pytest.mark.needs("limits")
+def test_a_kernel_out_of_memory_says_so_in_the_log_and_starts_again(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(room.install("small", memory="150m")) as kernel:
+        kernel.client.execute("x = b'x' * (1 << 30)")
+        told = "ran out of memory: it passed its limit of 150MiB"
+        assert told in fate(kernel.manager).words
+        assert not kernel.manager.is_alive()
+        kernel.manager.restart_kernel(now=True)
+        assert told in caplog.text
+        kernel.client.wait_for_ready(timeout=SECONDS)
+        assert kernel.run("1 + 1") == ("ok", "2")
+
+
+def test_a_kernel_that_somebody_killed_is_told_with_its_signal(room: Room) -> None:
+    with running(room.install("killed")) as kernel:
+        (entry,) = room.containers()
+        room.host.client.api.kill(entry["Id"], signal.SIGKILL)
+        assert "killed by signal 9 (SIGKILL)" in fate(kernel.manager).words
+
+
+def test_a_kernel_that_leaves_is_told_with_its_code(room: Room) -> None:
+    with running(room.install("leaving")) as kernel:
+        kernel.client.execute("import os, sys; print('bye', file=sys.__stderr__); os._exit(3)")
+        assert fate(kernel.manager).words.startswith("the kernel exited with code 3")
+
+
+def test_a_kernel_outlives_its_engine(room: Room, kernel_engine: Engine) -> None:
+    with running(room.install("outliving")) as kernel:
+        kernel_engine.kill()
+        assert kernel.run("1 + 1") == ("ok", "2")
+        assert kernel.manager.is_alive()
+        ident = kernel.begin("import time\nprint('begun', flush=True)\ntime.sleep(600)")
+        kernel.manager.interrupt_kernel()
+        assert kernel.until(ident, "error")["content"]["ename"] == "KeyboardInterrupt"
+    assert not room.containers()
+
+
+@pytest.mark.parametrize("argv", [False, True], ids=["provisioner", "argv"])
+def test_a_container_goes_with_the_process_that_owns_it(room: Room, argv: bool) -> None:
+    name = room.install("orphaned")
+    removed = threading.Event()
+    events = room.host.client.api.events(decode=True, filters={"event": "destroy"})
+    threading.Thread(target=lambda: any(True for _ in events) and removed.set()).start()
+    if argv:
+        with running(name, argv=True) as kernel:
+            provisioner: object = kernel.manager.provisioner
+            os.kill(provisioner.pid, signal.SIGKILL)  # type: ignore[attr-defined] # local
+            assert removed.wait(SECONDS)
+    else:
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER, name], stdout=subprocess.PIPE, text=True
+        )
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        owner.kill()
+        owner.wait()
+        owner.stdout.close()
+        assert removed.wait(SECONDS)
+    events.close()
+    with running(name):  # whatever starts next sweeps the folder
+        pass
+    assert not room.containers()
+
+
+def test_what_cannot_be_a_kernel_is_refused_in_one_line(room: Room) -> None:
+    manager = KernelManager(kernel_name=room.install("missing", image="nowhere.invalid/none:1"))
+    with pytest.raises(Failure, match=r"nowhere\.invalid"):
+        manager.start_kernel()
+    manager.cleanup_resources()
+    name = room.install("unmounted", volumes=("/no/such/folder:/data:ro",), workdir="/notebook")
+    manager = KernelManager(kernel_name=name)
+    manager.start_kernel()
+    manager.shutdown_kernel(now=True)
