@@ -202,9 +202,16 @@ def test_an_image_whose_packages_fit_no_ipykernel_is_told_which(
         prepare(kernel_engine.client, image)
 
 
-def test_a_lock_gives_the_same_wheels_again(kernel_engine: Engine, debian_python: str) -> None:
+def test_a_lock_gives_the_same_wheels_again(
+    kernel_engine: Engine,
+    debian_python: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     first = prepare(kernel_engine.client, debian_python)
     locked = Settings(debian_python, wheels=tuple(first.wheels))
+    assert prepare(kernel_engine.client, debian_python, locked) == first
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     second = prepare(kernel_engine.client, debian_python, locked)
     assert all(len(wheel["sha256"]) == 64 for wheel in first.wheels)
     assert (second.wheels, second.python) == (first.wheels, first.python)
@@ -322,6 +329,7 @@ def test_what_nobody_wanted_lately_goes_unless_a_container_has_it(
     places = [cache.kept(name, lambda folder: None) for name in ("used", "old", "new")]
     for place in places[:2]:
         os.utime(place, (long_ago, long_ago))
+    cache.also(places[1], "link")
     bind = [f"{places[0]}:/x:ro"]
     container = kernel_engine.client.containers.create(debian_python, ["true"], volumes=bind)
     try:
@@ -329,6 +337,7 @@ def test_what_nobody_wanted_lately_goes_unless_a_container_has_it(
     finally:
         container.remove(force=True)
     assert [place.exists() for place in places] == [True, False, True]
+    assert not (cache.home() / "link").is_symlink()
 
 
 def test_an_older_glibc_than_any_wheel_is_for_is_refused(tmp_path: Path) -> None:

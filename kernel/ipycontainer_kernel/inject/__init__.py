@@ -58,6 +58,8 @@ def prepare(client: DockerClient, image: str, settings: Settings | None = None) 
     name = cache.key(making.RECIPE, ident, locked)
     place = cache.kept(name, lambda folder: making.make(client, image, locked, folder))
     made = json.loads((place / making.RECORD).read_text())
+    if not locked:  # who locks what was found is to find it again
+        cache.also(place, cache.key(making.RECIPE, ident, made["wheels"]))
     inside = making.inside()
     return Injected(
         binds=[f"{place}:{WHEELS}:ro", f"{inside}:{INSIDE}:ro"],

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,7 +50,16 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
             if not place.is_dir():
                 _made(place, make)
     os.utime(place)  # when it was last wanted
-    return place
+    return place.resolve()
+
+
+def also(place: Path, name: str) -> None:
+    """Let `name` be found at `place` too."""
+    link = home() / name
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # somebody else was first
+            link.symlink_to(place.name)
 
 
 def _made(place: Path, make: Callable[[Path], None]) -> None:
@@ -58,6 +67,7 @@ def _made(place: Path, make: Callable[[Path], None]) -> None:
     try:
         make(making)
         _readable(making)
+        place.unlink(missing_ok=True)  # a link to what was removed by hand
         making.rename(place)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
@@ -89,7 +99,7 @@ def prune(client: DockerClient, keep: int = KEPT) -> list[str]:
     """
     now, found = time.time(), []
     for path in home().iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             found.append((path.stat().st_mtime, path))
     found.sort(reverse=True)
     half = [p for at, p in found if p.name.startswith(_MAKING) and now - at > _ABANDONED]
@@ -100,6 +110,9 @@ def prune(client: DockerClient, keep: int = KEPT) -> list[str]:
     for path in gone:
         shutil.rmtree(path, ignore_errors=True)
         path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    for link in home().iterdir():
+        if link.is_symlink() and not link.exists():
+            link.unlink(missing_ok=True)
     return [path.name for path in gone]
 
 

@@ -36,6 +36,7 @@ def make(client: DockerClient, image: str, locked: list[dict[str, str]], folder:
         "wheels": wheels,
     }
     (folder / RECORD).write_text(json.dumps(record))
+    cache.prune(client)
     if wheels:
         libraries.copy(facts, folder / "lib")
         bytecode.write(client, image, facts, folder)
