@@ -1,5 +1,7 @@
 """Containers in the IPC and PID namespaces of others: `--ipc` and `--pid container:ID`."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +128,17 @@ def test_a_user_namespace_of_its_own_is_refused(
     reply = call(shared_engine, "POST", f"/containers/{container}/start")
     assert reply.status == 400
     assert "user namespace of its own" in reply.message
+
+
+def test_with_the_hosts_ipc_comes_its_shared_memory(shared_engine: Engine, run: Make) -> None:
+    name = f"ipyc-{os.getpid()}"
+    file = Path("/dev/shm", name)
+    file.write_text("seen\n")
+    try:
+        script = f"cat /dev/shm/{name}; readlink /proc/self/ns/ipc"
+        container = run("sh", "-c", script, HostConfig={"IpcMode": "host"})
+        assert ended(shared_engine, container) == 0
+        said = logged(shared_engine, container).decode().split()
+        assert said == ["seen", os.readlink("/proc/self/ns/ipc")]
+    finally:
+        file.unlink()

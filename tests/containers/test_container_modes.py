@@ -49,15 +49,6 @@ def test_an_exec_is_where_its_container_is(shared_engine: Engine, run: Make) -> 
     assert found[2] != os.readlink("/proc/self/ns/ipc")
 
 
-def test_with_the_hosts_ipc_comes_its_shared_memory(shared_engine: Engine, run: Make) -> None:
-    name = f"ipyc-{os.getpid()}"
-    Path("/dev/shm", name).write_text("seen\n")
-    try:
-        assert printed(shared_engine, run, f"cat /dev/shm/{name}", IpcMode="host") == ["seen"]
-    finally:
-        Path("/dev/shm", name).unlink()
-
-
 def test_the_hosts_names_and_an_own_one_contradict_each_other(
     shared_engine: Engine, busybox: str
 ) -> None:

@@ -48,6 +48,7 @@ _SYS = Mount("sysfs", "sysfs", "/sys", (*_QUIET, "ro"))
 _PROC_OF_HOST = Mount("bind", "/proc", "/proc", ("rbind", "rprivate", *_QUIET))
 _SYS_OF_HOST = Mount("bind", "/sys", "/sys", ("rbind", "rprivate", *_QUIET, "ro"))
 _MQUEUE = Mount("mqueue", "mqueue", "/dev/mqueue", _QUIET)
+_MQUEUE_OF_HOST = Mount("bind", "/dev/mqueue", "/dev/mqueue", ("rbind", "rprivate", *_QUIET))
 
 
 def build_spec(
@@ -181,7 +182,12 @@ def _system_mounts(host: HostConfig, cgroups: Cgroups, grade: Grade) -> list[Mou
     shown = grade.rootless and host.network_mode == "host"
     sysfs = _SYS_OF_HOST if shown or grade.masked else _SYS
     pts = _PTS_OF_ONE if grade.one_id else _PTS
-    mounts = [proc, _DEV, pts, sysfs, *cgroups.mounts, _MQUEUE]
+    mounts = [proc, _DEV, pts, sysfs, *cgroups.mounts]
+    # The queues of the host's own namespace are mounted by nobody who is not its owner.
+    if not (grade.rootless and host.ipc_mode == "host"):
+        mounts.append(_MQUEUE)
+    elif os.path.ismount("/dev/mqueue"):
+        mounts.append(_MQUEUE_OF_HOST)
     if host.privileged:
         mounts = [_writable(mount) for mount in mounts]
     if host.ipc_mode == "host":
