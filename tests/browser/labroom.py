@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import nbformat
+import requests
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect, sync_playwright
 
 from support import leftovers
@@ -84,6 +85,7 @@ class Lab:
         page = self._folder / "config/labconfig/page_config.json"
         page.parent.mkdir(parents=True)
         page.write_text(json.dumps({"disabledExtensions": dict.fromkeys(_UNUSED, True)}))
+        self._install_extension()
         self.files.mkdir()
         return [
             "--no-browser",
@@ -95,6 +97,15 @@ class Lab:
             f"--ServerApp.root_dir={self.files}",
             "--LabApp.extension_manager=readonly",
         ]
+
+    def _install_extension(self) -> None:
+        """Put what the wheel has for JupyterLab where this one looks."""
+        front = self._folder / "data/labextensions"
+        front.mkdir(parents=True)
+        (front / "ipycontainer-lab").symlink_to(CHECKOUT / "labextension/ipycontainer-lab")
+        (self._folder / "config/jupyter_server_config.d").symlink_to(
+            CHECKOUT / "labextension/jupyter_server_config.d"
+        )
 
     def _places(self) -> dict[str, str]:
         folders = {
@@ -123,6 +134,19 @@ class Lab:
     def address(self, name: str) -> str:
         """Where a browser finds the notebook, in a workspace without other tabs."""
         return f"http://127.0.0.1:{self._port}/lab/tree/{name}?reset&token={self._token}"
+
+    def ask(self, method: str, path: str, **settings: Any) -> requests.Response:
+        """Ask the server, as who has its token does."""
+        headers = {"Authorization": f"token {self._token}", **settings.pop("headers", {})}
+        return requests.request(method, self.url(path), headers=headers, timeout=60, **settings)
+
+    def url(self, path: str) -> str:
+        """Where the server is."""
+        return f"http://127.0.0.1:{self._port}/{path}"
+
+    def kernels(self) -> list[dict[str, Any]]:
+        """The kernels that run."""
+        return list(self.ask("GET", "api/kernels").json())
 
     def close(self) -> None:
         """End the server and its kernels; fails when one of them stays."""

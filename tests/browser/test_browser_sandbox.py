@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import nbformat
 import pytest
 
+from browser.conftest import IMAGE
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -62,4 +64,70 @@ def test_a_sandbox_is_offered_as_text_and_nothing_happens_without_a_click(
     own.get_by_role("button", name="No Kernel").click()
     own.wait_for(state="detached")
     assert len(lab.kernels()) == before
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+    # Unsaved, JupyterLab would ask.
+    page.evaluate(
+        "async () => { const shown = window.jupyterapp.shell.currentWidget;"
+        " await shown.context.save(); shown.close(); }"
+    )
+
+
+def test_a_click_installs_the_sandbox_and_the_notebook_runs_in_it(
+    lab: Lab, browser_page: Page, notebook: Open
+) -> None:
+    page = notebook("1").page
+    stranger(lab, "agreed.ipynb", kind="shell", network="none", env={"A": "from the file"})
+    page.evaluate(
+        "() => void window.jupyterapp.commands.execute('docmanager:open', {path: 'agreed.ipynb'})"
+    )
+    dialog = page.locator(".jp-Dialog", has=page.locator(".ipycontainer-offer"))
+    dialog.get_by_role("button", name="Install and use").click()
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.info"
+    )
+    (name,) = [one["name"] for one in lab.kernels() if one["name"] != "python3"]
+    assert name.startswith("sandbox-")
+    assert page.locator(".jp-Dialog").count() == 0
+    page.evaluate(
+        "async () => { const shown = window.jupyterapp.shell.currentWidget;"
+        " shown.content.widgets[0].model.sharedModel.setSource('echo $A; ls /sys/class/net');"
+        " await window.jupyterapp.commands.execute('notebook:run-cell'); }"
+    )
+    shown = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output").first
+    assert shown.inner_text().split() == ["from", "the", "file", "lo"]
+    page.evaluate(
+        "async () => { const shown = window.jupyterapp.shell.currentWidget;"
+        " await shown.context.save(); await shown.sessionContext.shutdown(); shown.close(); }"
+    )
+
+
+def test_a_cell_writes_the_sandbox_into_the_open_document(notebook: Open) -> None:
+    page = notebook(
+        "%load_ext ipycontainer",
+        f"%container lock --image {IMAGE} -m 256m --network none -e API_TOKEN=x -e A=1",
+    )
+    page.run(0)
+    said = page.run(1)
+    assert "this notebook's metadata has its sandbox" in said
+    assert "API_TOKEN: looks like a secret" in said
+    assert "Error" not in said
+    saved = page.save().metadata["ipycontainer"]
+    assert (saved["image"], saved["memory"], saved["network"]) == (IMAGE, "256m", "none")
+    assert (saved["env"], saved["secrets"]) == ({"A": "1"}, ["API_TOKEN"])
+    assert "sha256:" in saved["digest"]
+    assert page.page.locator(".jp-Dialog").count() == 0
+
+
+def test_the_servers_routes_ask_who_it_is_and_what_page_it_comes_from(lab: Lab) -> None:
+    import requests
+
+    asked = {"path": "x.ipynb", "sandbox": {"image": "busybox", "volumes": ["/:/x"]}}
+    for route in ("ipycontainer/sandbox", "ipycontainer/sandbox/kernel"):
+        refused = requests.post(lab.url(route), json=asked, timeout=60)
+        assert refused.status_code == 403
+    answer = lab.ask("POST", "ipycontainer/sandbox", json=asked)
+    assert answer.json()["refused"] == ["the mount '/:/x'"]
+    malformed = [None, [], {"path": 1}, {"path": "x.ipynb"}, {"path": "../../x", "sandbox": 1}]
+    for body in malformed:
+        wrong = lab.ask("POST", "ipycontainer/sandbox/kernel", json=body)
+        assert wrong.status_code in (400, 404), body
+        assert "Traceback" not in wrong.text

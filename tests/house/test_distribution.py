@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from project import CHECKOUT, PACKAGES, tracked
 
+SHARED = {
+    "ipycontainer-lab": Path("data/share/jupyter/labextensions"),
+    "jupyter_server_config.d": Path("data/etc/jupyter"),
+}
 VERSION = re.compile(r'^(?:version|__version__) = "([^"]+)"$', re.MULTILINE)
 
 
@@ -30,9 +34,15 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
         for path in tracked("")
         if path.is_relative_to(package)
     }
+    # Of these JupyterLab and its server read what is in their own folders.
+    here |= {
+        str(SHARED[path.parts[1]] / path.relative_to("labextension"))
+        for path in tracked("")
+        if path.is_relative_to("labextension")
+    }
     with zipfile.ZipFile(wheel) as archive:
-        held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == here
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert {re.sub(r"^[^/]+\.data/", "", name) for name in names} == here
 
 
 def test_the_wheel_says_that_it_is_typed_and_licensed(wheel: Path) -> None:
@@ -73,4 +83,5 @@ def test_one_version() -> None:
         if path.parts[0] in ("pyproject.toml", "runtime", "magics", "kernel")
         for found in VERSION.finditer((CHECKOUT / path).read_text())
     }
-    assert len(said) == 1
+    front = json.loads((CHECKOUT / "labextension/ipycontainer-lab/package.json").read_text())
+    assert said == {front["version"]}

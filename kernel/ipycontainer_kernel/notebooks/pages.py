@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from ipycontainer.listing import Lines
 from ipycontainer_kernel.notebooks.lock import Lock
 
 TARGET: Final = "ipycontainer.lock"
-"""The comm's; the page knows it by this name."""
-_SECONDS = 3.0
+"""The comm by which a lock is sent; the page knows it by this name."""
+ANSWER: Final = "ipycontainer.written"
+"""The one by which it answers."""
+_SECONDS = 5.0
 """How long a page may take: it makes a subshell first, so that its answer passes the running cell."""
 _SUBSHELLS = "kernel subshells"
 
@@ -34,26 +36,31 @@ class Page:
 
     def write(self, lock: Lock) -> bool:
         """Have the page write a lock into its document; False where no page of ours answers."""
-        from comm import create_comm
+        from comm import create_comm, get_comm_manager
 
         # Without them an answer waits for the end of this very cell.
-        features = getattr(self.kernel, "kernel_info", {}).get("supported_features", ())
-        if _SUBSHELLS not in features:
+        if _SUBSHELLS not in self.kernel.kernel_info.get("supported_features", ()):
             return False
-        answered, written = threading.Event(), threading.Event()
+        answers: SimpleQueue[bool] = SimpleQueue()
 
-        def hear(message: Any) -> None:
-            if message["content"]["data"].get("written"):
-                written.set()
-            answered.set()
+        def hear(answer: Any, message: Any) -> None:
+            data = message["content"]["data"]
+            answer.close()
+            if data.get("id") == comm.comm_id:
+                answers.put(data.get("written") is True)
 
-        comm = create_comm(target_name=TARGET, data={})
-        comm.on_msg(hear)
-        comm.on_close(lambda _message: answered.set())
-        # Not with the opening: a page may answer faster than a handler is registered.
-        comm.send({"lock": lock.metadata})
-        answered.wait(_SECONDS)
-        return written.is_set()
+        # A comm of the page's own: ipykernel leads what is said on this one to the loop that opened
+        # it, which is the one that runs this cell.
+        manager = get_comm_manager()
+        manager.register_target(ANSWER, hear)
+        try:
+            comm = create_comm(target_name=TARGET, data={"lock": lock.metadata})
+            comm.on_close(lambda _message: answers.put(False))
+            return answers.get(timeout=_SECONDS)
+        except Empty:
+            return False
+        finally:
+            manager.unregister_target(ANSWER, hear)
 
 
 def current() -> Page | None:

@@ -100,6 +100,12 @@ kernel.add_command(import_dockerfile)
 @flag("--user", help="For this user (the default).")
 @flag("--sys-prefix", help="For this Python's environment.")
 @click.option("--prefix", type=click.Path(path_type=Path), metavar="FOLDER", help="Below FOLDER.")
+@click.option(
+    *("--from", "notebook_file"),
+    type=click.Path(path_type=Path),
+    metavar="NOTEBOOK",
+    help="The sandbox that this notebook names, without what reaches past the container.",
+)
 @image_argument(required=False)
 @pass_session
 def install(session: Session, /, image: str | None, **flags: Any) -> None:
@@ -109,6 +115,9 @@ def install(session: Session, /, image: str | None, **flags: Any) -> None:
     followed where it is no more than the default gives. `--kind dockerfile` is the Dockerfile
     kernel, which has no image: a cell's FROM names one.
     """
+    if flags["notebook_file"] is not None:
+        _install_from(session, flags["notebook_file"])
+        return
     if (image is None) != (flags["kind"] == "dockerfile"):
         raise Usage("IMAGE is wanted, but for --kind dockerfile, whose cells name theirs")
     place = _place(flags)
@@ -117,6 +126,22 @@ def install(session: Session, /, image: str | None, **flags: Any) -> None:
     resolved = resolve(session, asked)
     folder = _write(session, resolved, place)
     session.surface.say(f"{resolved.settings.name} {folder}")
+
+
+def _install_from(session: Session, path: Path) -> None:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    from ipycontainer_kernel.notebooks import claims, documents, offers
+
+    data = documents.sandbox_of(documents.read(path))
+    if data is None:
+        raise Usage(f"--from {path}: it names no sandbox; `{session.program} lock` writes one")
+    claim = claims.read(data, path.absolute().parent)
+    for what in claim.refused:
+        session.surface.note(f"WARNING: {path} does not get {what}")
+    for name in claim.secrets:
+        session.surface.note(f"WARNING: {path} needs the variable {name}, which it does not have")
+    session.surface.say(offers.install(KernelSpecManager(), claim.settings))
 
 
 @kernel.command("list")

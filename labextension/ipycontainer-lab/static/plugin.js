@@ -5,6 +5,7 @@ import { contents } from "./offer.js";
 
 const KEY = "ipycontainer";
 const TARGET = "ipycontainer.lock";
+const ANSWER = "ipycontainer.written";
 
 /** Return the plugin; `shared` gives JupyterLab's own modules. */
 export async function makePlugin(shared) {
@@ -76,11 +77,18 @@ export async function makePlugin(shared) {
   function listen(panel) {
     const kernel = panel.sessionContext.session?.kernel;
     kernel?.registerCommTarget(TARGET, (comm, message) => {
-      const lock = message.content.data?.lock;
-      const whole = lock !== null && typeof lock === "object" && !Array.isArray(lock);
-      if (whole) panel.model?.setMetadata(KEY, lock);
-      comm.send({ written: whole, path: panel.context.path });
+      void write(panel, kernel, comm.commId, message.content.data?.lock);
     });
+  }
+
+  async function write(panel, kernel, id, lock) {
+    const whole = lock !== null && typeof lock === "object" && !Array.isArray(lock);
+    if (whole) panel.model?.setMetadata(KEY, lock);
+    const answer = kernel.createComm(ANSWER);
+    // In a subshell, where there are any: the kernel's main one runs the cell that waits for this.
+    const patience = new Promise((resolve) => setTimeout(resolve, 2000));
+    await Promise.race([answer.subshellStarted, patience]);
+    answer.open({ id, written: whole });
   }
 
   return {

@@ -11,6 +11,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from ipycontainer.cli import main
+from ipycontainer_kernel import specs
 from ipycontainer_kernel.notebooks.lock import lock
 from ipycontainer_kernel.notebooks.secrets import looks_secret
 from ipycontainer_kernel.settings import Settings
@@ -112,3 +113,21 @@ def test_what_looks_secret_is_known(name: str) -> None:
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_does_not_is_let_be(name: str) -> None:
     assert not looks_secret(name, HARMLESS[name])
+
+
+@pytest.mark.needs("root")
+@pytest.mark.usefixtures("sandboxes")
+def test_a_kernel_is_installed_from_a_notebook_without_what_a_file_may_not_have(
+    write: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write("1", memory="300m", volumes=["/:/host"], name="python3")
+    assert main(["kernel", "install", "--from", str(path)]) == 0
+    told = capfd.readouterr()
+    assert "does not get the mount '/:/host'" in told.err
+    name = told.out.strip()
+    assert name.startswith("sandbox-")
+    (installed,) = specs.installed()
+    assert (installed.name, installed.settings.volumes) == (name, ())
+    assert installed.settings.memory == "300m"
+    assert main(["kernel", "install", "--from", str(path)]) == 0
+    assert capfd.readouterr().out.strip() == name
