@@ -10,6 +10,8 @@ from ipycontainer_runtime.layers.merged import look_up, names
 from ipycontainer_runtime.layers.pack import data_pieces
 from ipycontainer_runtime.layers.tarread import OVERLAY_MARKS
 
+_SMALL = 16384
+"""Bytes up to which a file is read and written at once: there is nothing to be saved."""
 _FICLONE = 0x40049409  # include/uapi/linux/fs.h
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -100,6 +102,9 @@ def _content(source: bytes, target: bytes) -> None:
 
 def copy_content(read: int, write: int) -> None:
     """Copy a file into a new one: by reference where the file system can; holes stay holes."""
+    if os.fstat(read).st_size <= _SMALL:
+        os.write(write, os.read(read, _SMALL))
+        return
     try:
         fcntl.ioctl(write, _FICLONE, read)
     except OSError:

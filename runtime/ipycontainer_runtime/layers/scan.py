@@ -118,24 +118,34 @@ def flattened(base: Tree, live: Tree, shows: Callable[[bytes], bool]) -> Tree:
     """
     if not base:
         return live
-    tree: Tree = {}
-    hidden = {path for path, entry in live.items() if entry.kind not in (FOLDER, OPAQUE)}
-    emptied = {path for path, entry in live.items() if entry.kind == OPAQUE}
-    dropped: set[bytes] = set()
-    for path, entry in sorted(base.items()):
-        above = path.rpartition(b"/")[0]
-        if path in hidden or above in dropped or (path and above in emptied):
-            dropped.add(path)
-        else:
-            tree[path] = entry
+    tree = _uncovered(base, live)
     for path, entry in live.items():
         before = tree.get(path)
         if entry.kind == WHITEOUT:
+            tree.pop(path, None)
             if shows(path) and not any(_is_opaque(tree, above) for above in _above(path)):
                 tree[path] = entry
         elif entry.kind == FOLDER and before is not None and before.kind != FOLDER:
             # It was made where the base hides what the image has.
             tree[path] = Entry(OPAQUE, entry.number, 0, entry.seen)
+        else:
+            tree[path] = entry
+    return tree
+
+
+def _uncovered(base: Tree, live: Tree) -> Tree:
+    """Return a base without what lies in folders that are gone, or were made anew."""
+    covered = {
+        path
+        for path, entry in live.items()
+        if entry.kind != FOLDER and path in base and base[path].kind in (FOLDER, OPAQUE)
+    }
+    if not covered:
+        return {**base}
+    tree: Tree = {}
+    for path, entry in sorted(base.items()):
+        if path and path.rpartition(b"/")[0] in covered:
+            covered.add(path)
         else:
             tree[path] = entry
     return tree

@@ -50,7 +50,7 @@ def compared(before: Tree, after: Tree, shows: Callable[[bytes], bool]) -> Itera
     """
     for path, entry in after.items():
         old = before.get(path)
-        if old == entry or _is_folder(old, entry):
+        if old is entry or old == entry or _is_folder(old, entry):
             continue
         if entry.kind == WHITEOUT:
             if old is None or old.kind != WHITEOUT:
@@ -62,9 +62,12 @@ def compared(before: Tree, after: Tree, shows: Callable[[bytes], bool]) -> Itera
         elif old.number != entry.number:
             yield TreeChange(path, CHANGED, entry.size)
     for path, entry in before.items():
-        above = path.rpartition(b"/")[0]
-        if path not in after and (above in after or not above):
+        if path not in after and _above(path) in after:
             yield from _gone(path, entry, shows)
+
+
+def _above(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]
 
 
 def _is_folder(old: Entry | None, new: Entry) -> bool:

@@ -137,6 +137,8 @@ class CheckpointStore:
 
     def current(self) -> Tree:
         """Return the tree of the checkpoint that was made, or restored, last."""
+        if self._stored and self._stored[-1].checkpoint.name == self.at:
+            return self.last
         if self.has(self.at):
             return self.tree(self.at)
         return self.base or self.last
@@ -192,7 +194,7 @@ class CheckpointStore:
         stored = _Stored(
             checkpoint,
             [path for path in last if path not in tree],
-            {path: entry for path, entry in tree.items() if last.get(path) != entry},
+            {path: entry for path, entry in tree.items() if _differs(last.get(path), entry)},
         )
         self._write(stored)
         self._stored.append(stored)
@@ -275,6 +277,10 @@ class CheckpointStore:
         """Return the bytes of all files that the checkpoints hold, each once."""
         sizes = {e.number: e.size for stored in self._stored for e in stored.put.values()}
         return sum(sizes.values())
+
+
+def _differs(before: Entry | None, entry: Entry) -> bool:
+    return before is not entry and before != entry
 
 
 def _in(tree: Tree, path: bytes, entry: Entry) -> bool:
