@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from volumeroom import mounts, refusal, volume
 
 from ipycontainer_runtime.engine.volumes.plugins import folders
+from support import leftovers
 from support.calls import call, create, ended, logged, start
 from support.engines import Engine, running_engine
 from support.hosts import Host
@@ -169,6 +171,32 @@ def test_each_run_is_mounted_and_unmounted_by_its_own_word(
         ended(engine, container)
         assert ("Mount", container) in plugin.calls("Mount")
         assert unmounted(plugin, container)
+
+
+def test_an_engine_that_is_killed_leaves_no_mount_uncounted(
+    engine: Engine, plugin: Running, busybox: str
+) -> None:
+    volume(engine, "counted", Driver=plugin.name)
+    binds = ("--network", "none", "-v", "counted:/v")
+    goes_on = engine.succeed("run", "-d", *binds, busybox, "sleep", "1000")
+    ends = engine.succeed("run", "-d", *binds, busybox, "sleep", "1000")
+    process = int(engine.succeed("inspect", "-f", "{{.State.Pid}}", ends))
+    plugin.forget()
+    engine.kill()
+    os.kill(process, signal.SIGKILL)
+    assert not leftovers.outlived([process])
+    engine.start()
+    assert "exited" in engine.succeed("inspect", "-f", "{{.State.Status}}", ends)
+    assert engine.succeed("exec", goes_on, "sh", "-c", "echo still > /v/there; cat /v/there")
+    engine.succeed("rm", "-f", goes_on, ends)
+
+    def uncounted() -> list[str]:
+        given_back = {word for _, word in plugin.calls("Unmount")}
+        return sorted({goes_on, ends} - given_back)
+
+    assert not leftovers.eventually(uncounted)
+    assert not plugin.calls("Mount")
+    engine.succeed("volume", "rm", "counted")
 
 
 def test_volumes_of_the_plugins_own_making_are_seen_and_used(
