@@ -118,6 +118,7 @@ def test_the_path_is_that_of_the_images_python_and_the_wheels_are_its_end(
     assert path[-1] == "/run/ipycontainer-wheels/site"
 
 
+@pytest.mark.ordinary_user
 def test_what_was_injected_can_only_be_read(kernel: Kernel) -> None:
     told = kernel.printed("!touch /run/ipycontainer-wheels/x /run/ipycontainer-inside/x")
     assert told.count("Read-only file system") == 2

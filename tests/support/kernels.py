@@ -1,6 +1,7 @@
 """Kernels in containers as Jupyter starts them: kernelspecs in folders of a test's own."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,16 +22,23 @@ SECONDS = 60
 def jupyter_of(engine: Engine, folder: Path, cache: Path) -> Iterator[Path]:
     """Have this process's kernels use `engine` and the kernelspecs in `folder`, which is yielded.
 
-    What is injected is kept in `cache`; what uv fetched, between runs of the tests.
+    What is injected is kept in `cache`; what uv fetched, between runs of the tests, in this user's
+    own folder.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DOCKER_HOST", raising=False)
         patch.setenv("IPYCONTAINER_ROOT", str(engine.paths.root))
         patch.setenv("IPYCONTAINER_RUN", str(engine.paths.run))
         patch.setenv("JUPYTER_PATH", str(folder))
-        patch.setenv("UV_CACHE_DIR", str(images.cache() / "uv"))
+        patch.setenv("UV_CACHE_DIR", str(_fetched()))
         patch.setenv("XDG_CACHE_HOME", str(cache))
         yield folder
+
+
+def _fetched() -> Path:
+    kept = images.cache()
+    own = kept if os.access(kept, os.W_OK) else Path.home() / ".cache" / "ipycontainer-tests"
+    return own / "uv"
 
 
 def add_kernelspec(folder: Path, name: str, **settings: Any) -> None:

@@ -156,6 +156,8 @@ def _reached(facts: Facts, *arguments: str, folder: Path) -> None:
         code, _ = _run(*arguments, "--offline", folder=folder)
         if code:
             raise Unreachable(f"no package index answers: {_last(said)}")
+    if code and _SOLUTION not in said:
+        raise Failure(f"uv cannot get a kernel's wheels: {_last(said)}")
     if code:
         text = " ".join(said.split())
         has = facts.distributions.items()
