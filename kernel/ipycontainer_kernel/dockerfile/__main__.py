@@ -2,7 +2,7 @@
 
 from ipykernel.kernelapp import IPKernelApp
 
-from .kernel import DockerfileKernel
+from ipycontainer_kernel.dockerfile.kernel import DockerfileKernel
 
 if __name__ == "__main__":
     IPKernelApp.launch_instance(kernel_class=DockerfileKernel)

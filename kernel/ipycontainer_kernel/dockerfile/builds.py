@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from ipycontainer.building.failed import Report
     from ipycontainer.building.run import View
     from ipycontainer.session import Session
-
-    from .commands import Command
-    from .composed import Composed
+    from ipycontainer_kernel.dockerfile.commands import Command
+    from ipycontainer_kernel.dockerfile.composed import Composed
 
 _SHORT = 12
 _LAYERED = frozenset({"RUN", "COPY", "ADD"})

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from ipycontainer.building.dockerfile import Line, Source
 from ipycontainer.failures import Failure
+from ipycontainer_kernel.dockerfile.cells import Cell
+from ipycontainer_kernel.dockerfile.commands import SETTINGS, Command, command
+from ipycontainer_kernel.dockerfile.layout import Layout, incomplete, layout
+from ipycontainer_kernel.dockerfile.pieces import instructions
 from ipycontainer_runtime.build.source import DockerfileError
-
-from .cells import Cell
-from .commands import SETTINGS, Command, command
-from .layout import Layout, incomplete, layout
-from .pieces import instructions
 
 HERE = "this cell"
 

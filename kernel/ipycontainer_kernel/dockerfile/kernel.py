@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ from ipycontainer.failures import Failure, Interrupted, explain
 from ipycontainer.preferences import Preferences, stored
 from ipycontainer.session import Session
 from ipycontainer.verbs.base import image_names
-
-from . import LANGUAGE
-from .builds import FLAGS, Builder, asking
-from .cells import Cell, Cells, notebook_file
-from .composed import Composed, compose
-from .layout import incomplete
-from .looking import Around, completions, inspection
-from .running import Run
-from .surface import KernelSurface
+from ipycontainer_kernel.dockerfile import LANGUAGE
+from ipycontainer_kernel.dockerfile.builds import FLAGS, Builder, asking
+from ipycontainer_kernel.dockerfile.cells import Cell, Cells, notebook_file
+from ipycontainer_kernel.dockerfile.composed import Composed, compose
+from ipycontainer_kernel.dockerfile.layout import incomplete
+from ipycontainer_kernel.dockerfile.looking import Around, completions, inspection
+from ipycontainer_kernel.dockerfile.running import Run
+from ipycontainer_kernel.dockerfile.surface import KernelSurface
+from ipycontainer_kernel.history import History
 
 
 class DockerfileKernel(Kernel):
@@ -43,7 +43,12 @@ class DockerfileKernel(Kernel):
         self._cells = Cells(notebook_file())
         self._session = Session(KernelSurface(self, Preferences()), connect)
         self._builder = Builder(self._session)
-        self._history: list[tuple[int, int, str]] = []
+        self._history = History()
+
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """What ipykernel tells, without subshells and a debugger: cells are built one at a time."""
+        return {**super().kernel_info, "supported_features": []}
 
     async def do_execute(
         self,
@@ -67,7 +72,7 @@ class DockerfileKernel(Kernel):
         if not code.strip():
             return reply
         if store_history:
-            self._history.append((1, self.execution_count, code))
+            self._history.add(self.execution_count, code)
         cell = Cell(code, self.execution_count, cell_id)
         try:
             reply["payload"] = self._run(cell, cell_meta or {}, interactive=allow_stdin)
@@ -151,30 +156,9 @@ class DockerfileKernel(Kernel):
         continued = code.rstrip().endswith(("\\", "`"))
         return {"status": "incomplete", "indent": "    " if continued else ""}
 
-    async def do_history(
-        self,
-        hist_access_type: str,
-        output: bool,
-        raw: bool,
-        session: int | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        n: int | None = None,
-        pattern: str | None = None,
-        unique: bool = False,
-    ) -> dict[str, Any]:
-        """Return cells of this session."""
-        from fnmatch import fnmatchcase
-
-        found: Sequence[tuple[int, int, str]] = self._history
-        if hist_access_type == "range":
-            found = [e for e in found if (start or 0) <= e[1] < (stop or len(found) + 1)]
-        elif hist_access_type == "search":
-            found = [entry for entry in found if fnmatchcase(entry[2], pattern or "*")]
-            found = list({entry[2]: entry for entry in found}.values()) if unique else found
-        found = found[-n:] if n and hist_access_type != "range" else found
-        shown = [(s, line, (code, None)) for s, line, code in found] if output else list(found)
-        return {"status": "ok", "history": shown}
+    async def do_history(self, *asked: Any, **more: Any) -> dict[str, Any]:
+        """Return cells that were run since the kernel's start."""
+        return self._history.reply(*asked, **more)
 
     async def do_shutdown(self, restart: bool) -> dict[str, Any]:
         """Let the engine's connections go."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ipycontainer.building.dockerfile import Source
-
-from .commands import NAMES
-from .words import FLAGS, INSTRUCTIONS, VALUES
+from ipycontainer_kernel.dockerfile.commands import NAMES
+from ipycontainer_kernel.dockerfile.words import FLAGS, INSTRUCTIONS, VALUES
 
 _WORD = re.compile(r"\S*\Z")
 _VARIABLE = re.compile(r"\$\{?(\w*)\Z")

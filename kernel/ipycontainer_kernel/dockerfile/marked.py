@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from .layout import Kind, Layout, layout
-from .pieces import Piece, commented, layouts
+from ipycontainer_kernel.dockerfile.layout import Kind, Layout, layout
+from ipycontainer_kernel.dockerfile.pieces import Piece, commented, layouts
 
 _MARK = re.compile(r"# %%(?: \[(markdown|raw|directives)\])?")
 _COMMAND = re.compile(r"# %[^%].*|# %")

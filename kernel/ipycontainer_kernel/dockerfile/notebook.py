@@ -14,11 +14,10 @@ import nbformat
 from nbformat import v4
 
 from ipycontainer.failures import Failure
+from ipycontainer_kernel.dockerfile import LANGUAGE, marked, plain
+from ipycontainer_kernel.dockerfile.layout import incomplete, layout
+from ipycontainer_kernel.dockerfile.pieces import Piece
 from ipycontainer_runtime.build.source import DockerfileError
-
-from . import LANGUAGE, marked, plain
-from .layout import incomplete, layout
-from .pieces import Piece
 
 KEY = "dockerfile"
 """Of the metadata, of a notebook and of a cell."""

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .commands import NAMES
-from .layout import Kind, Layout, layout
+from ipycontainer_kernel.dockerfile.commands import NAMES
+from ipycontainer_kernel.dockerfile.layout import Kind, Layout, layout
 
 KNOWN = re.compile(rf"# %(?:{'|'.join(sorted(NAMES))})(?:\s.*)?")
 """The comment that a command is in a Dockerfile."""

@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ipycontainer.failures import Failure
-
-from .layout import Kind, Layout, layout
-from .pieces import KNOWN, Piece, commented, instructions, layouts, uncommented
+from ipycontainer_kernel.dockerfile.layout import Kind, Layout, layout
+from ipycontainer_kernel.dockerfile.pieces import (
+    KNOWN,
+    Piece,
+    commented,
+    instructions,
+    layouts,
+    uncommented,
+)
 
 
 def read(text: str) -> tuple[list[Piece], str]:

@@ -12,13 +12,12 @@ import nbformat
 from ipycontainer.failures import Failure
 from ipycontainer.session import Session
 from ipycontainer.verbs import invoke
-
-from . import commands
-from .builds import Builder, asking
-from .cells import Cell, Cells
-from .commands import SETTINGS, Command
-from .composed import Composed, compose
-from .notebook import to_notebook
+from ipycontainer_kernel.dockerfile import commands
+from ipycontainer_kernel.dockerfile.builds import Builder, asking
+from ipycontainer_kernel.dockerfile.cells import Cell, Cells
+from ipycontainer_kernel.dockerfile.commands import SETTINGS, Command
+from ipycontainer_kernel.dockerfile.composed import Composed, compose
+from ipycontainer_kernel.dockerfile.notebook import to_notebook
 
 _NO_STAGE = "nothing to build yet: the Dockerfile so far has no FROM"
 

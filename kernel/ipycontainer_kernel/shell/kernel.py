@@ -14,13 +14,13 @@ from traitlets import Dict
 from ipycontainer import __version__
 from ipycontainer.asking import FrontEnd
 from ipycontainer.failures import Failure
+from ipycontainer_kernel.history import History
 from ipycontainer_kernel.settings import Settings
 from ipycontainer_kernel.shell.completion import complete
 from ipycontainer_kernel.shell.control import Broken
 from ipycontainer_kernel.shell.display import bundle
 from ipycontainer_kernel.shell.endings import died, ended, failed
 from ipycontainer_kernel.shell.held import held
-from ipycontainer_kernel.shell.history import History, entries
 from ipycontainer_kernel.shell.looking import completeness, inspected
 from ipycontainer_kernel.shell.output import CellOutput
 from ipycontainer_kernel.shell.shell import Shell
@@ -227,25 +227,10 @@ class ShellKernel(Kernel):
         return {"status": "unknown"}
 
     def do_history(  # type: ignore[override] # as do_execute
-        self,
-        hist_access_type: str,
-        output: bool,
-        raw: bool,
-        session: int | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        n: int | None = None,
-        pattern: str | None = None,
-        unique: bool = False,
+        self, *asked: Any, **more: Any
     ) -> dict[str, Any]:
         """Return cells that were run since the kernel's start."""
-        if hist_access_type == "tail":
-            cells = self._history.tail(n or 0)
-        elif hist_access_type == "range":
-            cells = self._history.range(session or 0, start or 0, stop)
-        else:
-            cells = self._history.search(pattern or "*", n, unique=unique)
-        return {"status": "ok", "history": entries(cells, output=output)}
+        return self._history.reply(*asked, **more)
 
     def do_shutdown(  # type: ignore[override] # as do_execute
         self, restart: bool

@@ -15,6 +15,30 @@ class History:
     def __init__(self) -> None:
         self._cells: list[tuple[int, str]] = []
 
+    def reply(
+        self,
+        hist_access_type: str,
+        output: bool,
+        raw: bool,
+        session: int | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        n: int | None = None,
+        pattern: str | None = None,
+        unique: bool = False,
+    ) -> dict[str, Any]:
+        """Answer a `history_request`; its words are those of ipykernel's `do_history`.
+
+        https://jupyter-client.readthedocs.io/en/stable/messaging.html#history
+        """
+        if hist_access_type == "tail":
+            cells = self.tail(n or 0)
+        elif hist_access_type == "range":
+            cells = self.range(session or 0, start or 0, stop)
+        else:
+            cells = self.search(pattern or "*", n, unique=unique)
+        return {"status": "ok", "history": _entries(cells, output=output)}
+
     def add(self, number: int, code: str) -> None:
         """Take a cell."""
         self._cells.append((number, code))
@@ -37,6 +61,6 @@ class History:
         return found[-count:] if count else found
 
 
-def entries(cells: list[tuple[int, str]], *, output: bool) -> list[_Entry]:
-    """Return them as a `history_reply` has them; a shell's cells have no value to tell."""
+def _entries(cells: list[tuple[int, str]], *, output: bool) -> list[_Entry]:
+    """Return them as a `history_reply` has them; these kernels' cells have no value to tell."""
     return [(1, number, (code, None) if output else code) for number, code in cells]
