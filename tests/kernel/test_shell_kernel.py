@@ -235,6 +235,24 @@ def test_an_image_that_is_not_there_fails_the_first_cell_in_words(served: Served
         assert "127.0.0.1:9" in console.run("echo never").error
 
 
+def test_container_lines_act_on_the_kernels_own_container(served: Served) -> None:
+    with running(served.folder, served.busybox, served.variables, name="own") as console:
+        console.run("echo one >/tmp/file; x=kept")
+        assert "first: " in console.run("%container checkpoint first").out
+        assert served.busybox in console.run("%container info").out
+        ran = console.run("echo two >/tmp/file\n%container commit made/by-shell\necho $x")
+        assert "made/by-shell: " in ran.out
+        assert ran.out.endswith("kept\n")
+        assert served.engine.client.images.get("made/by-shell")
+        console.run("%container restore first")
+        assert console.run('cat /tmp/file; echo "<$x>"').out == "one\n<>\n"
+        console.run("%container checkpoint --every-cell")
+        assert "1 changed" in console.run("echo three >/tmp/file").out
+        assert "`%container` lists" in console.run("%container frobnicate").error
+    assert not _named(served.engine, "own")
+    served.engine.client.images.remove("made/by-shell")
+
+
 @pytest.mark.needs("dockerd")
 def test_dockers_engine_serves_it_too_but_sees_no_questions(
     dockerd: Host, busybox: str, tmp_path: Path

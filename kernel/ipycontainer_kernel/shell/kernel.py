@@ -23,6 +23,7 @@ from ipycontainer_kernel.shell.endings import died, ended, failed
 from ipycontainer_kernel.shell.held import held
 from ipycontainer_kernel.shell.looking import completeness, inspected
 from ipycontainer_kernel.shell.output import CellOutput
+from ipycontainer_kernel.shell.own import Own, parts
 from ipycontainer_kernel.shell.shell import Shell
 from ipycontainer_kernel.shell.turn import Cell
 
@@ -68,9 +69,16 @@ class ShellKernel(Kernel):
     def _start(self) -> None:
         try:
             self._container = held(self._settings, self._notebook)
+            self._own = Own(self._container, self._again)
             self._renew()
         except Exception as error:
             self._failure = error  # the first cell tells it
+
+    def _again(self) -> None:
+        """Have another shell, since the container has been started again."""
+        if self._shell is not None:
+            self._shell.close()
+        self._renew()
 
     def _renew(self) -> None:
         """Have another shell in the container."""
@@ -103,7 +111,13 @@ class ShellKernel(Kernel):
             self._history.add(self.execution_count, code)
         self._allow_stdin = allow_stdin
         try:
-            self._run(code, silent=silent)
+            for piece, line in parts(code):
+                if line is None:
+                    self._run(piece, silent=silent)
+                else:
+                    self._ready()
+                    self._say("stdout", self._own.run(line))
+            self._say("stdout", self._own.after_cell(self.execution_count))
         except Failure as failure:
             return self._error(failure, silent=silent)
         return self._reply()
@@ -158,7 +172,8 @@ class ShellKernel(Kernel):
         self.send_response(self.iopub_socket, kind, content)  # type: ignore[no-untyped-call] # ipykernel's is untyped
 
     def _say(self, stream: str, text: str) -> None:
-        self._publish("stream", {"name": stream, "text": text})
+        if text:
+            self._publish("stream", {"name": stream, "text": text})
 
     def _silenced(self, stream: str, text: str) -> None:
         """Show nothing: the front end has asked for that."""
