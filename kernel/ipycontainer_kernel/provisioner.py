@@ -45,7 +45,11 @@ class ContainerProvisioner(KernelProvisionerBase):
                 settings, self.parent.session, told=self._hear, warned=self._warn
             )
         self._notebook = Path(kwargs.get("cwd") or Path.cwd()).absolute()
-        connection: Any = await self._owned.start(self._notebook, cmd)
+        try:
+            connection: Any = await self._owned.start(self._notebook, cmd)
+        except BaseException:
+            await self.cleanup()  # the manager would not, as it has started nothing
+            raise
         self.connection_info = connection
         self._running = True
         return connection
