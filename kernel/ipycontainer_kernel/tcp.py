@@ -1,4 +1,4 @@
-"""Kernels on Docker's engine, or on a remote one: TCP ports where no folder can be shared.
+"""Kernels by TCP: on Docker's engine, on a remote one, and those that images bring.
 
 Messages are signed, and not encrypted. So the ports are bound to loopback wherever the engine is on
 this computer, and else to the one address by which the engine is reached. What would be mounted
@@ -46,7 +46,7 @@ class Ports:
         """What a person should know."""
         return (
             f"its sockets are TCP ports of {self.ip}: messages are signed, and not encrypted; "
-            "ipycontainer's own engine needs no ports"
+            "ipycontainer's own engine needs none for Python, nor with --network none"
         )
 
     def applied(self, command: Command) -> Command:
@@ -94,7 +94,9 @@ def ports_for(session: Session, settings: Settings) -> Ports | None:
     """
     address = urlsplit(session.address)
     local = address.scheme == "unix"
-    if local and session.extensions():
+    own = local and bool(session.extensions())
+    # Of the kernels that images bring some know no unix sockets (xeus ends with EINVAL).
+    if own and (settings.kind != "image" or settings.network == "none"):
         return None
     if settings.network == "none":
         raise Failure(

@@ -118,7 +118,7 @@ def xeus(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_a_kernel_in_another_language_runs_and_is_restarted(room: Room, xeus: str) -> None:
-    found = resolved(room, xeus, spec="xpython", name="xpython", network="none")
+    found = resolved(room, xeus, spec="xpython", name="xpython")
     specs.write(found.settings, specs.Place(room.specs), language="python", icons=found.icons)
     with running("xpython") as kernel:
         assert kernel.run("1 + 1") == ("ok", "2")
