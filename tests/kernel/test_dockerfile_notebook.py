@@ -148,6 +148,12 @@ def test_any_file_comes_back() -> None:
         assert to_dockerfile(made) == text
 
 
+def test_a_file_of_any_length_is_read_once() -> None:
+    many = "%tag a \\\nRUN b\n" * 5_000
+    made = notebook(("code", many))
+    assert cells_of(to_notebook(to_dockerfile(made))) == [("code", many)]
+
+
 def test_what_an_exported_notebook_builds_is_what_its_cells_say() -> None:
     made = notebook(
         ("markdown", "# Title"),

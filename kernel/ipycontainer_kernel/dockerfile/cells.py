@@ -40,6 +40,11 @@ class Cells:
         self._read_at: tuple[int, int] | None = None
         self._order: dict[str, int] = {}
 
+    @property
+    def filed(self) -> bool:
+        """Whether there is a notebook's file to tell their order."""
+        return self._path is not None
+
     def put(self, cell: Cell, metadata: Mapping[str, Any]) -> bool:
         """Take a cell that is being run; tell whether its place is a guess."""
         deleted = metadata.get("deletedCells")

@@ -87,9 +87,12 @@ class DockerfileKernel(Kernel):
         surface = KernelSurface(self, stored())
         self._session.surface = surface
         if self._cells.put(cell, metadata):
+            cure = (
+                "save the notebook and run it again" if self._cells.filed else "%reset and run all"
+            )
             surface.note(
-                "The notebook's file does not have this cell yet, so it is taken to stand after the"
-                " one that was run before it; if it does not, save the notebook and run it again"
+                "This cell is taken to stand after the one that was run before it;"
+                f" if it does not, {cure}"
             )
         run = Run(self._session, self._cells, self._builder, cell, interactive)
         run.do()

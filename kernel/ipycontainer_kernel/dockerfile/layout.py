@@ -58,28 +58,24 @@ def layout(text: str, escape: str | None = None) -> Layout:
     """
     lines = text.split("\n")
     kinds = [_plain(line) for line in lines]
+    # A comment that says nothing ends the directives, so that none is read where none counts.
+    before = [] if escape is None else [f"# escape={escape}", "#"]
+    reader = Reader("\n".join([*before, text]))
     statements: list[tuple[Statement, Span]] = []
-    at, escaping = 0, escape or ESCAPE
-    while at < len(lines):
-        top = at == 0 and escape is None
-        # A comment that says nothing ends the directives, so that none is read where none counts.
-        before = [] if top else [f"# escape={escaping}", "#"]
-        reader = Reader("\n".join([*before, *lines[at:]]))
-        shift, at = at - len(before), len(lines)
-        for statement in reader.statements():
-            first, last = statement.span.first + shift, statement.span.last + shift
-            if statement.word.startswith("%"):
-                kinds[first - 1] = Kind.COMMAND
-                at = first  # the reader may have taken further lines for it: a command has one
-                break
-            kinds[first - 1] = Kind.FIRST
-            kinds[first:last] = [Kind.MORE] * (last - first)
-            statements.append((statement, Span(first, last)))
-        if top:
-            count = len(reader.directives)
-            kinds[:count] = [Kind.DIRECTIVE] * count
-            escaping = reader.directives.get("escape", ESCAPE)
-    return Layout(tuple(lines), tuple(kinds), tuple(statements), escaping)
+    for statement in reader.statements():
+        first, last = (line - len(before) for line in (statement.span.first, statement.span.last))
+        if statement.word.startswith("%"):
+            kinds[first - 1] = Kind.COMMAND
+            reader.read_on_after(statement.span.first)  # a command is one line
+            continue
+        kinds[first - 1] = Kind.FIRST
+        kinds[first:last] = [Kind.MORE] * (last - first)
+        statements.append((statement, Span(first, last)))
+    if escape is None:
+        count = len(reader.directives)
+        kinds[:count] = [Kind.DIRECTIVE] * count
+        escape = reader.directives.get("escape", ESCAPE)
+    return Layout(tuple(lines), tuple(kinds), tuple(statements), escape)
 
 
 def _plain(line: str) -> Kind:

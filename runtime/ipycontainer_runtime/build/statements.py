@@ -85,6 +85,13 @@ class Reader:
                 yield self._statement(line, tuple(comments))
                 comments = []
 
+    def read_on_after(self, line: int) -> None:
+        """Have `statements` go on after this line, counted from 1.
+
+        For who takes a line for something else than a statement, which may go on over more lines.
+        """
+        self._at = line
+
     def _next(self) -> str:
         line = self._lines[self._at]
         self._at += 1
