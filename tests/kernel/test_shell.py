@@ -107,25 +107,23 @@ def test_streams_are_apart_and_hold_what_was_printed_to_the_last_byte(room: Room
     assert room.run("printf out; printf err >&2") == ("out", "err", Outcome(0))
 
 
-@pytest.mark.parametrize(
-    "end", ["exit 3", "f() { exit 3; }; f", "eval 'exit 3'", "false || exit 3"]
-)
-def test_exit_ends_the_cell_alone(room: Room, end: str) -> None:
+def test_exit_ends_the_cell_alone(room: Room) -> None:
     room.run("x=kept; h() { echo in h; }")
-    ran = room.run(f"echo a; {end}; echo b")
-    assert (ran.out, ran.status, ran.outcome.died) == ("a\n", 3, False)
-    assert room.run("echo $?; h; echo $x").out == "3\nin h\nkept\n"
+    for end in ("exit 3", "f() { exit 3; }; f", "eval 'exit 3'", "false || exit 3"):
+        ran = room.run(f"echo a; {end}; echo b")
+        assert (ran.out, ran.status, ran.outcome.died) == ("a\n", 3, False), end
+        assert room.run("echo $?; h; echo $x").out == "3\nin h\nkept\n"
     assert room.run("(exit 4); echo $?; exit").out == "4\n"
 
 
-@pytest.mark.parametrize("fault", ["if; then", "echo ${none?not set}", "readonly r=1; r=2", "("])
-def test_an_error_of_the_shell_ends_the_cell_alone(room: Room, fault: str) -> None:
+def test_an_error_of_the_shell_ends_the_cell_alone(room: Room) -> None:
     room.run("x=kept")
-    ran = room.run(f"{fault}; echo after")
-    assert ran.status > 0
-    assert ran.err
-    assert not ran.outcome.died
-    assert "after" not in ran.out
+    for fault in ("if; then", "echo ${none?not set}", "readonly r=1; r=2", "("):
+        ran = room.run(f"{fault}; echo after")
+        assert ran.status > 0, fault
+        assert ran.err, fault
+        assert not ran.outcome.died, fault
+        assert "after" not in ran.out, fault
     assert room.run("echo $x").out == "kept\n"
 
 
@@ -147,13 +145,11 @@ def test_a_shell_that_is_killed_is_followed_by_another(room: Room) -> None:
     assert room.run('echo "<$x>" /tmp/file*').out == "<> /tmp/file\n"
 
 
-@pytest.mark.parametrize(
-    "busy", ["sleep 60", "while :; do :; done", "sleep 60 | cat", "(sleep 60)"]
-)
-def test_an_interrupt_ends_the_foreground_command_alone(room: Room, busy: str) -> None:
+def test_an_interrupt_ends_the_foreground_command_alone(room: Room) -> None:
     room.run("x=kept; sleep 61 & echo $! >/tmp/pid")
-    ran = room.run(f"echo go; {busy}; echo after", "go\n", interrupt)
-    assert (ran.out, ran.status, ran.outcome.interrupts) == ("go\n", 130, 1)
+    for busy in ("sleep 60", "while :; do :; done", "sleep 60 | cat", "(sleep 60)"):
+        ran = room.run(f"echo go; {busy}; echo after", "go\n", interrupt)
+        assert (ran.out, ran.status, ran.outcome.interrupts) == ("go\n", 130, 1), busy
     ran = room.run('kill -0 "$(cat /tmp/pid)" && echo $x; kill $!')
     assert (ran.out, ran.status) == ("kept\n", 0)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import jupyter_kernel_test
 import pytest
-from shells import Console, containers, engine_variables, running
 
 from support import leftovers
 from support.engines import Engine, running_engine
 from support.hosts import Host
+from support.shells import Console, containers, engine_variables, running
 
 pytestmark = pytest.mark.ordinary_user
 
