@@ -48,10 +48,7 @@ def test_a_shell_in_an_image_asks_shows_and_is_interrupted(
     assert "interrupted" in page.finish(4)
     assert page.run(5).strip() == "130 Ada"
     folder = Path(os.environ.get("IPYCONTAINER_PICTURES", tmp_path)).resolve()
-    for theme, size, suffix in (
-        ("Light", (1280, 900), "light"),
-        ("Dark", (800, 900), "dark-narrow"),
-    ):
+    for theme, size, suffix in (("Light", WIDE, "light"), ("Dark", NARROW, "dark-narrow")):
         page.look(theme, size)
         page.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)").screenshot(
             path=folder / f"shell-{suffix}.png", animations="disabled"
