@@ -51,9 +51,9 @@ DEFENCES = (
     Defence(
         "31",
         "a container has the address of one that an earlier engine started",
-        "engine/networks/attachments.py",
-        "                            pool.hold(address)\n",
-        "                            pass\n",
+        "engine/networks/endpoints.py",
+        "                    pool.hold(address)\n",
+        "                    pass\n",
         (RECOVERY + "test_a_new_engine_gives_nobodys_address_away",),
     ),
     Defence(

@@ -32,10 +32,13 @@ from ipycontainer_runtime.engine.loading import Loads
 from ipycontainer_runtime.engine.logins import Logins
 from ipycontainer_runtime.engine.logs import Logs
 from ipycontainer_runtime.engine.memory import give_back
-from ipycontainer_runtime.engine.networks.attachments import Attachments, opened_again
+from ipycontainer_runtime.engine.networks.attachments import Attachments
+from ipycontainer_runtime.engine.networks.changes import Changes
 from ipycontainer_runtime.engine.networks.connecting import Connecting
+from ipycontainer_runtime.engine.networks.endpoints import Endpoints
 from ipycontainer_runtime.engine.networks.ground import Ground
 from ipycontainer_runtime.engine.networks.networks import Networks
+from ipycontainer_runtime.engine.networks.opening import opened_again
 from ipycontainer_runtime.engine.networks.pruning import NetworkPruning
 from ipycontainer_runtime.engine.networks.publishing import Publishing
 from ipycontainer_runtime.engine.pausing import Pausing
@@ -250,16 +253,23 @@ class Engine:
             activity=self.activity,
             find=self.containers.get,
         )
+        endpoints = Endpoints()
         self.attachments = Attachments(
             networks=self.networks,
             ground=self.ground,
             publishing=publishing,
+            endpoints=endpoints,
             find=self.containers.get,
         )
         self.connecting = Connecting(
             containers=self.containers,
             networks=self.networks,
-            attachments=self.attachments,
+            changes=Changes(
+                networks=self.networks,
+                ground=self.ground,
+                publishing=publishing,
+                endpoints=endpoints,
+            ),
         )
 
     def _reopened(self, container_id: str) -> tuple[int, int] | None:

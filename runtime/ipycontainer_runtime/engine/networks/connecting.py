@@ -3,7 +3,7 @@
 from ipycontainer_runtime.engine.container import Container
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.networks import asked
-from ipycontainer_runtime.engine.networks.attachments import Attachments
+from ipycontainer_runtime.engine.networks.changes import Changes
 from ipycontainer_runtime.engine.networks.networks import Networks
 from ipycontainer_runtime.errors import Conflict, Forbidden, InvalidParameter, NotFound
 from ipycontainer_runtime.store.networks import Network
@@ -22,12 +22,10 @@ _SHARED = (
 class Connecting:
     """`network connect`, `network disconnect` and `rename`."""
 
-    def __init__(
-        self, *, containers: Containers, networks: Networks, attachments: Attachments
-    ) -> None:
+    def __init__(self, *, containers: Containers, networks: Networks, changes: Changes) -> None:
         self._containers = containers
         self._networks = networks
-        self._attachments = attachments
+        self._changes = changes
 
     async def connect(self, reference: str, body: asked.ConnectBody) -> None:
         """Put a container into one more network. Raises Forbidden, in Docker's words."""
@@ -46,7 +44,7 @@ class Connecting:
             settings.late = True
             places[network.name] = settings
             try:
-                await self._attachments.connect(container, network, settings)
+                await self._changes.connect(container, network, settings)
             except BaseException:
                 del places[network.name]
                 raise
@@ -72,9 +70,9 @@ class Connecting:
             before = dict(places)
             del places[network.name]
             try:
-                await self._attachments.disconnect(container, network)
+                await self._changes.disconnect(container, network)
             except BaseException:
-                if self._attachments.has(container, network):  # it is in it still
+                if self._changes.has(container, network):  # it is in it still
                     places.clear()
                     places.update(before)
                 raise
@@ -86,7 +84,7 @@ class Connecting:
         container = self._containers.get(reference)
         async with container.lock:
             self._containers.rename(container.id, name)
-            await self._attachments.renamed(container)
+            await self._changes.renamed(container)
 
     def _found(self, reference: str, container: str) -> tuple[Network, Container]:
         if not container:
