@@ -172,7 +172,8 @@ def test_options_are_those_of_build(room: Room) -> None:
     assert room.run("ENV A=1\n%run cat /now").out != first
     room.run("%tag labelled")
     assert room.engine.client.images.get("labelled").labels == {"made": "here"}
-    assert "No such option" in room.run("%options --nonsense").error
+    assert "see `%options --help`" in room.run("%options --nonsense").error
+    assert "it takes --add-host, " in room.run("%options --help").error
 
 
 def test_interrupting_ends_the_build_and_the_kernel_goes_on(room: Room) -> None:

@@ -75,6 +75,8 @@ def asking(settings: Sequence[Command]) -> Asking:
                 raise command.wrong(f"there is no folder {context}")
         elif command.name == "options":
             words += command.words()
+            if "--help" in words:
+                raise command.wrong(f"it takes {', '.join(FLAGS)}")
         else:
             arguments |= _arguments(command)
     return Asking(arguments, context, _flags(words))
