@@ -141,9 +141,9 @@ class Checkpoints:
                 finally:
                     if frozen:
                         self._cgroups.thaw(container.cgroup)
-                beneath = self._beneath(container)
+                beneath = self._beneath(container, store)
                 tree = flattened(store.base, live, beneath.shows)
-                changes = [*compared(store.current(), tree, beneath.shows)]
+                changes = [*compared(store.current(), tree, beneath)]
                 checkpoint = _described(name, store, changes, pool.size)
                 kept = bool(changes) or not if_changed
                 if kept:
@@ -175,9 +175,9 @@ class Checkpoints:
         pids = {container.state.pid, *self._cgroups.hierarchy.open(container.cgroup).pids()}
         return written_in_memory(pids)
 
-    def _beneath(self, container: Container) -> Beneath:
+    def _beneath(self, container: Container, store: CheckpointStore) -> Beneath:
         lowers = self._snapshotter.lowers(container.record.chain)
-        return Beneath([self._layers.init(), *lowers], self._prefix)
+        return Beneath([self._layers.init(), *lowers], self._prefix, store.pool)
 
     # -- look
 
@@ -190,9 +190,9 @@ class Checkpoints:
         """Return one checkpoint with what it changed; NotFound when there is none of this name."""
         async with self._held(reference) as (container, store):
             shape = _shape(store.get(name), store)
-            beneath = self._beneath(container)
+            beneath = self._beneath(container, store)
             before, after = store.before(name), store.tree(name)
-            changes = await asyncio.to_thread(lambda: [*compared(before, after, beneath.shows)])
+            changes = await asyncio.to_thread(lambda: [*compared(before, after, beneath)])
             return {**shape, "Changes": _listed(changes)}
 
     def size(self, container: Container) -> int:

@@ -420,12 +420,14 @@ class Engine:
             in_use=self.containers.in_use,
             build_cache=self.build_cache,
             volumes=self.volumes,
+            checkpoints=self.checkpoints,
         )
         self.network_pruning = NetworkPruning(self.networks, self.events)
         self.pruning = Pruning(
             containers=self.containers,
             stopping=self.stopping,
             snapshotter=self.snapshotter,
+            checkpoints=self.checkpoints,
             images=self.images,
             image_store=self.image_store,
             disk_usage=self.disk_usage,

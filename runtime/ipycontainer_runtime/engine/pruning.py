@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ipycontainer_runtime.engine.checkpoints import Checkpoints
 from ipycontainer_runtime.engine.containers import Containers
 from ipycontainer_runtime.engine.diskusage import DiskUsage
 from ipycontainer_runtime.engine.events import Events
@@ -29,6 +30,7 @@ class Pruning:
         containers: Containers,
         stopping: Stopping,
         snapshotter: Snapshotter,
+        checkpoints: Checkpoints,
         images: Images,
         image_store: ImageStore,
         disk_usage: DiskUsage,
@@ -38,6 +40,7 @@ class Pruning:
         self._containers = containers
         self._stopping = stopping
         self._snapshotter = snapshotter
+        self._checkpoints = checkpoints
         self._images = images
         self._store = image_store
         self._disk_usage = disk_usage
@@ -54,6 +57,7 @@ class Pruning:
                 continue
             folder = Path(container.folder)
             size = await asyncio.to_thread(self._snapshotter.usage, folder, record.chain)
+            size += self._checkpoints.size(container)
             # It may have been started, or removed, meanwhile.
             with contextlib.suppress(Conflict, NotFound):
                 await self._stopping.remove(container.id)

@@ -86,10 +86,11 @@ def _file_change(node: Node, old: os.stat_result | None) -> list[Change]:
     if old is None:
         return [_change(node.path, ADDED)]
     # A file opened for writing is copied up even if nothing is written.
-    return [_change(node.path, MODIFIED)] if _identity(old) != _identity(new) else []
+    return [_change(node.path, MODIFIED)] if identity(old) != identity(new) else []
 
 
-def _identity(status: os.stat_result) -> tuple[int, ...]:
+def identity(status: os.stat_result) -> tuple[int, ...]:
+    """Return what tells a file that was changed from the layer's, which it may be a copy of."""
     return (
         status.st_mode,
         status.st_uid,

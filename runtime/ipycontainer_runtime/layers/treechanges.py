@@ -1,10 +1,11 @@
 """What one tree of a container's changes has other than another."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ipycontainer_runtime.layers.changes import identity
 from ipycontainer_runtime.layers.merged import look_up
 from ipycontainer_runtime.store.checkpoints import FOLDER, OPAQUE, WHITEOUT, Entry, Tree
 
@@ -20,16 +21,31 @@ class TreeChange(NamedTuple):
 
 
 class Beneath:
-    """Tells what layers, uppermost first, show at a path; remembers the folders on the way."""
+    """Tells what layers, uppermost first, show at a path; remembers the folders on the way.
 
-    def __init__(self, layers: Sequence[Path], prefix: bytes) -> None:
+    `pool` is the folder of the objects that are compared with them.
+    """
+
+    def __init__(self, layers: Sequence[Path], prefix: bytes, pool: Path) -> None:
         self._prefix = prefix
+        self._pool = pool
         self._merged: dict[bytes, Sequence[bytes]] = {b"": [os.fsencode(path) for path in layers]}
 
     def shows(self, path: bytes) -> bool:
         """Tell whether there is something at a path, relative to the root."""
+        return self._status(path) is not None
+
+    def has(self, path: bytes, entry: Entry) -> bool:
+        """Tell whether an entry is the layers' own: one that is opened for writing is copied."""
+        below = self._status(path)
+        if below is None or entry.kind == WHITEOUT:
+            return False
+        here = os.lstat(self._pool / str(entry.number))
+        return identity(below) == identity(here)
+
+    def _status(self, path: bytes) -> os.stat_result | None:
         folder, _, leaf = path.rpartition(b"/")
-        return look_up(self._folders(folder), leaf, self._prefix).status is not None
+        return look_up(self._folders(folder), leaf, self._prefix).status
 
     def _folders(self, path: bytes) -> Sequence[bytes]:
         known, rest = path, []
@@ -42,8 +58,8 @@ class Beneath:
         return self._merged[path]
 
 
-def compared(before: Tree, after: Tree, shows: Callable[[bytes], bool]) -> Iterator[TreeChange]:
-    """Yield what `after` has other than `before`; `shows` tells what is in the image.
+def compared(before: Tree, after: Tree, beneath: Beneath) -> Iterator[TreeChange]:
+    """Yield what `after` has other than `before`; `beneath` is the image.
 
     A folder is told when it comes or goes, and not because of what is in it; of a folder that goes
     only it is told.
@@ -56,14 +72,14 @@ def compared(before: Tree, after: Tree, shows: Callable[[bytes], bool]) -> Itera
             if old is None or old.kind != WHITEOUT:
                 yield TreeChange(path, DELETED, old.size if old else 0)
         elif old is None:
-            yield from _new(path, entry, shows)
+            yield from _new(path, entry, beneath)
         elif old.kind == WHITEOUT:
             yield TreeChange(path, ADDED, entry.size)
         elif old.number != entry.number:
             yield TreeChange(path, CHANGED, entry.size)
     for path, entry in before.items():
         if path not in after and _above(path) in after:
-            yield from _gone(path, entry, shows)
+            yield from _gone(path, entry, beneath)
 
 
 def _above(path: bytes) -> bytes:
@@ -75,19 +91,19 @@ def _is_folder(old: Entry | None, new: Entry) -> bool:
     return old is not None and old.kind in folders and new.kind in folders
 
 
-def _new(path: bytes, entry: Entry, shows: Callable[[bytes], bool]) -> Iterator[TreeChange]:
-    if not path or not shows(path):
+def _new(path: bytes, entry: Entry, beneath: Beneath) -> Iterator[TreeChange]:
+    if not path or not beneath.shows(path):
         if path:
             yield TreeChange(path, ADDED, entry.size)
-    elif entry.kind not in (FOLDER, OPAQUE):
+    elif entry.kind not in (FOLDER, OPAQUE) and not beneath.has(path, entry):
         yield TreeChange(path, CHANGED, entry.size)
 
 
-def _gone(path: bytes, entry: Entry, shows: Callable[[bytes], bool]) -> Iterator[TreeChange]:
+def _gone(path: bytes, entry: Entry, beneath: Beneath) -> Iterator[TreeChange]:
     """Tell what was in a tree and is not any more: the image's own may be seen again."""
     if entry.kind == WHITEOUT:
         yield TreeChange(path, ADDED, 0)
-    elif shows(path):
+    elif beneath.shows(path):
         if entry.kind not in (FOLDER, OPAQUE):
             yield TreeChange(path, CHANGED, entry.size)
     else:
