@@ -12,9 +12,15 @@ from support.engines import Engine
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 IMAGES = NOTEBOOKS / "03-images.ipynb"
-BEGINNING = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path != IMAGES]
-# It captures this environment, which takes as long as all the rest: once is enough.
-ALL = [*BEGINNING, pytest.param(IMAGES, marks=pytest.mark.needs("docker-registry"))]
+KERNELS = NOTEBOOKS / "05-kernel-in-an-image.ipynb"
+BEGINNING = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path not in (IMAGES, KERNELS)]
+# These capture this environment or start many kernels, which takes as long as all the rest: once is
+# enough.
+ALL = [
+    *BEGINNING,
+    pytest.param(IMAGES, marks=pytest.mark.needs("docker-registry")),
+    pytest.param(KERNELS, marks=pytest.mark.needs("limits")),
+]
 SECONDS = 300
 
 pytestmark = pytest.mark.needs("root")
@@ -22,8 +28,9 @@ pytestmark = pytest.mark.needs("root")
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build that fails is remembered in a folder of the test's own."""
+    """A build that fails is remembered, and a kernel installed, in a folder of the test's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
 
 
 def compare(notebook: Path, engine: Engine, **variables: str) -> None:

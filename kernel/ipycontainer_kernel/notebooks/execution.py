@@ -100,6 +100,8 @@ class _Client(NotebookClient):
             resources={"metadata": {"path": str(folder)}},
             timeout=timeout,
             allow_errors=on_error,
+            # ipykernel warns of its TCP ports on this machine, as it does wherever it runs.
+            extra_arguments=["--log-level=ERROR"] if settings.kind == "shell" else [],
             # Times of this run would be a difference to every other.
             record_timing=False,
             on_cell_start=self._begin,
