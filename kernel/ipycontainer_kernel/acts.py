@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ipycontainer.failures import Failure
@@ -14,6 +14,8 @@ from ipycontainer.units import ago, binary_size, duration, parse_time
 from ipycontainer_kernel import checkpoints
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ipycontainer.session import Session
     from ipycontainer_kernel.settings import Settings
 
@@ -28,6 +30,7 @@ class Owned(Protocol):
     """What is needed of a `KernelContainer`."""
 
     id: str
+    notebook: Path | None
     settings: Settings
     session: Session
 
@@ -60,6 +63,7 @@ class Acts:
             "checkpoint": self._checkpoint,
             "checkpoints": self._checkpoints,
             "info": self._info,
+            "lock": self._lock,
             "every-cell": self._every_cell,
             "cell": self._cell,
             "hello": self._hello,
@@ -73,6 +77,16 @@ class Acts:
             raise
         except Exception as error:
             raise self._container.session.explained(error) from error
+
+    def _lock(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        from ipycontainer_kernel.notebooks.lock import lock
+
+        settings = self._container.settings
+        if not settings.digest:
+            image = self._api.inspect_container(self._container.id)["Image"]
+            settings = replace(settings, digest=image)
+        found = lock(settings, self._container.notebook)
+        return {"lock": found.metadata, "notes": found.notes}
 
     def check(self, name: object) -> None:
         """Refuse what is no checkpoint of this container."""

@@ -65,6 +65,8 @@ class KernelContainer:
         self.settings = settings
         self.session = own_session(client)
         self.id = ""
+        self.notebook: Path | None = None
+        """The notebook's folder, once that is known."""
         self.ended: Future[Fate] = Future()
         """Its fate, once there is one; it cannot be cancelled."""
         self.ended.set_running_or_notify_cancel()
@@ -101,6 +103,7 @@ class KernelContainer:
         """
         from docker.errors import ImageNotFound
 
+        self.notebook = notebook
         with self._explained():
             try:
                 self._create(folder, notebook, extra, ports)

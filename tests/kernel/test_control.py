@@ -152,6 +152,13 @@ def test_info_tells_of_the_container(kernel: Kernel, image: str) -> None:
     assert {"limits", "mounts", "memory", "files", "checkpoints"} <= facts.keys()
 
 
+def test_a_lock_is_of_its_own_settings_and_goes_to_a_page_alone(kernel: Kernel, image: str) -> None:
+    found = ask(kernel, {"verb": "lock"})
+    assert (found["lock"]["image"], found["lock"]["network"]) == (image, "none")
+    assert "sha256:" in found["lock"]["digest"]
+    assert "`ipycontainer lock NOTEBOOK` outside" in error(kernel, "%container lock")
+
+
 def test_a_commit_is_an_image_like_the_one_it_is_of(engine: Engine, kernel: Kernel) -> None:
     kernel.run("open('/made', 'w').write('here')")
     assert kernel.printed("%container commit frominside:1").startswith("frominside:1: ")

@@ -16,6 +16,7 @@ This notebook runs in a container; %container is about that one:
   %container checkpoints                   what is kept
   %container restore NAME                  give the files back and restart the kernel
   %container commit NAME[:TAG]             make an image of it
+  %container lock                          write what it is into this notebook's metadata
 
 Other containers are reached from a notebook outside, or by the command `ipycontainer`."""
 _PATIENCE = 3600.0
@@ -100,6 +101,8 @@ class ContainerMagic:
             self._restore(_one(rest, "restore NAME"))
         elif verb == "commit":
             print(ask({"verb": "commit", "name": _one(rest, "commit NAME[:TAG]")})["text"])
+        elif verb == "lock" and not rest:
+            self._lock()
         elif verb == "checkpoint" and len(rest) < 2:
             print(ask({"verb": "checkpoint", "name": "".join(rest)})["text"])
         elif verb in ("checkpoints", "info") and not rest:
@@ -109,6 +112,22 @@ class ContainerMagic:
                 f"this notebook runs in a container, where %container has no {' '.join(words)!r}:"
                 " `%container` lists what it has"
             )
+
+    def _lock(self) -> None:
+        # Imported as what boot.py calls the package, which has another name outside.
+        from . import page
+
+        found = ask({"verb": "lock"})
+        kernel = getattr(self._shell, "kernel", None)
+        if kernel is not None and page.write(kernel, found["lock"]):
+            for note in found["notes"]:
+                print(f"WARNING: {note}", file=sys.stderr)
+            print("this notebook's metadata has its sandbox; save it")
+            return
+        raise Refused(
+            "no page of ipycontainer's answers, and a container has no way to the notebook's file:"
+            " `ipycontainer lock NOTEBOOK` outside writes the same"
+        )
 
     def _every_cell(self, rest: "list[str]") -> None:
         if rest not in ([], ["on"], ["off"]):

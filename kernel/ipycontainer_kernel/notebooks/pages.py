@@ -12,19 +12,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Any
 
 from ipycontainer.listing import Lines
+from ipycontainer_kernel.inside.page import write
 from ipycontainer_kernel.notebooks.lock import Lock
-
-TARGET: Final = "ipycontainer.lock"
-"""The comm by which a lock is sent; the page knows it by this name."""
-ANSWER: Final = "ipycontainer.written"
-"""The one by which it answers."""
-_SECONDS = 5.0
-"""How long a page may take: it makes a subshell first, so that its answer passes the running cell."""
-_SUBSHELLS = "kernel subshells"
 
 
 @dataclass(frozen=True)
@@ -36,31 +28,7 @@ class Page:
 
     def write(self, lock: Lock) -> bool:
         """Have the page write a lock into its document; False where no page of ours answers."""
-        from comm import create_comm, get_comm_manager
-
-        # Without them an answer waits for the end of this very cell.
-        if _SUBSHELLS not in self.kernel.kernel_info.get("supported_features", ()):
-            return False
-        answers: SimpleQueue[bool] = SimpleQueue()
-
-        def hear(answer: Any, message: Any) -> None:
-            data = message["content"]["data"]
-            answer.close()
-            if data.get("id") == comm.comm_id:
-                answers.put(data.get("written") is True)
-
-        # A comm of the page's own: ipykernel leads what is said on this one to the loop that opened
-        # it, which is the one that runs this cell.
-        manager = get_comm_manager()
-        manager.register_target(ANSWER, hear)
-        try:
-            comm = create_comm(target_name=TARGET, data={"lock": lock.metadata})
-            comm.on_close(lambda _message: answers.put(False))
-            return answers.get(timeout=_SECONDS)
-        except Empty:
-            return False
-        finally:
-            manager.unregister_target(ANSWER, hear)
+        return write(self.kernel, lock.metadata)
 
 
 def current() -> Page | None:
