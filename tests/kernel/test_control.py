@@ -7,6 +7,7 @@ import json
 import queue
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,10 +36,13 @@ def ask(data, path="/run/ipycontainer-kernel/control"):
 
 @pytest.fixture(scope="module")
 def engine(
-    kernel_engine: Engine, debian_python: str, tmp_path_factory: pytest.TempPathFactory
+    kernel_engine: Engine,
+    debian_python: str,
+    injected: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Engine]:
     """The engine of the kernels' tests, with a kernelspec that is used here alone."""
-    with jupyter_of(kernel_engine, tmp_path_factory.mktemp("jupyter")) as folder:
+    with jupyter_of(kernel_engine, tmp_path_factory.mktemp("jupyter"), injected) as folder:
         add_kernelspec(folder, NAME, image=debian_python, network="none")
         yield kernel_engine
 
@@ -156,7 +160,9 @@ def test_a_lock_is_of_its_own_settings_and_goes_to_a_page_alone(kernel: Kernel, 
     found = ask(kernel, {"verb": "lock"})
     assert (found["lock"]["image"], found["lock"]["network"]) == (image, "none")
     assert "sha256:" in found["lock"]["digest"]
-    assert "`ipycontainer lock NOTEBOOK` outside" in error(kernel, "%container lock")
+    sent, refused = kernel.run("%container lock")
+    assert sent["data"]["lock"] == found["lock"]
+    assert "`ipycontainer lock NOTEBOOK` outside" in refused["text"]
 
 
 def test_a_commit_is_an_image_like_the_one_it_is_of(engine: Engine, kernel: Kernel) -> None:
