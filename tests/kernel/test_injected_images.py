@@ -21,8 +21,10 @@ from ipycontainer.failures import Failure
 from ipycontainer_kernel.inject import NoPython, UnfitPython, cache, ours, prepare, throwaway, uv
 from ipycontainer_kernel.inject.probe import Facts, fit, read
 from ipycontainer_kernel.settings import Settings
+from support import images
 from support.engines import Engine
 from support.kernels import add_kernelspec, jupyter_of, running_kernel
+from support.registry import Registry
 
 ANSWER: dict[str, Any] = {
     "implementation": "CPython",
@@ -285,6 +287,20 @@ def test_wheels_are_those_of_the_images_python_libc_and_machine(
     built = [path.name.split(".", maxsplit=1)[1] for path in (tmp_path / "site/zmq").rglob("*.so")]
     assert set(built) <= {f"{python}-{platform}.so", "abi3.so"}
     assert built
+
+
+@pytest.mark.long
+@pytest.mark.needs("root", "mmdebstrap", "debian keys")
+@pytest.mark.parametrize(("release", "version"), [("bullseye", [3, 9]), ("trixie", [3, 13])])
+def test_an_older_and_a_newer_debian_are_kernels(
+    kernel_engine: Engine, registry: Registry, jupyter: Path, release: str, version: list[int]
+) -> None:
+    image = registry.add(images.other_debian_python_layout(release), release)
+    kernel_engine.client.images.pull(image)
+    add_kernelspec(jupyter, release, image=image, network="none")
+    with running_kernel(release) as kernel:
+        assert kernel.value("list(__import__('sys').version_info[:2])") == version
+        assert kernel.value("__import__('ipywidgets').__name__") == "ipywidgets"
 
 
 @pytest.mark.usefixtures("empty")

@@ -15,6 +15,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,6 +48,12 @@ def debian_python_layout() -> Path:
     """Return the layout of a Debian (or Ubuntu) of this machine's release, with its python3."""
     config = {"Cmd": ["python3"], "Env": [f"PATH={PATH}", "LANG=C.UTF-8"]}
     return layout(_debian_name(), config, _write_debian)
+
+
+def other_debian_python_layout(release: str) -> Path:
+    """Return the same of another release of Debian: bullseye has Python 3.9, trixie 3.13."""
+    config = {"Cmd": ["python3"], "Env": [f"PATH={PATH}", "LANG=C.UTF-8"]}
+    return layout(f"python-{release}", config, partial(_write_debian, release=release))
 
 
 def debian_apt_layout() -> Path:
@@ -182,8 +189,8 @@ def _add(
 TO_INSTALL = ("cron", "dbus")
 
 
-def _write_debian(out: BinaryIO) -> None:
-    _debootstrap(out, "--variant=essential", "--include=python3")
+def _write_debian(out: BinaryIO, release: str = "") -> None:
+    _debootstrap(out, "--variant=essential", "--include=python3", release=release)
 
 
 def _write_debian_apt(out: BinaryIO) -> None:
@@ -196,10 +203,11 @@ def _write_debian_apt(out: BinaryIO) -> None:
     )
 
 
-def _debootstrap(out: BinaryIO, *options: str) -> None:
+def _debootstrap(out: BinaryIO, *options: str, release: str = "") -> None:
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
     # A name of "-" writes the archive to standard output.
-    command = ["mmdebstrap", "--quiet", *options, *excluded, "--format=tar", _codename(), "-"]
+    command = ["mmdebstrap", "--quiet", *options, *excluded, "--format=tar"]
+    command += [release or _codename(), "-"]
     done = subprocess.run(command, capture_output=True)
     if done.returncode:
         raise RuntimeError(f"mmdebstrap failed: {done.stderr.decode()[-1000:]}")

@@ -16,6 +16,12 @@ NEEDED = ("ipykernel.kernelapp", "ipykernel.zmqshell")
 USUAL = (
     "ipykernel.debugger",
     "IPython.core.completer",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.logger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "tornado.platform.asyncio",
     "IPython.core.magics",
     "IPython.core.display",
     "matplotlib_inline.backend_inline",
