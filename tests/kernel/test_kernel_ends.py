@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from jupyter_client import KernelManager
@@ -103,12 +104,12 @@ def test_a_container_goes_with_the_process_that_owns_it(room: Room, argv: bool) 
     assert not room.containers()
 
 
-def test_what_cannot_be_a_kernel_is_refused_in_one_line(room: Room) -> None:
+def test_what_cannot_be_a_kernel_is_refused_in_one_line(room: Room, tmp_path: Path) -> None:
     manager = KernelManager(kernel_name=room.install("missing", image="nowhere.invalid/none:1"))
     with pytest.raises(Failure, match=r"nowhere\.invalid"):
         manager.start_kernel()
     manager.cleanup_resources()
-    name = room.install("unmounted", volumes=("/no/such/folder:/data:ro",), workdir="/notebook")
+    name = room.install("unmounted", volumes=(f"{tmp_path}/missing:/data:ro",), workdir="/notebook")
     manager = KernelManager(kernel_name=name)
     manager.start_kernel()
     manager.shutdown_kernel(now=True)
