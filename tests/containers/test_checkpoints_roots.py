@@ -39,8 +39,11 @@ def test_a_copied_root_is_kept_and_restored(engine: Engine, busybox: str) -> Non
         assert restore(engine, name, "one").status == 204
         assert within(engine, name, "cat /work/a /work/b; stat -c %h /work/a") == "a\na\n2\n"
         within(engine, name, "test ! -e /var; test ! -e /bin/vi")
+        changes = engine.succeed("diff", name).split("\n")
+        assert {"A /work", "A /work/a", "D /bin/vi", "D /var"} <= {*changes}
         assert restore(engine, name, "two").status == 204
         assert within(engine, name, "cat /bin/vi; ls /var; test ! -e /work") == "b\n"
+        engine.succeed("rm", "-f", name)
 
 
 def test_files_keep_their_owners_where_a_container_has_ids_of_its_own(

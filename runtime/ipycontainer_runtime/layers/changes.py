@@ -57,7 +57,8 @@ def changes(
         else:
             parent = levels[-1]
             parent.seen.add(node.leaf)
-            if node.is_folder:
+            # A copy's mark for a folder that is gone has that folder's status.
+            if node.is_folder and not node.is_whiteout:
                 levels.append(_enter(node, parent, prefix))
             else:
                 parent.changes += _file_change(
