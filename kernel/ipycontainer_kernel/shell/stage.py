@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ipycontainer.attached import start_exec
+from ipycontainer.listening import Listening
 from ipycontainer.streams import Demux
 from ipycontainer.surface import STDERR, STDOUT
 from ipycontainer_kernel.shell import script
@@ -24,12 +25,32 @@ _TELLS_WITHIN: Final = 60.0
 _LONGEST: Final = 4096
 
 
+class Lent(Listening):
+    """What the engine tells of a stage's input, lent to one cell after the other.
+
+    A cell that listened anew might be taken for the one before, which is just about to leave.
+    """
+
+    def close(self) -> None:
+        """Go on: the next cell listens too."""
+
+    def end(self) -> None:
+        """Listen no more."""
+        super().close()
+
+    def _lost(self) -> None:
+        self.end()
+        super()._lost()
+
+
 class Stage:
     """Streams that cells share, until the input of one has ended."""
 
     def __init__(self, session: Session, container: str) -> None:
         made = session.api.exec_create(container, list(script.STAGE), stdin=True)
         self.id = str(made["Id"])
+        self._session = session
+        self._listening: Lent | None = None
         self._connection = start_exec(session, self.id, tty=False)
         self._demux = Demux()
         self._outbox = memoryview(b"")
@@ -76,6 +97,12 @@ class Stage:
     def sending(self) -> bool:
         """Whether input is still to be sent."""
         return bool(self._outbox)
+
+    def listening(self) -> Lent:
+        """Return what tells of questions."""
+        if self._listening is None or self._listening.descriptor is None:
+            self._listening = Lent(self._session, f"exec/{self.id}")
+        return self._listening
 
     def type(self, data: bytes) -> None:
         """Send input, or its end where that is empty."""
@@ -130,6 +157,8 @@ class Stage:
 
     def close(self) -> None:
         """End the streams."""
+        if self._listening is not None:
+            self._listening.end()
         self._connection.close()
 
 

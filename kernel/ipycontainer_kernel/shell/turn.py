@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ipycontainer.asking import Asking
-from ipycontainer.listening import Listening
 from ipycontainer.sandbox.turn import interrupts
 from ipycontainer.signals import Signals
 from ipycontainer_kernel.shell import script
@@ -144,7 +143,7 @@ class Turn:
 
     def _listen(self) -> None:
         shell, cell = self._shell, self._cell
-        listening = Listening(shell.session, f"exec/{shell.stage.id}")
+        listening = shell.stage.listening()
         self._source = Asking(cell.output, listening, cell.front_end, tty=False)
 
     def _answer(self) -> None:
