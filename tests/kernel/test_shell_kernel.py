@@ -218,6 +218,7 @@ def test_a_container_that_ends_says_why_in_every_cell(served: Served) -> None:
             assert "restart the kernel" in console.run("echo never").error
 
 
+@pytest.mark.needs("limits")
 def test_a_limit_of_memory_is_told(served: Served) -> None:
     with running(
         served.folder, served.debian, served.variables, name="small", memory="64m"
