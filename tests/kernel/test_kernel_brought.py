@@ -117,6 +117,7 @@ def xeus(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     room.host.client.images.remove("xeus", force=True)
 
 
+@pytest.mark.long
 def test_a_kernel_in_another_language_runs_and_is_restarted(room: Room, xeus: str) -> None:
     found = resolved(room, xeus, spec="xpython", name="xpython")
     specs.write(found.settings, specs.Place(room.specs), language="python", icons=found.icons)
