@@ -156,7 +156,10 @@ class Acts:
             raise Failure(f"this kernel has made {IMAGES} images: make more from outside")
         repository, tag = parse_repository_tag(name)
         changes = self._as_image()
-        made = self._api.commit(self._container.id, repository, tag, changes=changes)["Id"]
+        # Who asks waits for the answer, and not every machine can pause.
+        made = self._api.commit(self._container.id, repository, tag, changes=changes, pause=False)[
+            "Id"
+        ]
         self._keeping.made[name] = made
         return {"id": made, "text": f"{name}: {made.removeprefix('sha256:')[:12]}"}
 
