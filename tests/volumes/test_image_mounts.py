@@ -52,6 +52,17 @@ def test_nobody_writes_to_it(shared_engine: Engine, busybox: str, shown: str) ->
     assert read(shared_engine, shown, f"source={shown},target=/x", "cat", "/x/data/more") == "more"
 
 
+def test_an_image_without_files_is_an_empty_folder(
+    shared_engine: Engine, busybox: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nLABEL empty=yes\n")
+    shared_engine.succeed("build", "-q", "-t", "files-none", str(tmp_path))
+    trying = "ls -A /x; touch /x/made || echo refused"
+    shown = read(shared_engine, busybox, "source=files-none,target=/x", "sh", "-c", trying)
+    assert shown.splitlines()[-1] == "refused"
+    assert "made" not in shown.splitlines()
+
+
 def test_it_is_copied_from_and_told_of_and_held(
     shared_engine: Engine, busybox: str, shown: str, tmp_path: Path
 ) -> None:
@@ -77,6 +88,7 @@ def test_it_is_copied_from_and_told_of_and_held(
         ("box", "/etc", "subpath must be a relative path within the image"),
         ("box", "bin/none", "it is not there"),
         ("box", "file/file", "it is not there"),
+        ("box", "x" * 300, "File name too long"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(

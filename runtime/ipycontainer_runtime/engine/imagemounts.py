@@ -48,6 +48,15 @@ class ImageMounts:
 
     def mount(self, point: MountPoint, *, mapped: bool) -> Mount:
         """Return the mount of a point that was settled. Raises InvalidParameter."""
+        try:
+            return self._mount(point, mapped=mapped)
+        except OSError as error:  # of a name that no file can have
+            raise InvalidParameter(
+                f"failed to mount the subpath {point.subpath[:60]}… of the image {point.source}: "
+                f"{error.strerror}"
+            ) from error
+
+    def _mount(self, point: MountPoint, *, mapped: bool) -> Mount:
         folders: Sequence[bytes] = [
             os.fsencode(self._layers.diff(chain_id)) for chain_id in reversed(point.chain)
         ]
@@ -62,6 +71,8 @@ class ImageMounts:
         # Without a folder to write in an overlay wants two; marks of deletion are hidden by both.
         empty = self._layers.init().with_name("empty")
         empty.mkdir(exist_ok=True)
+        if not folders:  # of an image that has no files
+            return Mount("bind", str(empty), point.destination, _shown(mapped=mapped))
         options = OverlayOptions(
             lowerdir=(*map(os.fsdecode, folders), str(empty)),
             userxattr=self._prefix == b"user.",
@@ -76,8 +87,12 @@ def _file(point: MountPoint, shown: Shown, *, mapped: bool) -> Mount:
             f"failed to mount the subpath {point.subpath} of the image {point.source}: it {what}; "
             "links are not followed"
         )
-    options = ("bind", "rprivate", "rro", *(("idmap",) if mapped else ()))
-    return Mount("bind", os.fsdecode(shown.path), point.destination, options)
+    return Mount("bind", os.fsdecode(shown.path), point.destination, _shown(mapped=mapped))
+
+
+def _shown(*, mapped: bool) -> tuple[str, ...]:
+    """Return the options of a part of an image that is bound."""
+    return ("bind", "rprivate", "rro", *(("idmap",) if mapped else ()))
 
 
 def wants_image(host: HostConfig) -> bool:
