@@ -6,6 +6,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -305,3 +306,11 @@ def test_a_network_with_somebody_in_it_is_not_removed(engine: Engine) -> None:
     engine.succeed("rm", "-f", "one")
     assert "red" in engine.succeed("network", "prune", "-f")
     assert "red" not in engine.succeed("network", "ls").split()
+
+
+def test_networks_that_are_made_side_by_side_have_subnets_of_their_own(engine: Engine) -> None:
+    def make(number: int) -> int:
+        return call(engine, "POST", "/networks/create", {"Name": f"side{number}"}).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(make, range(8))) == {201}

@@ -22,6 +22,7 @@ from ipycontainer_runtime.errors import (
     InvalidParameter,
     NotFound,
 )
+from ipycontainer_runtime.linux import netlink
 from ipycontainer_runtime.network import addresses
 from ipycontainer_runtime.store.networks import PREDEFINED, Network, NetworkStore, Subnet
 
@@ -104,7 +105,8 @@ class Networks:
         self._ground.drivers[driver].check(network)
         self._claim_device(network)
         used = await self._ground.used()
-        self._claim(body.name)  # somebody may have been faster
+        self._claim(body.name)  # somebody may have been faster, also in having a subnet chosen
+        used += self._pools()
         network.subnets, network.chosen = asked.subnets(body, used)
         self._check_overlap(network.subnets)
         self._store.save(network)
@@ -134,11 +136,17 @@ class Networks:
                 )
 
     def _check_overlap(self, subnets: Sequence[Subnet]) -> None:
-        theirs = [subnet for network in self.all() for subnet in network.subnets]
-        pools = [ipaddress.ip_network(subnet.subnet) for subnet in theirs]
+        pools = self._pools()
         for subnet in subnets:
             if addresses.overlapping(ipaddress.ip_network(subnet.subnet), pools):
                 raise Forbidden(addresses.OVERLAPS)
+
+    def _pools(self) -> "list[netlink.Subnet]":
+        return [
+            ipaddress.ip_network(subnet.subnet)
+            for network in self.all()
+            for subnet in network.subnets
+        ]
 
     async def remove(self, reference: str) -> None:
         """Remove a network. Raises Forbidden for one that is predefined, or in use."""
