@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from io import SEEK_END
 from pathlib import Path
@@ -39,12 +40,21 @@ class Output:
         with self._lock:
             self._file.seek(0, SEEK_END)
             self._file.write(data)
-        position = -1
-        while (position := data.find(b"\n", position + 1)) >= 0:
-            self.count += 1
-            if self.count % _PAGE == 0:
-                self._starts.append(self.size + position + 1)
+        self._note_pages(data)
         self.size += len(data)
+
+    def _note_pages(self, data: bytes) -> None:
+        """Count the lines of what comes next, and note where pages begin in it."""
+        lines, position = data.count(b"\n"), 0
+        while lines >= (left := _PAGE - self.count % _PAGE):
+            # Many lines at once: a loop over each took longer than the container that prints them.
+            found = re.compile(rb"(?:[^\n]*\n){%d}" % left).match(data, position)
+            assert found is not None
+            position = found.end()
+            self._starts.append(self.size + position)
+            self.count += left
+            lines -= left
+        self.count += lines
 
     def text(self) -> str:
         """Return all of it."""
