@@ -12,7 +12,7 @@ import pytest
 
 from ipycontainer_kernel.container import KernelContainer
 from ipycontainer_kernel.settings import Settings
-from ipycontainer_kernel.shell import completion, looking, script
+from ipycontainer_kernel.shell import completion, looking, own, script
 from ipycontainer_kernel.shell.held import held
 from ipycontainer_kernel.shell.output import CellOutput
 from ipycontainer_kernel.shell.shell import Shell
@@ -216,12 +216,37 @@ def test_a_cell_that_goes_on_is_recognised(served: Room) -> None:
         "echo \\",
         "a |",
         "f() {",
+        "cat <<'E O'\nE",
     )
-    whole = ("cat <<END\nhey\nEND", "echo hi", "if true; then echo; fi", "cat <<-END\n\tEND")
+    whole = (
+        "cat <<END\nhey\nEND",
+        "echo hi",
+        "if true; then echo; fi",
+        "cat <<-END\n\tEND",
+        "x=$((1<<2))",
+        'echo "a <<b"',
+        "echo # it's <<b",
+    )
     told = {code: looking.completeness(served.shell, code) for code in (*goes_on, *whole, "fi")}
     assert {code for code in told if told[code]["status"] == "incomplete"} == {*goes_on}
     assert told["fi"]["status"] == "invalid"
     assert told["f() {"]["indent"] == "  "
+
+
+def test_a_line_of_a_here_document_or_a_string_is_none_of_the_kernels(served: Room) -> None:
+    def whole(code: str) -> bool:
+        return looking.completeness(served.shell, code)["status"] != "incomplete"
+
+    for code in ("cat <<END\n%container info\nEND", "echo '\n%container info\n'"):
+        assert [*own.parts(code, whole)] == [(code, None)]
+    cell = "x=$((1<<2))\n%container info\necho"
+    assert [*own.parts(cell, whole)] == [("x=$((1<<2))\n", None), ("", " info"), ("\necho", None)]
+
+
+@pytest.mark.parametrize("end", ["²", "9" * 5000, "-1", ""])
+def test_an_end_that_is_no_number_is_none(room: Room, end: str) -> None:
+    told = f'echo "$__ipycontainer_nonce end {end}" >/proc/$__ipycontainer_holder/fd/1'
+    assert room.run(f"{told}; echo more; exit 3").status == 3
 
 
 def test_words_are_explained(room: Room) -> None:

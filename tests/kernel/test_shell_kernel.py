@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,6 +237,27 @@ def test_an_image_that_is_not_there_fails_the_first_cell_in_words(served: Served
         assert "127.0.0.1:9" in console.run("echo never").error
 
 
+def test_a_container_that_answers_an_interrupt_with_noise_costs_the_shell_alone(
+    served: Served,
+) -> None:
+    with running(served.folder, served.busybox, served.variables, name="noisy") as console:
+        noisy = r"rm /bin/sh; printf '#!/bin/busybox yes\n' >/bin/sh; chmod +x /bin/sh"
+        ran = console.run(f"{noisy}; echo begun; /bin/busybox sleep 600", interrupt="begun")
+        assert "does not answer as a shell" in ran.error
+        assert "does not answer as a shell" in console.run("echo never").error
+
+
+def test_a_cell_that_waits_for_its_image_can_be_interrupted(served: Served) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/no:answer"
+        with running(served.folder, image, served.variables, name="waiting") as console:
+            asked = console.client.execute("echo never")
+            while console.client.get_iopub_msg(timeout=60)["msg_type"] != "execute_input":
+                pass
+            console.manager.interrupt_kernel()
+            assert "interrupted" in console.reply(asked)["evalue"]
+
+
 def test_container_lines_act_on_the_kernels_own_container(served: Served) -> None:
     with running(served.folder, served.busybox, served.variables, name="own") as console:
         console.run("echo one >/tmp/file; x=kept")
@@ -249,6 +271,7 @@ def test_container_lines_act_on_the_kernels_own_container(served: Served) -> Non
         assert console.run('cat /tmp/file; echo "<$x>"').out == "one\n<>\n"
         console.run("%container checkpoint --every-cell")
         assert "1 changed" in console.run("echo three >/tmp/file").out
+        assert "1 changed" in console.run("echo four >/tmp/file; false").out
         assert "`%container` lists" in console.run("%container frobnicate").error
     assert not _named(served.engine, "own")
     served.engine.client.images.remove("made/by-shell")

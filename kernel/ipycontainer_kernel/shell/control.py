@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LARGEST: Final = 32 << 20
 """Bytes of a file that is displayed, or of the state of a shell, at most."""
 _LONGEST_LINE: Final = 8192  # a path has 4096 bytes at most
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _SENDS_WITHIN: Final = 10.0
 _OPENS: Final = (b"show", b"state", b"told")
 
@@ -45,6 +46,11 @@ class Mark(NamedTuple):
     """Those that belong to a mark which opens something; none otherwise."""
     cut: bool = False
     """Whether they were too many, and are not here."""
+
+    @property
+    def number(self) -> int | None:
+        """Its value where that is a number; it is the container that sends it."""
+        return int(self.value) if _NUMBER.fullmatch(self.value) else None
 
 
 def word() -> str:

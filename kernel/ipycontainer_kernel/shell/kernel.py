@@ -6,14 +6,14 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ipykernel.kernelbase import Kernel
 from traitlets import Dict
 
 from ipycontainer import __version__
 from ipycontainer.asking import FrontEnd
-from ipycontainer.failures import Failure
+from ipycontainer.failures import Failure, Interrupted, explain
 from ipycontainer_kernel.history import History
 from ipycontainer_kernel.settings import Settings
 from ipycontainer_kernel.shell.completion import complete
@@ -28,7 +28,11 @@ from ipycontainer_kernel.shell.shell import Shell
 from ipycontainer_kernel.shell.turn import Cell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ipycontainer_kernel.container import KernelContainer
+
+_ENDS_WITHIN: Final = 2.0  # Jupyter kills a kernel after five
 
 
 class ShellKernel(Kernel):
@@ -54,7 +58,8 @@ class ShellKernel(Kernel):
         self._history = History()
         self._container: KernelContainer | None = None
         self._shell: Shell | None = None
-        self._failure: Exception | None = None
+        self._own: Own | None = None
+        self._failure: Failure | None = None
         self._noted = False
         self._notebook = Path.cwd()
         # While Jupyter connects. Whoever needs the shell waits for it.
@@ -72,7 +77,7 @@ class ShellKernel(Kernel):
             self._own = Own(self._container, self._again)
             self._renew()
         except Exception as error:
-            self._failure = error  # the first cell tells it
+            self._failure = self._told(error)  # the first cell tells it
 
     def _again(self) -> None:
         """Have another shell, since the container has been started again."""
@@ -110,17 +115,51 @@ class ShellKernel(Kernel):
         if store_history and not silent:
             self._history.add(self.execution_count, code)
         self._allow_stdin = allow_stdin
-        try:
-            for piece, line in parts(code):
-                if line is None:
-                    self._run(piece, silent=silent)
-                else:
-                    self._ready()
-                    self._say("stdout", self._own.run(line))
+        failure = self._failed(lambda: self._pieces(code, silent=silent))
+        if self._failure is None and not silent:
+            kept = self._failed(self._keep)
+            failure = failure or kept
+        return self._reply() if failure is None else self._error(failure, silent=silent)
+
+    def _pieces(self, code: str, *, silent: bool) -> None:
+        """Run what a cell has for the shell, and do what its `%container` lines say."""
+        say = self._silenced if silent else self._say
+        for piece, line in parts(code, self._whole):
+            if line is None:
+                self._run(piece, silent=silent)
+            else:
+                self._ready()
+                assert self._own is not None
+                say("stdout", self._own.run(line))
+
+    def _keep(self) -> None:
+        """Keep what the cell has changed, also one that failed, where that is wanted."""
+        if self._own is not None:
             self._say("stdout", self._own.after_cell(self.execution_count))
-        except Failure as failure:
-            return self._error(failure, silent=silent)
-        return self._reply()
+
+    def _whole(self, code: str) -> bool:
+        """Tell whether a line below `code` is one of its own, and not of a string, say."""
+        return completeness(self._ready(), code)["status"] != "incomplete"
+
+    def _failed(self, do: Callable[[], object]) -> Failure | None:
+        """Do something, and return its failure: what is raised here leaves a request unanswered."""
+        try:
+            do()
+        except Broken as broken:
+            return self._lost(broken)
+        except (Exception, KeyboardInterrupt) as error:
+            return self._told(error)
+        return None
+
+    def _told(self, error: BaseException) -> Failure:
+        """Return any error in a person's words."""
+        if isinstance(error, KeyboardInterrupt):
+            return Interrupted("interrupted before it was done")
+        failure = explain(error, "ipycontainer")
+        if failure is None:
+            self.log.error("a defect of the shell kernel", exc_info=error)
+            failure = Failure(f"a defect of this kernel; Jupyter's log has more: {error!r}")
+        return failure
 
     def _run(self, code: str, *, silent: bool) -> None:
         """Run code in the shell; raises `Failure` when its status is not 0."""
@@ -135,12 +174,11 @@ class ShellKernel(Kernel):
             )
         person = FrontEnd(self) if self._allow_stdin else None
         began = time.monotonic()
+        display = self._undisplayed if silent else self._display
         try:
-            outcome = shell.run(Cell(code, output, person, self._display))
-        except Broken as broken:
+            outcome = shell.run(Cell(code, output, person, display))
+        finally:
             output.finish()
-            raise self._lost(broken) from None
-        output.finish()
         if output.refused is not None:
             raise output.refused
         seconds = time.monotonic() - began
@@ -159,7 +197,7 @@ class ShellKernel(Kernel):
             try:
                 self._renew()
             except Exception as error:
-                gone = ended(self._container) or self._container.session.explained(error)
+                gone = ended(self._container) or self._told(error)
         if gone is not None:
             self._failure = gone
             return gone
@@ -177,6 +215,9 @@ class ShellKernel(Kernel):
 
     def _silenced(self, stream: str, text: str) -> None:
         """Show nothing: the front end has asked for that."""
+
+    def _undisplayed(self, path: str, data: bytes, cut: bool) -> None:
+        """Show no file either."""
 
     def _display(self, path: str, data: bytes, cut: bool) -> None:
         try:
@@ -251,7 +292,8 @@ class ShellKernel(Kernel):
         self, restart: bool
     ) -> dict[str, Any]:
         """Remove the container: a kernel that is started again has a new one."""
-        self._starting.join()
+        # One whose image is still being pulled, say, goes with this process.
+        self._starting.join(_ENDS_WITHIN)
         if self._shell is not None:
             self._shell.close()
         if self._container is not None:

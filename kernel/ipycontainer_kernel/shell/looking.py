@@ -20,13 +20,18 @@ _NAME: Final = re.compile(r"[^\W\d]\w*")
 # What dash, busybox ash and bash say of an end that came too soon.
 _TOO_SOON: Final = re.compile(
     r"end of file unexpected|unexpected end of file|unterminated|unexpected EOF|EOF in backquote"
-    r"|missing '\}\}?'",
+    r"|missing '[)}]+'",
     re.IGNORECASE,
 )
-_HERE: Final = re.compile(r"""<<(-?)[ \t]*(?:"([^"\n]+)"|'([^'\n]+)'|\\?([\w.+@%-]+))""")
 
-# A subshell is no interactive shell, but its program is.
-_CHECK: Final = "printf '%s\\n' @CODE@ | @SHELL@ -n 2>&1 | head -c 4000"
+# A subshell is no interactive shell, but its program is. No shell minds a here document without an
+# end, but one that is open takes a line that would be an error anywhere else.
+_CHECK: Final = r"""
+c=@CODE@
+printf '%s\n' "$c" | @SHELL@ -n 2>&1 | head -c 4000
+printf '\0'
+printf '%s\n)\n' "$c" | @SHELL@ -n 2>&1 | head -c 4000
+"""
 # Programs are asked for their help only where the image's distribution has put them.
 _INSPECT: Final = r"""
 w=@WORD@
@@ -44,32 +49,21 @@ def completeness(shell: Shell, code: str) -> dict[str, str]:
     """Return the content of an `is_complete_reply`."""
     if len(code) > _LONGEST or "\0" in code:
         return {"status": "unknown"}
-    if _ends_open(code):
+    trailing = len(code) - len(code.rstrip("\\"))
+    if trailing % 2:
         return {"status": "incomplete", "indent": ""}
     quoted = {"@CODE@": shlex.quote(code), "@SHELL@": "bash" if shell.kind == script.BASH else "sh"}
     said = shell.ask(_filled(_CHECK, quoted), _WITHIN).decode(errors="replace")
-    errors = [line for line in said.splitlines() if "here-document" not in line]
+    errors, more = (_errors(part) for part in said.partition("\0")[::2])
     if not errors:
-        return {"status": "complete"}
-    if _TOO_SOON.search("\n".join(errors)):
+        return {"status": "complete"} if more else {"status": "incomplete", "indent": ""}
+    if _TOO_SOON.search(errors):
         return {"status": "incomplete", "indent": _indent(code)}
     return {"status": "invalid"}
 
 
-def _ends_open(code: str) -> bool:
-    """Tell whether the last line goes on, or a here document has no end: no shell minds either."""
-    trailing = len(code) - len(code.rstrip("\\"))
-    if trailing % 2:
-        return True
-    lines = iter(code.split("\n"))
-    for line in lines:
-        for here in _HERE.finditer(line):
-            if line[max(0, here.start() - 1) : here.start()] == "<":
-                continue  # a here string
-            word = here[2] or here[3] or here[4]
-            if not any((rest.lstrip("\t") if here[1] else rest) == word for rest in lines):
-                return True
-    return False
+def _errors(said: str) -> str:
+    return "\n".join(line for line in said.splitlines() if "here-document" not in line)
 
 
 def _indent(code: str) -> str:

@@ -27,12 +27,18 @@ These cells run in a container; %container is about that one:
 """
 
 
-def parts(code: str) -> Iterator[tuple[str, str | None]]:
-    """Yield a cell's pieces in their order: (code, None), or ("", the rest of such a line)."""
+def parts(code: str, whole: Callable[[str], bool]) -> Iterator[tuple[str, str | None]]:
+    """Yield a cell's pieces in their order: (code, None), or ("", the rest of such a line).
+
+    `whole` tells whether code is: below what is not, such a line is of a here document or a string.
+    """
     end = 0
     for line in _LINE.finditer(code):
-        if code[end : line.start()].strip():
-            yield code[end : line.start()], None
+        before = code[end : line.start()]
+        if before.strip():
+            if not whole(before.removesuffix("\n")):
+                continue
+            yield before, None
         yield "", line[1]
         end = line.end()
     if code[end:].strip():

@@ -9,6 +9,7 @@ from ipycontainer.attached import start_exec
 from ipycontainer.failures import Failure
 from ipycontainer.listening import EXTENSION
 from ipycontainer_kernel.shell import script
+from ipycontainer_kernel.shell.brief import briefly
 from ipycontainer_kernel.shell.control import Broken, Control, Late, word
 from ipycontainer_kernel.shell.functions import definitions, merged
 from ipycontainer_kernel.shell.stage import Stage
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _STARTS_WITHIN: Final = 60.0
 _RENEWED_WITHIN: Final = 10.0
 _SETTLES: Final = 50
+_DIGITS: Final = 20
 _THE_GROUP: Final = 'kill -INT "-$1"'
 # The children of the shell: what it runs, also in the background.
 _CHILDREN: Final = """\
@@ -73,8 +75,8 @@ class Shell:
 
     def start(self) -> None:
         """Start it; raises `Failure` where the container has no shell that can be used."""
-        self.kind = self.kind or self._look()
         try:
+            self.kind = self.kind or self._look()
             self._hold()
             self.stage = Stage(self.session, self.container)
         except Broken as broken:
@@ -82,11 +84,11 @@ class Shell:
 
     def _look(self) -> str:
         command = ["/bin/sh", "-c", script.LOOK]
-        made = self.session.api.exec_create(self.container, command)["Id"]
-        said = self.session.api.exec_start(made).decode(errors="replace").strip()
-        if said not in (script.BASH, script.ASH, script.SH):
+        said = briefly(self.session, self.container, command, _STARTS_WITHIN)
+        kind = said.decode(errors="replace").strip()
+        if kind not in (script.BASH, script.ASH, script.SH):
             raise Failure("the image has no /bin/sh that runs: a shell kernel needs one")
-        return str(said)
+        return kind
 
     def _hold(self) -> None:
         command = script.holder(self.kind, self._token)
@@ -95,8 +97,8 @@ class Shell:
         self.control.token = self._token
         self.control.expect("")
         for mark in self.control.wait(_STARTS_WITHIN):
-            if mark.kind == "holder" and mark.value.isdigit():
-                self._holder = int(mark.value)
+            if mark.kind == "holder" and mark.number is not None:
+                self._holder = mark.number
                 break
         self._prepare()
 
@@ -106,8 +108,8 @@ class Shell:
         for mark in self.control.wait(_STARTS_WITHIN):
             if mark.kind == "dead":
                 raise Broken(f"it ends at once, with status {mark.value}")
-            if mark.kind == "shell" and mark.value.isdigit():
-                self._pid = int(mark.value)
+            if mark.kind == "shell" and mark.number is not None:
+                self._pid = mark.number
                 return
 
     def run(self, cell: Cell) -> Outcome:
@@ -177,8 +179,8 @@ class Shell:
 
     def was_out_of_memory(self) -> bool:
         """Tell whether the kernel has killed something for its memory since this was asked."""
-        said = self.ask(_OOM_KILLS, _RENEWED_WITHIN).decode(errors="replace").split()
-        count = sum(int(number) for number in said if number.isdigit())
+        said = self.ask(_OOM_KILLS, _RENEWED_WITHIN).split()
+        count = sum(int(number) for number in said if number.isdigit() and len(number) < _DIGITS)
         known, self._oom_kills = self._oom_kills, count
         return count > known
 
@@ -201,8 +203,7 @@ class Shell:
         what = {1: _THE_GROUP, 2: _CHILDREN}.get(times, _THE_SHELL)
         command = ["/bin/sh", "-c", what, "sh", str(self._holder), str(self._pid)]
         try:
-            made = self.session.api.exec_create(self.container, command)["Id"]
-            self.session.api.exec_start(made)
+            briefly(self.session, self.container, command, _RENEWED_WITHIN)
         except APIError as error:
             raise Broken("the container has ended") from error
 

@@ -181,10 +181,10 @@ class Turn:
             self._state = (mark.value, b"")
         elif mark.kind == "stated" and self._state is not None:
             self._state = None if mark.cut else (self._state[0], mark.body)
-        elif mark.kind == "end" and self._outcome is None and mark.value.isdigit():
-            self._outcome = Outcome(int(mark.value), self._interrupts)
+        elif mark.kind == "end" and self._outcome is None and mark.number is not None:
+            self._outcome = Outcome(mark.number, self._interrupts)
         elif mark.kind == "dead" and self._outcome is None:
-            status = int(mark.value) if mark.value.isdigit() else 255
+            status = 255 if mark.number is None else mark.number
             self._shell.renew(self._state)
             kept = self._state is not None
             self._outcome = Outcome(status, self._interrupts, died=True, kept=kept)
