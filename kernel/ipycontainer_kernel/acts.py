@@ -23,7 +23,6 @@ IMAGES: Final = 100
 """How many images one kernel may make."""
 _LONGEST_NAME: Final = 300
 _NAME: Final = re.compile(r"[a-z0-9][a-zA-Z0-9_./:-]*")
-_OWNER: Final = "org.ipycontainer.kernel.owner"
 
 
 class Owned(Protocol):
@@ -171,8 +170,6 @@ class Acts:
             f"ENTRYPOINT {json.dumps(config.get('Entrypoint') or [])}",
             f"CMD {json.dumps(config.get('Cmd') or [])}",
             f"WORKDIR {config.get('WorkingDir') or '/'}",
-            # Whoever sweeps after dead kernels goes by this.
-            f'LABEL {_OWNER}=""',
         ]
 
     def _info(self, _request: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,8 @@ LABEL: Final = "org.ipycontainer.kernel"
 FOLDER: Final = f"{LABEL}.folder"
 """The folder of its sockets, whose lock its owner holds."""
 OWNER: Final = f"{LABEL}.owner"
-"""Where that folder is to be looked for: `folders.owner`."""
+"""Where that folder is to be looked for, and the container's own name: an image that is made of it
+has its labels, and so has every container of that image."""
 UNNAMED: Final = "unnamed"
 _GONE: Final = {404, 409}  # 409: its own removal is under way
 _UNKNOWN: Final = 255
@@ -123,9 +124,13 @@ class KernelContainer:
         ordered = wanted if ports is None else ports.applied(wanted)
         shown = None if ports is not None and not ports.local else notebook
         config = container_config(self.session, settings, ordered, shown)
-        labels = {LABEL: settings.name or UNNAMED, FOLDER: str(folder.path), OWNER: owner()}
-        config["Labels"] = {**(config["Labels"] or {}), **labels}
         name = f"kernel-{settings.name or UNNAMED}-{secrets.token_hex(4)}"
+        labels = {
+            LABEL: settings.name or UNNAMED,
+            FOLDER: str(folder.path),
+            OWNER: _owner(name),
+        }
+        config["Labels"] = {**(config["Labels"] or {}), **labels}
         made = self.session.api.create_container_from_config(config, name)
         for warning in made.get("Warnings") or ():
             self._told(warning)
@@ -284,14 +289,18 @@ class _Lines:
         """Nobody wakes it."""
 
 
+def _owner(name: str) -> str:
+    return f"{owner()}:{name}"
+
+
 def sweep(session: Session) -> None:
     """Remove the containers and folders of kernels whose owners here are dead."""
     from docker.errors import APIError
 
-    own = owner()
     for entry in session.api.containers(all=True, filters={"label": LABEL}):
         labels = entry["Labels"]
-        if labels.get(OWNER) != own or is_owned(Path(labels.get(FOLDER, ""))):
+        owned = {_owner(name.lstrip("/")) for name in entry["Names"] or ()}
+        if labels.get(OWNER) not in owned or is_owned(Path(labels.get(FOLDER, ""))):
             continue
         try:
             session.api.remove_container(entry["Id"], force=True, v=True)

@@ -71,19 +71,46 @@ async def _run(settings: Settings, connection: dict[str, Any], extra: Sequence[s
     owned = OwnedKernel(settings, signing, told=_say, warned=_say)
     relays = Relays()
     signals = Signals(owned)
+    client = _end_of_client()
     try:
         await relays.open(connection)
         kernel = await owned.start(Path.cwd(), extra)
         signals.begin()
         relays.serve(kernel)
         assert owned.container is not None
-        fate = await asyncio.wrap_future(owned.container.ended)
+        ended = asyncio.wrap_future(owned.container.ended)
+        both: set[asyncio.Future[Any]] = {ended, *client}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            await owned.end()
+        fate = await ended
     finally:
         await relays.close()
         await owned.close()
     if not (fate.well or signals.passed):
         print(f"ipycontainer: {fate.words}", file=sys.stderr)
     return fate.code
+
+
+def _end_of_client() -> list[asyncio.Future[None]]:
+    """Return what is done when the client that started this has ended; none where it gave no id.
+
+    jupyter_client gives it to all but kernels that are to outlive their client.
+    """
+    told = os.environ.pop("JPY_PARENT_PID", "")
+    try:
+        descriptor = os.pidfd_open(int(told))
+    except (ValueError, OSError):
+        return []
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        loop.remove_reader(descriptor)
+        over.set_result(None)
+
+    loop.add_reader(descriptor, end)
+    return [over]
 
 
 class Signals:

@@ -14,6 +14,8 @@ from jupyter_client import KernelManager
 from kernelroom import SECONDS, Room, running
 
 from ipycontainer.failures import Failure
+from ipycontainer.sandbox.sessions import own_session
+from ipycontainer_kernel.container import sweep
 from ipycontainer_kernel.fate import Fate
 from ipycontainer_kernel.provisioner import ContainerProvisioner
 from support.engines import Engine
@@ -22,8 +24,14 @@ pytestmark = pytest.mark.ordinary_user
 
 OWNER = """\
 import os, signal, sys
-from jupyter_client.manager import start_new_kernel
-manager, client = start_new_kernel(kernel_name=sys.argv[1])
+from jupyter_client import KernelManager
+manager = KernelManager(kernel_name=sys.argv[1])
+if sys.argv[2:]:  # as one who knows no provisioners
+    del manager.kernel_spec.metadata["kernel_provisioner"]
+manager.start_kernel()
+client = manager.client()
+client.start_channels()
+client.wait_for_ready()
 print("ready", flush=True)
 signal.pause()
 """
@@ -77,31 +85,44 @@ def test_a_kernel_outlives_its_engine(room: Room, kernel_engine: Engine) -> None
     assert not room.containers()
 
 
-@pytest.mark.parametrize("argv", [False, True], ids=["provisioner", "argv"])
-def test_a_container_goes_with_the_process_that_owns_it(room: Room, argv: bool) -> None:
+@pytest.mark.parametrize("owner", ["client", "launcher", "client of a launcher"])
+def test_a_container_goes_with_the_process_that_owns_it(room: Room, owner: str) -> None:
     name = room.install("orphaned")
     removed = threading.Event()
     events = room.host.client.api.events(decode=True, filters={"event": "destroy"})
     threading.Thread(target=lambda: any(True for _ in events) and removed.set()).start()
-    if argv:
+    if owner == "launcher":
         with running(name, argv=True) as kernel:
             provisioner: object = kernel.manager.provisioner
             os.kill(provisioner.pid, signal.SIGKILL)  # type: ignore[attr-defined] # local
             assert removed.wait(SECONDS)
     else:
-        owner = subprocess.Popen(
-            [sys.executable, "-c", OWNER, name], stdout=subprocess.PIPE, text=True
-        )
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == "ready\n"
-        owner.kill()
-        owner.wait()
-        owner.stdout.close()
+        command = [sys.executable, "-c", OWNER, name, *owner.split()[1:]]
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert client.stdout is not None
+        assert client.stdout.readline() == "ready\n"
+        client.kill()
+        client.wait()
+        client.stdout.close()
         assert removed.wait(SECONDS)
     events.close()
     with running(name):  # whatever starts next sweeps the folder
         pass
     assert not room.containers()
+
+
+def test_a_container_of_an_image_that_was_a_kernel_is_no_kernel(room: Room) -> None:
+    api = room.host.client.api
+    with running(room.install("committed")) as kernel:
+        (entry,) = room.containers()
+        image = api.commit(entry["Id"], pause=False)["Id"]  # by somebody who knows nothing of it
+        made = api.create_container(image, ["true"])["Id"]
+        assert kernel.run("1 + 1") == ("ok", "2")
+    sweep(own_session(room.host.client))
+    (entry,) = room.containers()
+    assert entry["Id"] == made
+    api.remove_container(made)
+    api.remove_image(image)
 
 
 def test_what_cannot_be_a_kernel_is_refused_in_one_line(room: Room, tmp_path: Path) -> None:

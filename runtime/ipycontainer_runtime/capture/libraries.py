@@ -14,9 +14,9 @@ from ipycontainer_runtime.capture.tree import Tree
 
 MAGIC = b"\x7fELF"
 # Loaded by name at run time, so that no header tells of them: threads that are cancelled, names.
-# Then what compiled distributions share: it stays in the lowest layer, whichever come and go. Wheels
-# that are installed later count on the C library being there in all its parts (PEP 600), although
-# since glibc 2.34 most of them are empty.
+# Then what compiled distributions share: it stays in the lowest layer, whichever come and go.
+# Wheels that are installed later count on the C library being there in all its parts (PEP 600),
+# although since glibc 2.34 most of them are empty.
 ALWAYS = (
     *("libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"),
     *("libstdc++.so.6", "libz.so.1", "libgomp.so.1"),
