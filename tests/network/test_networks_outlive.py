@@ -152,8 +152,13 @@ def test_a_port_is_free_again_though_nobody_saw_its_container_end(engine: Engine
         anybody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         until(lambda: anybody.bind(("127.0.0.1", number)))  # the helper has seen it too
         anybody.listen()
-        until(lambda: socket.create_connection(("127.0.0.1", number), 1).close())  # no rule is left
-        anybody.accept()[0].close()
+        anybody.settimeout(1)
+
+        def reached() -> None:  # and not the container, which the rules that go next led to
+            socket.create_connection(("127.0.0.1", number), 1).close()
+            anybody.accept()[0].close()
+
+        until(reached)
     engine.start()
     engine.succeed("start", "web")
     engine.succeed("exec", "web", "timeout", "20", "sh", "-c", WAITING)
