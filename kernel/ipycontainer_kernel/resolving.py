@@ -125,10 +125,11 @@ def _from_labels(labels: Mapping[str, str]) -> tuple[list[str], dict[str, Any]]:
         else:
             notes.append(f"the image's label {label}={value} is not followed: ask for it by a flag")
     if "cpus" in found:
+        text = found.pop("cpus")
         try:
-            found["cpus"] = float(found["cpus"])
-        except ValueError:
-            notes.append(f"the image's label {LABELS}cpus={found.pop('cpus')} is no number")
+            found["cpus"] = Settings.from_json({"image": "-", "cpus": float(text)}).cpus
+        except (ValueError, Failure):  # nan and inf are numbers to Python
+            notes.append(f"the image's label {LABELS}cpus={text} is no number of CPUs")
     return notes, found
 
 

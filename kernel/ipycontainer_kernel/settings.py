@@ -118,7 +118,9 @@ def _cpus(name: str, value: object) -> float | None:
 
 
 def _texts(name: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+    if not isinstance(value, list) or not all(
+        isinstance(text, str) and "\0" not in text for text in value
+    ):
         raise _wrong(name, value, "a list of texts")
     return tuple(value)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ipycontainer.failures import Failure
+from ipycontainer_kernel.processes import python_argv
 from ipycontainer_kernel.settings import KEY, Settings
 
 PROVISIONER: Final = "ipycontainer"
@@ -58,6 +59,7 @@ def write(settings: Settings, place: Place, *, language: str = "", icons: dict[s
     """
     target = place.folder / settings.name
     _check_free(settings.name, target)
+    Settings.from_json(settings.to_json())  # an image's labels and kernelspecs are a stranger's
     document = kernel_json(settings, target, language)
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,7 @@ def _argv(settings: Settings, folder: Path) -> list[str]:
         # Their packages run on this computer, and say how.
         module = importlib.import_module(f"ipycontainer_kernel.{settings.kind}")
         return [str(word) for word in module.spec_argv(settings)]
-    launcher = [sys.executable, "-m", "ipycontainer_kernel.launcher"]
+    launcher = python_argv("ipycontainer_kernel.launcher")
     return [*launcher, "-f", "{connection_file}", "--spec", str(folder)]
 
 
@@ -117,11 +119,15 @@ def read(folder: Path) -> Settings | None:
 
 
 def installed() -> list[Installed]:
-    """Return the kernelspecs of ours that Jupyter would find, in the order of their names."""
+    """Return the kernelspecs of ours that Jupyter would find, in the order of their names.
+
+    One whose settings this release does not understand hides no other: it is left out.
+    """
     found = []
     for name, folder in sorted(_all().items()):
-        if (settings := read(Path(folder))) is not None:
-            found.append(Installed(name, Path(folder), settings))
+        with suppress(Failure):
+            if (settings := read(Path(folder))) is not None:
+                found.append(Installed(name, Path(folder), settings))
     return found
 
 
@@ -131,7 +137,13 @@ def of_name(name: str) -> Installed:
     for one in known:
         if one.name == name:
             return one
-    if name in _all():
+    if (folder := _all().get(name)) is not None:
+        try:
+            read(Path(folder))
+        except Failure as error:  # ours, and not understood
+            raise Failure(
+                f"{name}: {error}; `jupyter kernelspec remove {name}` removes it"
+            ) from error
         raise Failure(f"{name} is a kernel of another making: `jupyter kernelspec` knows it")
     names = ", ".join(one.name for one in known) or "none yet"
     raise Failure(f"there is no kernel {name!r}; there are: {names}")

@@ -226,7 +226,7 @@ def test_what_is_no_notebook_or_no_dockerfile_is_named(tmp_path: Path, command: 
 def test_the_kernel_is_installed_without_an_image(tmp_path: Path, command: Command) -> None:
     assert command("install", "--kind", "dockerfile").stdout.startswith("dockerfile ")
     spec = json.loads((tmp_path / "data/kernels/dockerfile/kernel.json").read_text())
-    assert spec["argv"][1:3] == ["-m", "ipycontainer_kernel.dockerfile"]
+    assert "ipycontainer_kernel.dockerfile" in spec["argv"][2]
     assert command("list", "-q").stdout == "dockerfile\n"
     assert "no memory" in command("install", "--kind", "dockerfile", "-m", "1g").stderr
     assert "IMAGE is wanted" in command("install").stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def line(room: Room, capsys: pytest.CaptureFixture[str]) -> Line:
 def labelled(room: Room) -> Iterator[str]:
     """An image that asks for more than it may have."""
     labels = {"memory": "300m", "network": "host", "notebook": "rw", "display-name": "Ours"}
+    labels["cpus"] = "nan"
     lines = [f"LABEL org.ipycontainer.kernel.{name}={value}" for name, value in labels.items()]
     text = "\n".join([f"FROM {room.image}", *lines])
     room.host.client.images.build(fileobj=io.BytesIO(text.encode()), tag="labelled", rm=True)
@@ -85,6 +87,7 @@ def test_a_label_gives_an_image_no_more_than_it_has_without(
     assert (settings["memory"], settings["display_name"]) == ("300m", "Ours")
     assert settings["notebook"] == "ro"
     assert "network" not in settings
+    assert "cpus" not in settings
     line("install", "--memory", "200m", labelled)
     assert line.settings("labelled")["memory"] == "200m"
     line("remove", "labelled")
@@ -109,6 +112,35 @@ def test_an_update_keeps_settings_and_takes_what_the_image_is_now(line: Line) ->
 def test_a_kernel_goes_where_it_is_asked_for(line: Line, tmp_path: Path) -> None:
     line("install", "--prefix", str(tmp_path), "--name", "placed", line.room.image)
     assert (tmp_path / "share/jupyter/kernels/placed/kernel.json").exists()
+
+
+def test_a_kernelspec_that_is_not_understood_hides_no_other(line: Line) -> None:
+    line("install", "--name", "known", line.room.image)
+    line("install", "--name", "later", line.room.image)
+    file = line.room.specs / "later" / "kernel.json"
+    file.write_text(file.read_text().replace('"python"', '"moon"'))
+    assert "known" in line("list", "-q").split()
+    with pytest.raises(Failure, match=r"later: kind 'moon' .*`jupyter kernelspec remove later`"):
+        line("remove", "later")
+    line("remove", "known")
+    shutil.rmtree(file.parent)
+
+
+def test_a_strangers_kernelspec_is_not_written_as_what_cannot_be_read(
+    line: Line, tmp_path: Path
+) -> None:
+    text = json.dumps({"argv": ["k", "{connection_file}"], "env": {"A=B": "c"}})
+    (tmp_path / "kernel.json").write_text(text)
+    folder = "/usr/share/jupyter/kernels/odd/kernel.json"
+    (tmp_path / "Dockerfile").write_text(f"FROM {line.room.image}\nCOPY kernel.json {folder}")
+    client = line.room.host.client
+    client.images.build(path=str(tmp_path), tag="odd", rm=True)
+    try:
+        with pytest.raises(Failure, match=r"env .* must be an object of texts"):
+            line("install", "--spec", "odd", "odd")
+        assert not (line.room.specs / "odd").exists()
+    finally:
+        client.images.remove("odd", force=True)
 
 
 def test_another_kernels_name_is_left_alone(line: Line) -> None:

@@ -6,8 +6,9 @@ back, byte for byte; it needs neither kernel nor engine.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
+
+from ipycontainer_kernel.processes import python_argv
 
 if TYPE_CHECKING:
     from ipycontainer_kernel.settings import Settings
@@ -24,4 +25,4 @@ LANGUAGE = {
 
 def spec_argv(settings: Settings) -> list[str]:
     """Return what a kernelspec of this kind starts: it runs here, whatever the image."""
-    return [sys.executable, "-m", "ipycontainer_kernel.dockerfile", "-f", "{connection_file}"]
+    return [*python_argv("ipycontainer_kernel.dockerfile"), "-f", "{connection_file}"]

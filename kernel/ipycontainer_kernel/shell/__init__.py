@@ -8,8 +8,9 @@ said to the shell, `control` carries it, `stage` has the streams of cells, `turn
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
+
+from ipycontainer_kernel.processes import python_argv
 
 if TYPE_CHECKING:
     from ipycontainer_kernel.settings import Settings
@@ -18,5 +19,5 @@ if TYPE_CHECKING:
 def spec_argv(settings: Settings) -> list[str]:
     """Return the `argv` of a kernelspec of a shell kernel."""
     asked = json.dumps(settings.to_json())
-    module = [sys.executable, "-m", "ipycontainer_kernel.shell"]
+    module = python_argv("ipycontainer_kernel.shell")
     return [*module, "-f", "{connection_file}", "--settings", asked]

@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"--settings: {error}")
     del arguments[place : place + 2]
     config = Config()
+    config.IPKernelApp.ignore_cwd = True  # the notebook's folder may be a stranger's
     config.ShellKernel.settings = settings
     IPKernelApp.launch_instance(argv=arguments, kernel_class=ShellKernel, config=config)
 
