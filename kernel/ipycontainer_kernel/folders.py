@@ -55,8 +55,11 @@ class KernelFolder:
         _make_private(parent)
         self.path = parent / secrets.token_hex(4)
         self.path.mkdir(0o700)
-        self._lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # It has its name only once it is held: who sweeps meanwhile would take the owner for dead.
+        unnamed = self.path / ".lock"
+        self._lock = os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        unnamed.rename(self.path / "lock")
         self.sockets.mkdir()
         self.sockets.chmod(0o777)
 
@@ -95,11 +98,13 @@ class KernelFolder:
 
 
 def is_owned(path: Path) -> bool:
-    """Tell whether the folder's owner lives."""
+    """Tell whether the folder's owner lives; one of another user counts as alive."""
     try:
         lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except PermissionError:  # on an engine that users share: theirs to sweep
+        return True
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -59,6 +59,7 @@ def _unpack(archive: bytes, tag: str, folder: Path, image: str) -> None:
                 content = tar.extractfile(entry) if place and entry.isreg() else None
                 if place and content:
                     place.parent.mkdir(exist_ok=True)
+                    place.unlink(missing_ok=True)  # uv's own copy may be the same file
                     place.write_bytes(content.read())
     except (tarfile.TarError, EOFError) as error:
         raise Failure(f"python3 of image {image} sent no bytecode of what it imported") from error
