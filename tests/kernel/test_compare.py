@@ -102,3 +102,16 @@ def test_a_long_difference_is_cut_and_says_so() -> None:
     (found,) = differences(notebook(), new, AGAIN)
     assert found.diff[-1].endswith("lines more")
     assert max(map(len, found.diff)) <= 400
+
+
+def test_a_long_line_full_of_slashes_is_read_in_one_go() -> None:
+    # As a picture in HTML is, in base64. Looked through again at each slash it takes hours.
+    text = "<img src='data:image/png;base64," + "/9j/4AAQSkZJRgABAQ" * 200_000
+    (line,) = lines([shown(text_html=text)])
+    assert len(line) > len(text)
+
+
+def test_the_file_of_a_cell_is_not_told_wherever_it_stands() -> None:
+    paths = ("/tmp/ipykernel_1/22.py", "/var/a-b/x.y/ipykernel_333/4.py")
+    one, two = (lines([stream(f'File "{path}", line 1\n({path}:2)\n')]) for path in paths)
+    assert one == two
