@@ -1,5 +1,7 @@
 """A notebook's metadata is a stranger's word: what it may have, and what is a person's to give."""
 
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,7 @@ MALFORMED: dict[str, Any] = {
     "a variable that is none": {"image": "host", "env": {"A B": "1"}},
     "a variable with NUL": {"image": "host", "env": {"A": "\0"}},
     "a mount without a target": {"image": "host", "volumes": ["./data"]},
+    "a mount with NUL": {"image": "host", "volumes": ["./\0:/x"]},
     "a mount that is an object": {"image": "host", "volumes": [{"Source": "/"}]},
     "a wheel without a hash": {"image": "host", "wheels": [{"name": "x"}]},
     "a kernel on the machine": {"image": "host", "kind": "dockerfile"},
@@ -134,7 +137,22 @@ def test_what_is_told_is_one_line_each_without_escapes(tmp_path: Path) -> None:
         assert text.isprintable()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cells": 3}', "[" * 100_000, "\0"])
+def of_cell(**cell: Any) -> str:
+    """Return a notebook of this one cell, which has no id."""
+    cells = [{"cell_type": "code", "metadata": {}, **cell}]
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells})
+
+
+NO_CELLS = [
+    of_cell(source="1", execution_count=1),
+    of_cell(source="1", execution_count=1, outputs=[{}]),
+    of_cell(source=7, execution_count=1, outputs=[]),
+]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"cells": 3}', "[" * 100_000, "\0", *NO_CELLS]
+)
 def test_a_file_that_is_no_notebook_is_said_to_be_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.ipynb"
     path.write_text(content)
@@ -154,3 +172,12 @@ def test_a_notebook_is_written_whole_and_keeps_its_mode(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
     assert documents.sandbox_of(documents.read(path)) == {"image": "host"}
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["x.ipynb", "y.ipynb"]
+
+
+def test_cells_that_have_no_ids_get_them_without_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "x.ipynb"
+    path.write_text(of_cell(source="1", execution_count=None, outputs=[]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (cell,) = documents.read(path).cells
+    assert cell.id

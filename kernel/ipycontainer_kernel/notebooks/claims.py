@@ -83,7 +83,9 @@ def read(data: object, folder: Path, *, trusted: bool = False) -> Claim:
         network=_network(asked, refused, trusted=trusted),
         notebook=_notebook(asked, folder, refused, trusted=trusted),
     )
-    settings = replace(settings, volumes=tuple(_volumes(settings, folder, refused, trusted=trusted)))
+    settings = replace(
+        settings, volumes=tuple(_volumes(settings, folder, refused, trusted=trusted))
+    )
     assert isinstance(data, Mapping), "Settings.from_json looked"
     return Claim(settings, tuple(refused), _secrets(data))
 
@@ -157,12 +159,10 @@ def _notebook(asked: Settings, folder: Path, refused: list[str], *, trusted: boo
     return "ro"
 
 
-def _volumes(
-    asked: Settings, folder: Path, refused: list[str], *, trusted: bool
-) -> Iterator[str]:
+def _volumes(asked: Settings, folder: Path, refused: list[str], *, trusted: bool) -> Iterator[str]:
     for text in asked.volumes:
         source, _, rest = text.partition(":")
-        if not rest.startswith("/"):
+        if not rest.startswith("/") or "\0" in text:
             raise Failure(f"mount {text[:80]!r} of the notebook's sandbox must be SOURCE:/TARGET")
         if source.startswith("."):
             if (inside := _inside(source, folder)) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ def read(path: Path) -> Any:
         size = path.stat().st_size
         if size > _MOST:
             raise Failure(f"{path}: {size:,} bytes, and a notebook has at most {_MOST:,}")
-        return nbformat.read(path, as_version=4)
+        with warnings.catch_warnings():
+            # nbformat gives cells the ids that they lack, and warns of it in its own words.
+            warnings.simplefilter("ignore", nbformat.warnings.MissingIDFieldWarning)
+            found = nbformat.read(path, as_version=4)
+        # What it reads it has only logged the faults of.
+        nbformat.validate(found, relax_add_props=True)
+        return found
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError, nbformat.ValidationError) as error:
