@@ -89,6 +89,16 @@ class KernelContainer:
         """How it ended; None while it has not."""
         return self.ended.result() if self.ended.done() else None
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Tell foreign errors in a person's words."""
+        try:
+            yield
+        except Failure:
+            raise
+        except Exception as error:
+            raise self.session.explained(error) from error
+
     def create(
         self,
         folder: KernelFolder,
@@ -105,7 +115,7 @@ class KernelContainer:
         from docker.errors import ImageNotFound
 
         self.notebook = notebook
-        with self._explained():
+        with self.explained():
             try:
                 self._create(folder, notebook, extra, ports)
             except ImageNotFound:
@@ -142,7 +152,7 @@ class KernelContainer:
         """Start it, and watch over it in a thread; raises `Failure` when it cannot be started."""
         from docker.errors import APIError
 
-        with self._explained():
+        with self.explained():
             # Before the start, so that nothing it says and no end can be missed.
             self._connection = attach(self.session, self.id, stdin=1, stdout=1, stderr=1)
             self._exit = Exit(self.session, self.id, "next-exit")
@@ -164,7 +174,7 @@ class KernelContainer:
         assert self._watching is not None, "what was started"
         self._renewing = True
         try:
-            with self._explained():
+            with self.explained():
                 end()
             self._watching.join()
             meanwhile()
@@ -190,7 +200,7 @@ class KernelContainer:
         """Send a signal to the kernel; one that has ended gets none."""
         from docker.errors import APIError
 
-        with self._explained():
+        with self.explained():
             try:
                 self.session.api.kill(self.id, number)
             except APIError as error:
@@ -203,7 +213,7 @@ class KernelContainer:
 
         if not self.id:
             return
-        with self._explained():
+        with self.explained():
             try:
                 self.session.api.remove_container(self.id, force=True, v=True)
             except APIError as error:
@@ -254,16 +264,6 @@ class KernelContainer:
             self._exit.close()
         if self._connection is not None:
             self._connection.close()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Tell foreign errors in a person's words."""
-        try:
-            yield
-        except Failure:
-            raise
-        except Exception as error:
-            raise self.session.explained(error) from error
 
 
 class _Lines:

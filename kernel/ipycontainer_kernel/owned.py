@@ -78,7 +78,8 @@ class OwnedKernel:
     def _begin(self, notebook: Path | None, extra: Sequence[str]) -> dict[str, Any]:
         self._folder.clear()
         made = KernelContainer(self.settings, client=self._client, told=self._told)
-        ports = ports_for(made.session, self.settings)
+        with made.explained():
+            ports = ports_for(made.session, self.settings)
         connection = unix_connection(self.settings, self._signing, stem=self._folder.stem)
         inner = inside(connection)
         self._folder.write_connection(inner if ports is None else ports.inside(inner))

@@ -111,9 +111,18 @@ def ports_for(session: Session, settings: Settings) -> Ports | None:
         if not local:
             raise Failure("--network host: its loopback is the engine's, not this computer's")
         return Ports(_LOOPBACK, _LOOPBACK, _free_ports(), published=False, local=True)
-    ip = _LOOPBACK if local else socket.gethostbyname(address.hostname or "")
+    ip = _LOOPBACK if local else _resolved(address.hostname or "", session.address)
     numbers = tuple(range(_FIRST, _FIRST + len(PORTS)))
     return Ports(ip, "0.0.0.0", numbers, published=True, local=local)  # noqa: S104 - of its own network
+
+
+def _resolved(host: str, address: str) -> str:
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise Failure(
+            f"DOCKER_HOST={address}: {host!r} has no address: {error.strerror}"
+        ) from error
 
 
 def _free_ports() -> tuple[int, ...]:

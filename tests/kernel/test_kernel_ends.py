@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from ipycontainer.failures import Failure
 from ipycontainer.sandbox.sessions import own_session
 from ipycontainer_kernel.container import sweep
 from ipycontainer_kernel.fate import Fate
+from ipycontainer_kernel.folders import PORTS
+from ipycontainer_kernel.processes import python_argv
 from ipycontainer_kernel.provisioner import ContainerProvisioner
 from support.engines import Engine
 
@@ -123,6 +126,35 @@ def test_a_container_of_an_image_that_was_a_kernel_is_no_kernel(room: Room) -> N
     assert entry["Id"] == made
     api.remove_container(made)
     api.remove_image(image)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("unix:///tmp/nobody.sock", "no engine answers"),
+        ("tcp://nowhere.invalid:2375", "'nowhere.invalid' has no address"),
+        ("ssh://somewhere", "use unix:// or tcp://"),
+    ],
+)
+def test_an_engine_that_is_not_there_is_told_in_one_line(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, told: str
+) -> None:
+    name = room.install("unreached", network="")
+    monkeypatch.setenv("DOCKER_HOST", address)
+    manager = KernelManager(kernel_name=name)
+    with pytest.raises(Failure, match=told):
+        manager.start_kernel()
+    manager.cleanup_resources()
+    file = tmp_path / "connection.json"
+    file.write_text(json.dumps(dict.fromkeys(PORTS, 0)))
+    command = [*python_argv("ipycontainer_kernel.launcher"), "-f", file]
+    ended = subprocess.run(
+        [*command, "--spec", room.specs / name], stderr=subprocess.PIPE, check=False, text=True
+    )
+    assert ended.stderr.startswith("ipycontainer: ")
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not room.left()
 
 
 def test_what_cannot_be_a_kernel_is_refused_in_one_line(room: Room, tmp_path: Path) -> None:
