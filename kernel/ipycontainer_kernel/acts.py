@@ -42,6 +42,8 @@ class Keeping:
     """Whether each cell leaves a checkpoint."""
     made: dict[str, str] = field(default_factory=dict)
     """Names that were given to images, and the images that have them."""
+    commits: int = 0
+    """How many images were made: one that lost its name to the next takes room as well."""
 
 
 class Acts:
@@ -151,7 +153,7 @@ class Acts:
             there = ""
         if there and self._keeping.made.get(name) != there:
             raise Failure(f"an image is called {name} already: take another name, or `rmi` it")
-        if len(self._keeping.made) >= IMAGES and name not in self._keeping.made:
+        if self._keeping.commits >= IMAGES:
             raise Failure(f"this kernel has made {IMAGES} images: make more from outside")
         repository, tag = parse_repository_tag(name)
         changes = self._as_image()
@@ -160,6 +162,7 @@ class Acts:
             "Id"
         ]
         self._keeping.made[name] = made
+        self._keeping.commits += 1
         return {"id": made, "text": f"{name}: {made.removeprefix('sha256:')[:12]}"}
 
     def _as_image(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ipycontainer_kernel import acts
 from support.engines import Engine
 from support.kernels import SECONDS, Kernel, add_kernelspec, jupyter_of, running_kernel
 
@@ -203,6 +204,15 @@ def test_no_image_that_is_there_is_replaced(engine: Engine, kernel: Kernel, imag
         assert "error" in ask(kernel, {"verb": "commit", "name": name}), name
     assert engine.client.images.get("theirs").id == before
     engine.client.images.remove("theirs")
+
+
+def test_an_image_that_takes_its_own_name_again_counts_as_another(
+    engine: Engine, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.run("%container commit again")
+    monkeypatch.setattr(acts, "IMAGES", 1)
+    assert "has made 1 images" in ask(kernel, {"verb": "commit", "name": "again"})["error"]
+    engine.client.images.remove("again")
 
 
 def test_no_other_container_is_reached(engine: Engine, kernel: Kernel, image: str) -> None:
