@@ -98,6 +98,21 @@ def test_a_click_installs_the_sandbox_and_the_notebook_runs_in_it(
         "async () => { const shown = window.jupyterapp.shell.currentWidget;"
         " await shown.context.save(); await shown.sessionContext.shutdown(); shown.close(); }"
     )
+    # Opened again it has that kernel, and nothing is asked, though the kernel takes its time.
+    page.evaluate(
+        "() => void window.jupyterapp.commands.execute('docmanager:open', {path: 'agreed.ipynb'})"
+    )
+    page.wait_for_function(
+        "() => { const shown = window.jupyterapp.shell.currentWidget;"
+        " return document.querySelector('.jp-Dialog') || (shown?.context?.path === 'agreed.ipynb'"
+        " && shown.sessionContext.session?.kernel?.info); }"
+    )
+    assert page.locator(".jp-Dialog").count() == 0
+    assert [one["name"] for one in lab.kernels() if one["name"] != "python3"] == [name]
+    page.evaluate(
+        "async () => { const shown = window.jupyterapp.shell.currentWidget;"
+        " await shown.sessionContext.shutdown(); shown.close(); }"
+    )
 
 
 def test_a_cell_writes_the_sandbox_into_the_open_document(notebook: Open) -> None:

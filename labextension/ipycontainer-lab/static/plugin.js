@@ -41,10 +41,12 @@ export async function makePlugin(shared) {
     return result.button.accept;
   }
 
-  async function offer(app, panel, sandbox) {
+  /** `starting` is the kernel that JupyterLab starts for it meanwhile, if there is one. */
+  async function offer(app, panel, sandbox, starting) {
     const asked = { path: panel.context.path, sandbox };
     const answer = await ask(app, "sandbox", asked);
-    if (answer.kernel && answer.kernel === panel.sessionContext.session?.kernel?.name) return true;
+    const has = panel.sessionContext.session?.kernel?.name ?? starting;
+    if (answer.kernel && answer.kernel === has) return true;
     if (panel.isDisposed || !(await agreed(answer))) return false;
     const { kernel } = await ask(app, "sandbox/kernel", asked);
     await app.serviceManager.kernelspecs.refreshSpecs();
@@ -63,7 +65,7 @@ export async function makePlugin(shared) {
     if (lacking) session.kernelPreference = { ...session.kernelPreference, shouldStart: false };
     let taken = false;
     try {
-      taken = await offer(app, panel, sandbox);
+      taken = await offer(app, panel, sandbox, lacking ? undefined : named);
     } catch (error) {
       await showErrorMessage("This notebook's sandbox cannot be had", error.message);
     }
