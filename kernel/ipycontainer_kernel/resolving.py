@@ -214,9 +214,11 @@ def _check_memory(text: str) -> None:
     from docker.utils import parse_bytes
 
     try:
-        parse_bytes(text or "0")
-    except DockerException as error:
-        raise Usage(f"--memory {text!r}: write a number and its unit: 500m, 2g") from error
+        wrong = parse_bytes(text or "0") < 0
+    except DockerException:
+        wrong = True
+    if wrong:
+        raise Usage(f"--memory {text!r}: write a number and its unit: 500m, 2g")
 
 
 def absolute(volume: str) -> str:

@@ -159,6 +159,7 @@ def test_another_kernels_name_is_left_alone(line: Line) -> None:
     ("words", "told"),
     [
         (["--memory", "much"], "--memory 'much'"),
+        (["--memory=-5m"], "--memory '-5m'"),
         (["-v", "data"], "-v 'data'"),
         (["--name", "a b"], "--name 'a b'"),
         (["--user", "--sys-prefix"], "give one"),
