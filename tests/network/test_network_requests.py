@@ -35,6 +35,7 @@ def ipam(**config: object) -> dict[str, Any]:
         ({"Name": ""}, 400, "invalid name: "),
         ({"Name": "a/b"}, 400, "invalid network name (a/b)"),
         ({"Name": "a\nb"}, 400, "invalid network name"),
+        ({"Name": "a" * 256}, 400, "255 of them at most"),
         ({"Name": "here"}, 409, "network with name here already exists"),
         ({"Name": "bridge"}, 403, "operation is not permitted on predefined bridge network"),
         ({"Name": "default"}, 403, "operation is not permitted on predefined default network"),

@@ -357,7 +357,9 @@ def test_a_folder_over_a_file_is_told_as_that(
     assert said in reply.message
 
 
-@pytest.mark.parametrize("option", ["colour", "colour=red", "size", "size=", "noexec=1", "ro,x"])
+@pytest.mark.parametrize(
+    "option", ["colour", "colour=red", "size", "size=", "noexec=1", "ro,x", "ro,"]
+)
 def test_an_option_that_no_tmpfs_has_is_named_with_its_cure(
     shared_engine: Engine, busybox: str, option: str
 ) -> None:

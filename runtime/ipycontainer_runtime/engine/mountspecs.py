@@ -18,7 +18,7 @@ PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
 _MOST_VOLUMES = 500
 _OF_TMPFS = frozenset(("gid", "mode", "mpol", "nr_blocks", "nr_inodes", "size", "uid"))
 """What a tmpfs is made with, tmpfs(5); the rest are flags of mount(8)."""
-_FLAGS_OF_TMPFS = frozenset(("", *MOUNT_ATTRIBUTES, *PROPAGATION, *WORDLESS))
+_FLAGS_OF_TMPFS = frozenset((*MOUNT_ATTRIBUTES, *PROPAGATION, *WORDLESS))
 _KINDS = (
     frozenset(("ro", "rw")),
     frozenset(("z", "Z")),  # SELinux's relabelling: nothing, as on a Docker without it
@@ -318,7 +318,7 @@ def _tmpfs_mount(mount: _Mount, destination: str) -> Asked:
 
 def _tmpfs(host: HostConfig) -> Iterator[Asked]:
     for path, written in (host.tmpfs or {}).items():
-        for option in written.split(","):
+        for option in written.split(",") if written else ():
             _check_tmpfs(option)
         yield Asked(
             MountPoint(

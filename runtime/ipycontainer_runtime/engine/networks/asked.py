@@ -13,7 +13,8 @@ from ipycontainer_runtime.network import addresses
 from ipycontainer_runtime.store.networks import EndpointSettings, Network, Subnet
 from ipycontainer_runtime.store.records import Config, HostConfig
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+_LONGEST = 255
+_NAME = re.compile(rf"[a-zA-Z0-9][a-zA-Z0-9_.-]{{0,{_LONGEST - 1}}}")
 _MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 _ALIAS = re.compile(r"[^\s/\x00-\x1f]{1,255}")
 
@@ -100,6 +101,7 @@ def check_kind(body: NetworkBody, drivers: Mapping[str, object]) -> None:
     if not _NAME.fullmatch(body.name):
         raise InvalidParameter(
             f"invalid network name ({body.name[:300]}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+            + (f", {_LONGEST} of them at most" if len(body.name) > _LONGEST else "")
         )
     if body.ingress or body.scope in ("swarm", "global") or body.driver == "overlay":
         raise NotImplementedHere(
