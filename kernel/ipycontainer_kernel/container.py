@@ -219,9 +219,17 @@ class KernelContainer:
             except APIError as error:
                 if error.status_code not in _GONE:
                     raise
+                self._await_removal()
         watching = self._watching
         if watching is not None and not self._renewing and watching.is_alive():
             self.ended.result()
+
+    def _await_removal(self) -> None:
+        """Return once a removal that is under way is over: Docker's engine answers before."""
+        from docker.errors import NotFound
+
+        with suppress(NotFound):
+            self.session.api.wait(self.id, condition="removed")
 
     def give_up(self) -> None:
         """Remove what could not be started; the error that is under way is the one to be told."""
@@ -257,7 +265,14 @@ class KernelContainer:
         fault = ending.fault
         if fault is None and ending.code == KILLED and was_out_of_memory(self.session, self.id):
             fault = "oom"
-        return Fate(ending.code, fault, ending.signal, memory=self._memory, said=self._words.lines)
+        return Fate(
+            ending.code,
+            fault,
+            ending.signal,
+            memory=self._memory,
+            peak=ending.peak,
+            said=self._words.lines,
+        )
 
     def _close(self) -> None:
         if self._exit is not None:

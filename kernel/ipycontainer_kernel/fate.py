@@ -25,6 +25,8 @@ class Fate:
     signal: int = 0
     memory: int = 0
     """The limit in bytes; 0 is none."""
+    peak: int = 0
+    """The most memory that it had, in bytes; 0 where nobody knows."""
     said: tuple[str, ...] = ()
     """The last lines that it wrote."""
 
@@ -52,8 +54,9 @@ class Fate:
 
     def _out_of_memory(self) -> str:
         limit = f" its limit of {binary_size(self.memory)}" if self.memory else " the machine's"
+        peak = f" (it had {binary_size(self.peak)} at most)" if self.peak else ""
         return (
-            f"the kernel ran out of memory: it passed{limit} and was killed; "
+            f"the kernel ran out of memory: it passed{limit}{peak} and was killed; "
             "`kernel update NAME --memory SIZE` gives it more"
         )
 

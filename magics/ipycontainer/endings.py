@@ -41,6 +41,8 @@ class Ending(NamedTuple):
     fault: str | None = None
     """oom, timeout or killed."""
     signal: int = 0
+    peak: int = 0
+    """The most memory that one which ran out of it had, in bytes; 0 where nobody knows."""
 
 
 def check_ending(

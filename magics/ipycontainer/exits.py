@@ -69,7 +69,8 @@ class Exit:
         if error := (answer.get("Error") or {}).get("Message"):
             raise Failure(f"waiting for the container failed: {error}", ENGINE_FAILED)
         fault = answer.get("Fault") or {}
-        return Ending(int(answer["StatusCode"]), fault.get("Kind"), fault.get("Signal", 0))
+        code, peak = int(answer["StatusCode"]), fault.get("Peak", 0)
+        return Ending(code, fault.get("Kind"), fault.get("Signal", 0), peak)
 
     def _answer(self, relay: Relay) -> dict[str, Any] | None:
         """Return what the engine says at the end; None when it went without a word."""

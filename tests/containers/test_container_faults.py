@@ -32,9 +32,13 @@ def died(engine: Engine, container: str, event: str = "die") -> dict[str, str]:
 def test_a_run_that_passed_its_memory_limit_says_so(shared_engine: Engine, run: Make) -> None:
     container = run("sh", "-c", "exec tail /dev/zero", HostConfig={"Memory": 16 << 20})
     fault = waited(shared_engine, container)["Fault"]
+    peak = fault.pop("Peak")
     assert fault == {"Kind": "oom", "Signal": 9}
+    assert 8 << 20 < peak <= 16 << 20
     attributes = died(shared_engine, container)
-    assert (attributes["fault"], attributes["signal"]) == ("oom", "9")
+    told = (attributes["fault"], attributes["signal"], attributes["peak"])
+    assert told == ("oom", "9", str(peak))
+    assert state(shared_engine, container)["Fault"]["Peak"] == peak
 
 
 def test_a_run_that_a_signal_ended_says_which(shared_engine: Engine, run: Make) -> None:

@@ -42,6 +42,7 @@ async def test_the_exit_is_on_disk_before_it_is_told(engine: Engine) -> None:
         "signal": 0,
         "at": exited.at,
         "oom": False,
+        "peak": 0,
         "started_at": started.started_at,
         "times": exited.times,
     }

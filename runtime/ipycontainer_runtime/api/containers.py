@@ -221,7 +221,10 @@ class Changes(EngineHandler):
 def _answer(ended: Ended) -> bytes:
     answer: dict[str, Any] = {"StatusCode": ended.code}
     if ended.fault is not None:
-        answer["Fault"] = {"Kind": ended.fault.kind, "Signal": ended.fault.signal}
+        fault = ended.fault
+        answer["Fault"] = {"Kind": fault.kind, "Signal": fault.signal}
+        if fault.peak:
+            answer["Fault"]["Peak"] = fault.peak
     return msgspec.json.encode(answer)
 
 

@@ -28,7 +28,8 @@ def bad_end(container: Container, exited: Exited) -> Fault | None:
     if container.timed_out:
         return Fault(kind="timeout", message="it ran longer than its timeout", signal=exited.signal)
     if exited.oom and exited.code:
-        return Fault(kind="oom", message="it passed its memory limit", signal=exited.signal)
+        said = "it passed its memory limit"
+        return Fault(kind="oom", message=said, signal=exited.signal, peak=exited.peak)
     if exited.signal or not container.record.host_config.init:
         return by_signal(exited.signal)
     # Our own init tells its command's signal as a shell does, and so may the command itself.
@@ -55,5 +56,6 @@ def fault_attributes(fault: Fault | None) -> dict[str, str]:
     """Return what an event says of a fault."""
     if fault is None:
         return {}
-    said = {"fault": fault.kind, "signal": str(fault.signal or ""), "step": fault.step}
+    numbers = {"signal": str(fault.signal or ""), "peak": str(fault.peak or "")}
+    said = {"fault": fault.kind, **numbers, "step": fault.step}
     return {name: value for name, value in said.items() if value}

@@ -343,7 +343,13 @@ class Lifecycle:
         if written is not None:
             signal = written.signal or 0
             return Exited(
-                written.code, signal, written.at, written.oom, written.started_at, written.times
+                written.code,
+                signal,
+                written.at,
+                written.oom,
+                written.started_at,
+                written.times,
+                written.peak,
             )
         return Exited(otherwise, 0, rfc3339(time.time_ns()), False, container.state.started_at)
 

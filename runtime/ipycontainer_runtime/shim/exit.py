@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 NAME = "exit.json"
 
 
-def write_exit(folder: str, process: Process, oom: bool) -> "Message":
-    """Write exit.json whole or not at all, and return the event that tells the same."""
+def write_exit(folder: str, process: Process, oom: bool, peak: int) -> "Message":
+    """Write exit.json whole or not at all, and return the event that tells the same.
+
+    `peak` is the most memory that one which ran out of it had, in bytes; else 0.
+    """
     record = {
         "code": process.code,
         "signal": process.signal,
         "at": rfc3339(time.time_ns()),
         "oom": oom,
+        "peak": peak,
         "started_at": process.started_at,
         "times": {**process.times, "spoke": process.streams.spoke},
     }

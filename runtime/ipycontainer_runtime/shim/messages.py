@@ -25,6 +25,8 @@ class Exited:
     started_at: str
     times: dict[str, int] = field(default_factory=dict)
     """Moments of the run by the monotonic clock, in nanoseconds: see `engine.moments`."""
+    peak: int = 0
+    """The most memory, in bytes, that one which ran out of it had; 0 where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,7 @@ def event_from(message: Message) -> Event:
             message["oom"],
             message["started_at"],
             message.get("times", {}),
+            message.get("peak", 0),
         )
     if message["event"] == "exec-exit":
         return ExecExited(message["exec"], message["code"], message.get("signal", 0))

@@ -366,7 +366,8 @@ class Shim:
         process.streams.log.close()
         if not process.error:
             oom = self._cgroup.oom_kills() > 0
-            self._tell(write_exit(self._state_dir, process, oom))
+            peak = self._cgroup.usage().get("memory_peak", 0) if oom else 0
+            self._tell(write_exit(self._state_dir, process, oom, peak))
         process.streams.finish()
         self._parked.let_go()
         self._end_rest()

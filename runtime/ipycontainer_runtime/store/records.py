@@ -269,6 +269,8 @@ class Fault(msgspec.Struct, omit_defaults=True, rename="pascal", kw_only=True):
     message: str
     signal: int = 0
     """The signal's number where one ended it."""
+    peak: int = 0
+    """Of one that ran out of memory: the most that it had, in bytes; 0 where nobody knows."""
     step: str = ""
     """The launcher's operation at which a start failed."""
 
@@ -344,4 +346,5 @@ class ExitRecord(msgspec.Struct, kw_only=True):
     at: str = NEVER
     oom: bool = False
     started_at: str = NEVER
+    peak: int = 0
     times: dict[str, int] = {}
