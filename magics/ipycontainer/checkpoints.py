@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .failures import Failure
+from .failures import Failure, one_line
 from .units import counted, decimal_size
 
 Checkpoint = Mapping[str, Any]
@@ -69,7 +69,7 @@ def details(checkpoint: Checkpoint) -> list[str]:
     changes = checkpoint.get("Changes") or ()
     total = sum(checkpoint[kind.title()] for kind in _SIGNS)
     lines = [
-        f"{_SIGNS[change['Kind']]} {change['Path']}"
+        f"{_SIGNS[change['Kind']]} {one_line(change['Path'])}"
         + (f"  {decimal_size(change['Size'])}" if change["Size"] else "")
         for change in changes[:SHOWN]
     ]
