@@ -217,6 +217,10 @@ def test_what_is_no_notebook_or_no_dockerfile_is_named(tmp_path: Path, command: 
     (tmp_path / "Dockerfile").write_bytes(b"FROM x\n# \xff\n")
     assert "byte 9 is no UTF-8" in command("import", "Dockerfile").stderr
     assert "is no notebook" in command("export", "Dockerfile").stderr
+    for other in ("[]", "{}", '{"nbformat": 4, "nbformat_minor": 5, "metadata": 3, "cells": 4}'):
+        (tmp_path / "other").write_text(other)
+        told = command("export", "other").stderr
+        assert told == "ipycontainer: other is JSON, but no notebook: give one of Jupyter's\n"
     spec = {"name": "python3", "display_name": "Python", "language": "python"}
     python = v4.new_notebook(metadata={"kernelspec": spec})
     nbformat.write(python, tmp_path / "python.ipynb")

@@ -79,8 +79,12 @@ def _notebook(path: Path) -> nbformat.NotebookNode:
     """Return a notebook; raises `Failure` for a file that is none."""
     try:
         found = nbformat.reads(_bytes(path).decode("utf-8"), as_version=_OLD)  # type: ignore[no-untyped-call] # nbformat's is untyped
+        nbformat.validate(found, relax_add_props=True)
     except (ValueError, nbformat.reader.NotJSONError) as error:
         raise Failure(f"{path} is no notebook: {error}") from error
+    except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
+        # Of JSON of another form nbformat tells a page, or trips over it.
+        raise Failure(f"{path} is JSON, but no notebook: give one of Jupyter's") from error
     language = found.metadata.get("kernelspec", {}).get("language", "dockerfile")
     if language != "dockerfile":
         raise Failure(f"{path} is a notebook of {language}, and its cells are no instructions")
