@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 IMAGES: Final = 100
 """How many images one kernel may make."""
 _LONGEST_NAME: Final = 300
-_NAME: Final = re.compile(r"[a-z0-9][a-zA-Z0-9_./:-]*")
+_NAME: Final = re.compile(r"(?!sha256:)[a-z0-9][a-zA-Z0-9_./:-]*")
 
 
 class Owned(Protocol):
@@ -47,11 +47,16 @@ class Keeping:
 
 
 class Acts:
-    """What the control socket does for one container; one thread at a time."""
+    """What the control socket does for one container; one thread at a time.
 
-    def __init__(self, container: Owned, keeping: Keeping) -> None:
+    Images that it makes are named below `below`. Whatever else runs in the container may ask as
+    well, and a name such as `python:3.12` would be taken for what a registry has.
+    """
+
+    def __init__(self, container: Owned, keeping: Keeping, *, below: str = "") -> None:
         self._container = container
         self._keeping = keeping
+        self._below = below
 
     @property
     def _api(self) -> Any:
@@ -147,6 +152,7 @@ class Acts:
         name = _name(request.get("name"))
         if not _NAME.fullmatch(name):
             raise Failure(f"{name!r} is no name for an image: REPOSITORY[:TAG] is wanted")
+        name = self._placed(name)
         try:
             there = self._api.inspect_image(name)["Id"]
         except ImageNotFound:
@@ -164,6 +170,17 @@ class Acts:
         self._keeping.made[name] = made
         self._keeping.commits += 1
         return {"id": made, "text": f"{name}: {made.removeprefix('sha256:')[:12]}"}
+
+    def _placed(self, name: str) -> str:
+        if name.startswith(self._below):
+            return name
+        host, slash, rest = name.partition("/")
+        if slash and ("." in host or ":" in host or host == "localhost"):
+            raise Failure(
+                f"what a kernel makes is named below {self._below}: `%container commit {rest}`, and"
+                f" `ipycontainer tag {self._below}{rest} {name}` outside"
+            )
+        return self._below + name
 
     def _as_image(self) -> list[str]:
         """Return what makes of a kernel's container an image like the one that it is of."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "control"
 """Of the socket in the folder of the kernel's sockets."""
+IMAGES_BELOW: Final = "localhost/"
 LONGEST_LINE: Final = 16384
 CONNECTIONS: Final = 8
 """At a time; more are turned away."""
@@ -53,7 +54,7 @@ class Control:
         restart: Callable[[str], object],
         keeping: Keeping | None = None,
     ) -> None:
-        self._acts = Acts(container, keeping or Keeping())
+        self._acts = Acts(container, keeping or Keeping(), below=IMAGES_BELOW)
         self._restart = restart
         self._listening: socket.socket | None = None
         self._room = threading.BoundedSemaphore(CONNECTIONS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import ImageNotFound
 
 from ipycontainer_kernel import acts
 from support.engines import Engine
@@ -168,12 +169,24 @@ def test_a_lock_is_of_its_own_settings_and_goes_to_a_page_alone(kernel: Kernel, 
 
 def test_a_commit_is_an_image_like_the_one_it_is_of(engine: Engine, kernel: Kernel) -> None:
     kernel.run("open('/made', 'w').write('here')")
-    assert kernel.printed("%container commit frominside:1").startswith("frominside:1: ")
+    name = "localhost/frominside:1"
+    assert kernel.printed("%container commit frominside:1").startswith(f"{name}: ")
     command = ["cat", "/made"]
-    found = engine.client.containers.run("frominside:1", command, remove=True, network_mode="none")
+    found = engine.client.containers.run(name, command, remove=True, network_mode="none")
     assert found == b"here"
-    kernel.run("%container commit frominside:1")  # its own
-    engine.client.images.remove("frominside:1")
+    kernel.run(f"%container commit {name}")  # its own
+    engine.client.images.remove(name)
+
+
+def test_an_image_of_a_kernel_has_no_name_that_a_registry_s_would_have(
+    engine: Engine, kernel: Kernel
+) -> None:
+    kernel.run("%container commit python:3.12")
+    with pytest.raises(ImageNotFound):
+        engine.client.images.get("python:3.12")
+    engine.client.images.remove("localhost/python:3.12")
+    for name in ("docker.io/library/python:3.12", "quay.io/a/b", "localhost:5000/x"):
+        assert "below localhost/" in ask(kernel, {"verb": "commit", "name": name})["error"]
 
 
 def test_other_verbs_are_told_where_they_are(kernel: Kernel) -> None:
@@ -185,9 +198,9 @@ def test_other_verbs_are_told_where_they_are(kernel: Kernel) -> None:
 
 def test_no_image_that_is_there_is_replaced(engine: Engine, kernel: Kernel, image: str) -> None:
     there = engine.client.images.get(image)
-    there.tag("theirs")
+    there.tag("localhost/theirs")
     before = there.id
-    for name in (image, "theirs", "theirs:latest", "docker.io/library/theirs"):
+    for name in ("theirs", "theirs:latest", "localhost/theirs"):
         assert "already" in ask(kernel, {"verb": "commit", "name": name})["error"]
     for name in (
         "",
@@ -202,8 +215,8 @@ def test_no_image_that_is_there_is_replaced(engine: Engine, kernel: Kernel, imag
         before,
     ):
         assert "error" in ask(kernel, {"verb": "commit", "name": name}), name
-    assert engine.client.images.get("theirs").id == before
-    engine.client.images.remove("theirs")
+    assert engine.client.images.get("localhost/theirs").id == before
+    engine.client.images.remove("localhost/theirs")
 
 
 def test_an_image_that_takes_its_own_name_again_counts_as_another(
@@ -212,7 +225,7 @@ def test_an_image_that_takes_its_own_name_again_counts_as_another(
     kernel.run("%container commit again")
     monkeypatch.setattr(acts, "IMAGES", 1)
     assert "has made 1 images" in ask(kernel, {"verb": "commit", "name": "again"})["error"]
-    engine.client.images.remove("again")
+    engine.client.images.remove("localhost/again")
 
 
 def test_no_other_container_is_reached(engine: Engine, kernel: Kernel, image: str) -> None:

@@ -15,7 +15,7 @@ This notebook runs in a container; %container is about that one:
   %container checkpoint --every-cell       ... after every cell that changes some; `off` ends it
   %container checkpoints                   what is kept
   %container restore NAME                  give the files back and restart the kernel
-  %container commit NAME[:TAG]             make an image of it
+  %container commit NAME[:TAG]             make the image localhost/NAME of it
   %container lock                          write what it is into this notebook's metadata
 
 Other containers are reached from a notebook outside, or by the command `ipycontainer`."""
