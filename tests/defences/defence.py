@@ -17,7 +17,7 @@ class Defence(NamedTuple):
     """The attack's number in SECURITY.md."""
     what: str
     file: str
-    """Below the package of the runtime, or of the magics where it begins with `magics/`."""
+    """Below the package of the runtime; of the magics or kernels where it begins with that."""
     sound: str
     unsound: str
     tests: tuple[str, ...]

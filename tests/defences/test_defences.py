@@ -15,6 +15,7 @@ from of_clients import DEFENCES as OF_CLIENTS
 from of_containers import DEFENCES as OF_CONTAINERS
 from of_firewalls import DEFENCES as OF_FIREWALLS
 from of_images import DEFENCES as OF_IMAGES
+from of_kernels import DEFENCES as OF_KERNELS
 from of_networks import DEFENCES as OF_NETWORKS
 from of_registries import DEFENCES as OF_REGISTRIES
 from of_sandboxes import DEFENCES as OF_SANDBOXES
@@ -31,6 +32,7 @@ DEFENCES = (
     *OF_CONTAINERS,
     *OF_FIREWALLS,
     *OF_IMAGES,
+    *OF_KERNELS,
     *OF_NETWORKS,
     *OF_REGISTRIES,
     *OF_SANDBOXES,
@@ -41,20 +43,23 @@ PARTS = (
     "SECURITY.md",
     "runtime",
     "magics",
+    "kernel",
     "tests",
     "scripts",
     "pyproject.toml",
     "README.md",
     "docs",
 )
+PACKAGES = {"magics": "ipycontainer", "kernel": "ipycontainer_kernel"}
 SECONDS = 300
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 
 
 def path(defence: Defence) -> Path:
     """Return where a defence is, from the checkout's top."""
-    if defence.file.startswith("magics/"):
-        return Path("magics/ipycontainer", defence.file.removeprefix("magics/"))
+    part, _, below = defence.file.partition("/")
+    if package := PACKAGES.get(part):
+        return Path(part, package, below)
     return Path("runtime/ipycontainer_runtime", defence.file)
 
 
@@ -108,7 +113,10 @@ def test_without_the_defence_its_test_fails(
         done = subprocess.run(
             [*become, *PYTEST, *chosen, *(f"tests/{test}" for test in defence.tests)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": f"{tmp_path}/runtime:{tmp_path}/magics"},
+            env={
+                **os.environ,
+                "PYTHONPATH": f"{tmp_path}/runtime:{tmp_path}/magics:{tmp_path}/kernel",
+            },
             capture_output=True,
             text=True,
             timeout=SECONDS,
