@@ -81,6 +81,7 @@ class _Running:
     async def make(self, delta: Delta) -> None:
         """Run the command; CommandFailed when it ends with a code."""
         described = self._described
+        placed = await self._mounts.place(delta)  # which also settles what they put in variables
         command = Command(
             words=tuple(self._invoked.words),
             environment=(
@@ -91,7 +92,7 @@ class _Running:
             ),
             user=described.config.user,
             folder=described.folder,
-            mounts=await self._mounts.place(delta),
+            mounts=placed,
             network=self.network,
         )
         ended = await self._stage.sandbox.run(command, delta, self._say)
