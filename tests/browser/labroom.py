@@ -218,7 +218,10 @@ class Notebook:
         self.said: list[str] = []
         page.on("console", self._hear)
         page.on("pageerror", self._hear)
-        self.open()
+        if kernel == "python3":
+            self.open()
+        else:  # a page that is loaded already knows no kernel that was installed since
+            self.reload()
 
     def _hear(self, said: ConsoleMessage | Error) -> None:
         self.said.append(said.text if isinstance(said, ConsoleMessage) else str(said))

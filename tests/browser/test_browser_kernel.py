@@ -20,9 +20,11 @@ def test_the_launcher_offers_it_and_cells_run_are_interrupted_and_begin_anew(
     settings = Settings(debian_python, name=NAME, display_name=SHOWN, network="none")
     specs.write(settings, specs.Place(lab.data / "kernels"), icons=icons("container"))
     cells = ["x = 1\nopen('/run/ipycontainer-kernel.json').close()\nprint('inside')"]
-    page = notebook(*cells, "while True: pass", "print('x' in globals())", kernel=NAME)
+    busy = "print('busy', flush=True)\nwhile True: pass"
+    page = notebook(*cells, busy, "print('x' in globals())", kernel=NAME)
     assert page.run(0).strip() == "inside"
     page.begin(1)
+    expect(page.output(1)).to_contain_text("busy")  # an idle kernel takes no interrupt
     page.interrupt()
     assert "KeyboardInterrupt" in page.finish(1)
     assert page.run(2).strip() == "True"
@@ -37,4 +39,4 @@ def test_the_launcher_offers_it_and_cells_run_are_interrupted_and_begin_anew(
     page.command("launcher:create")
     card = page.page.locator(".jp-LauncherCard[data-category='Notebook']", has_text=SHOWN)
     expect(card.first).to_be_visible()
-    page.command("application:close-all")
+    page.page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
