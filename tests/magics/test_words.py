@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 
 from ipycontainer.failures import Usage
@@ -94,5 +95,5 @@ def test_the_lines_of_the_readme_are_verbs_without_a_comment() -> None:
     assert lines
     for line in lines:
         words = split(line, {})
-        assert words[0] in main.commands
+        assert words[0] in main.list_commands(click.Context(main))
         assert "#" not in words  # it would be an argument

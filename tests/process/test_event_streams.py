@@ -15,7 +15,7 @@ from support.hosts import Host
 pytestmark = pytest.mark.needs("docker", "dockerd", "busybox")
 
 # What dockerd 23 and later tell of an end, and what this engine tells of a bad one.
-OF_AN_END = {"execDuration", "fault", "signal"}
+OF_AN_END = {"execDuration", "fault", "peak", "signal"}
 
 
 class Told(NamedTuple):
