@@ -12,8 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipycontainer_runtime.layers.replicate import copy_content
-from ipycontainer_runtime.layers.tarread import OVERLAY_MARKS
+from ipycontainer_runtime.layers.replicate import copy_attributes, copy_content
 from ipycontainer_runtime.layers.upper import OPEN_FOLDER, Node
 from ipycontainer_runtime.store.checkpoints import (
     FOLDER,
@@ -114,7 +113,7 @@ class Pool:
             target = os.open(name, _NEW, 0o600, dir_fd=self._fd)
             try:
                 copy_content(source, target)
-                _attributes(source, status, target)
+                copy_attributes(source, status, target)
             finally:
                 os.close(target)
             after = os.fstat(source)
@@ -129,7 +128,7 @@ class Pool:
         os.mkdir(name, 0o700, dir_fd=self._fd)
         target = os.open(name, OPEN_FOLDER, dir_fd=self._fd)
         try:
-            _attributes(node.folder, node.status, target)
+            copy_attributes(node.folder, node.status, target)
         finally:
             os.close(target)
         kind = OPAQUE if node.is_opaque else FOLDER
@@ -142,7 +141,7 @@ class Pool:
         else:
             os.mknod(name, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev, dir_fd=self._fd)
         source = b"/proc/self/fd/%d/%s" % (node.parent, node.leaf)
-        _attributes(source, status, f"{self._at}/{name}")
+        copy_attributes(source, status, f"{self._at}/{name}")
         return Entry(OTHER, int(name), 0, seen(status))
 
 
@@ -163,19 +162,6 @@ def _facts(path: str) -> tuple[object, ...]:
     link = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
     owner = (status.st_mode, status.st_uid, status.st_gid, status.st_rdev)
     return (*owner, status.st_mtime_ns, xattrs, link)
-
-
-def _attributes(source: int | bytes, status: os.stat_result, target: int | str) -> None:
-    """Give a new file the owner, mode, times and xattrs of another, but for an overlay's marks."""
-    follow = isinstance(target, int)
-    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=follow)
-    for name in os.listxattr(source, follow_symlinks=follow):
-        if not os.fsencode(name).startswith(OVERLAY_MARKS):
-            value = os.getxattr(source, name, follow_symlinks=follow)
-            os.setxattr(target, name, value, follow_symlinks=follow)
-    if not stat.S_ISLNK(status.st_mode):
-        os.chmod(target, stat.S_IMODE(status.st_mode))
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=follow)
 
 
 def lay_out(tree: Tree, pool: Path, target: Path, prefix: bytes, *, whole: bool = False) -> None:
@@ -272,14 +258,14 @@ class _Laying:
             os.symlink(os.readlink(source), place)
         else:
             os.mknod(place, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev)
-        _attributes(source, status, place)
+        copy_attributes(source, status, place)
 
     def finish(self, path: bytes, entry: Entry) -> None:
         """Give a folder its attributes."""
         source = os.open(str(entry.number), OPEN_FOLDER, dir_fd=self._objects)
         target = os.open(path, OPEN_FOLDER, dir_fd=self._root)
         try:
-            _attributes(source, os.fstat(source), target)
+            copy_attributes(source, os.fstat(source), target)
             if entry.kind == OPAQUE and not self._whole:
                 os.setxattr(target, self._prefix + b"overlay.opaque", b"y")
         finally:

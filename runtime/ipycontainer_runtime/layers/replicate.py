@@ -51,7 +51,7 @@ class _Copying:
                     self._other(shown.path, shown.status, path)
         # A folder's time, and a mode that lets nobody in, come when all is in it.
         for source, place in reversed(made):
-            self._attributes(source, os.lstat(source), place)
+            copy_attributes(source, os.lstat(source), place)
 
     def _other(self, source: bytes, status: os.stat_result, target: bytes) -> None:
         if status.st_nlink > 1:
@@ -65,17 +65,20 @@ class _Copying:
             os.symlink(os.readlink(source), target)
         else:
             os.mknod(target, status.st_mode, status.st_rdev)
-        self._attributes(source, status, target)
+        copy_attributes(source, status, target)
 
-    def _attributes(self, source: bytes, status: os.stat_result, target: bytes) -> None:
-        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-        for name in os.listxattr(source, follow_symlinks=False):
-            if not os.fsencode(name).startswith(OVERLAY_MARKS):
-                value = os.getxattr(source, name, follow_symlinks=False)
-                os.setxattr(target, name, value, follow_symlinks=False)
-        if not stat.S_ISLNK(status.st_mode):
-            os.chmod(target, stat.S_IMODE(status.st_mode))
-        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+def copy_attributes(source: int | bytes, status: os.stat_result, target: int | str | bytes) -> None:
+    """Give a new file the owner, mode, times and xattrs of another, but for an overlay's marks."""
+    follow = isinstance(target, int)
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=follow)
+    for name in os.listxattr(source, follow_symlinks=follow):
+        if not os.fsencode(name).startswith(OVERLAY_MARKS):
+            value = os.getxattr(source, name, follow_symlinks=follow)
+            os.setxattr(target, name, value, follow_symlinks=follow)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(target, stat.S_IMODE(status.st_mode))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=follow)
 
 
 def _by_pieces(read: int, write: int) -> None:
