@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager, start_new_kernel
+from jupyter_client.manager import KernelManager
+
+from support.kernels import started_in
 
 SECONDS = 60
 NAME = "dockerfile"
@@ -113,18 +113,5 @@ def write_kernelspec(folder: Path) -> None:
 def running(folder: Path, variables: dict[str, str]) -> Iterator[Notebook]:
     """Yield a kernel whose notebook is in `folder`; `variables` name its engine."""
     write_kernelspec(folder / "jupyter")
-    # Only while it starts: what a test starts beside it is not this engine's.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
-        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
-        manager, client = start_new_kernel(
-            kernel_name=NAME,
-            env={**os.environ, **variables},
-            cwd=str(folder),
-            startup_timeout=SECONDS,
-        )
-    try:
+    with started_in(folder, NAME, variables) as (manager, client):
         yield Notebook(manager, client)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)

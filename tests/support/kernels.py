@@ -108,3 +108,25 @@ def running_kernel(name: str) -> Iterator[Kernel]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel()
+
+
+@contextmanager
+def started_in(
+    folder: Path, name: str, variables: dict[str, str]
+) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
+    """Yield a kernel of `folder`/jupyter that runs there; `variables` name its engine."""
+    # Only while it starts: what a test starts beside it is not this engine's.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
+        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+        manager, client = start_new_kernel(
+            kernel_name=name,
+            env={**os.environ, **variables},
+            cwd=str(folder),
+            startup_timeout=SECONDS,
+        )
+    try:
+        yield manager, client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +10,15 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, NamedTuple
 
-import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager, start_new_kernel
+from jupyter_client.manager import KernelManager
 
 from ipycontainer_kernel import specs
 from ipycontainer_kernel.container import LABEL
 from ipycontainer_kernel.settings import Settings
 from support.engines import Engine
 from support.hosts import Host
+from support.kernels import started_in
 
 SECONDS = 60
 
@@ -127,20 +126,8 @@ def running(
     """Yield a kernel in `image` whose notebook is in `folder`; `variables` name its engine."""
     name = fields.pop("name", "shell")
     write_kernelspec(folder / "jupyter", name, image=image, **fields)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
-        patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
-        manager, client = start_new_kernel(
-            kernel_name=name,
-            env={**os.environ, **variables},
-            cwd=str(folder),
-            startup_timeout=SECONDS,
-        )
-    try:
+    with started_in(folder, name, variables) as (manager, client):
         yield Console(manager, client)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=False)
 
 
 def engine_variables(engine: Engine) -> dict[str, str]:

@@ -19,7 +19,7 @@ from ipycontainer_runtime.layers.pack import Packing
 from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, FOLDER, Entry
 from ipycontainer_runtime.layers.tarwrite import TarWriter
 from ipycontainer_runtime.layers.untar import unpack
-from ipycontainer_runtime.layers.upper import OPEN_FOLDER, Node, walk
+from ipycontainer_runtime.layers.upper import OPEN_FOLDER, Node, remove_tree, walk
 from ipycontainer_runtime.layers.view import Found, View
 
 # How Go's os.FileMode, in which clients are told a mode, has what the kernel has elsewhere.
@@ -156,14 +156,7 @@ class LiveFiles(NamedTuple):
 
     def remove_folder(self, parent: int, leaf: bytes) -> None:
         """Empty and remove it by descriptors; a container can nest folders deeper than a stack."""
-        folder = os.open(leaf, OPEN_FOLDER, dir_fd=parent)
-        try:
-            for node, left in walk(folder):
-                if node.path and node.is_folder == left:
-                    (os.rmdir if left else os.unlink)(node.leaf, dir_fd=node.parent)
-        finally:
-            os.close(folder)
-        os.rmdir(leaf, dir_fd=parent)
+        remove_tree(parent, leaf)
 
 
 def read_archive(

@@ -80,6 +80,27 @@ def walk_upper(upper: Path, prefix: bytes) -> Iterator[tuple[Node, bool]]:
         yield node, left
 
 
+def remove_tree(parent: int, leaf: str | bytes) -> None:
+    """Remove what has this name, a folder with all that is in it, also while somebody else writes.
+
+    A name that has gone is no error; OSError where somebody puts more into a folder all the time.
+    """
+    try:
+        folder = os.open(leaf, OPEN_FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(leaf, dir_fd=parent)
+        return
+    try:
+        for node, left in walk(folder):
+            if node.path and node.is_folder == left:
+                (os.rmdir if left else os.unlink)(node.leaf, dir_fd=node.parent)
+    finally:
+        os.close(folder)
+    os.rmdir(leaf, dir_fd=parent)
+
+
 def is_whiteout(status: os.stat_result) -> bool:
     """Tell whether a node of an upper folder marks a name as taken away."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0

@@ -21,7 +21,7 @@ from ipycontainer_runtime.layers.pipe import Feed, Work
 from ipycontainer_runtime.layers.tarread import DEFAULT_LIMITS, PRIVATE_XATTRS, Entry
 from ipycontainer_runtime.layers.tarwrite import TarWriter
 from ipycontainer_runtime.layers.untar import unpack
-from ipycontainer_runtime.layers.upper import OPEN_FOLDER, walk
+from ipycontainer_runtime.layers.upper import OPEN_FOLDER, remove_tree, walk
 from ipycontainer_runtime.layers.view import Source, View
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Filled(NamedTuple):
 
     def remove_folder(self, parent: int, leaf: bytes) -> None:
         """Take away what somebody else has put there."""
-        _remove_tree(parent, os.fsdecode(leaf))
+        remove_tree(parent, leaf)
 
 
 def settle(volume: str) -> bool:
@@ -58,7 +58,7 @@ def settle(volume: str) -> bool:
         names = set(os.listdir(folder))
         try:
             if FILLING in names:
-                _remove_tree(folder, FILLING)
+                remove_tree(folder, FILLING)
             if FILLED in names:
                 _empty_into(folder)
                 names = set(os.listdir(folder))
@@ -111,7 +111,7 @@ def _copy(folder: int, target: int, read: Ownership, written: Ownership) -> None
             _copy_files(folder, target, read, written)
             os.rename(FILLING, FILLED, src_dir_fd=target, dst_dir_fd=target)
         except BaseException:
-            _remove_tree(target, FILLING)
+            remove_tree(target, FILLING)
             raise
         _empty_into(target)
     _copy_attributes(folder, target, read, written)
@@ -161,7 +161,7 @@ def _empty_into(volume: int) -> None:
                 os.rename(name, name, src_dir_fd=whole, dst_dir_fd=volume)
     finally:
         os.close(whole)
-    _remove_tree(volume, FILLED)
+    remove_tree(volume, FILLED)
 
 
 def _exists(folder: int, name: str) -> bool:
@@ -170,21 +170,3 @@ def _exists(folder: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _remove_tree(parent: int, name: str) -> None:
-    """Remove a folder by descriptors; it may hold anything, also what goes meanwhile."""
-    try:
-        folder = os.open(name, OPEN_FOLDER, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    except NotADirectoryError:
-        os.unlink(name, dir_fd=parent)
-        return
-    try:
-        for node, left in walk(folder):
-            if node.path and node.is_folder == left:
-                (os.rmdir if left else os.unlink)(node.leaf, dir_fd=node.parent)
-    finally:
-        os.close(folder)
-    os.rmdir(name, dir_fd=parent)
