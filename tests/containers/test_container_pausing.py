@@ -1,10 +1,13 @@
 """Pause and unpause, over the API, with containers that count."""
 
+import os
+import signal
 from itertools import pairwise
 
 import pytest
 
-from support.calls import Make, begin, call, ended, logged, start, state
+from support import leftovers
+from support.calls import Connection, Make, begin, call, ended, logged, start, state
 from support.engines import Engine
 
 COUNTING = ("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done")
@@ -116,3 +119,34 @@ def test_the_next_engine_knows_that_a_container_is_paused(engine: Engine, busybo
     assert state(engine, container)["Status"] == "paused"
     assert asked(engine, container, "unpause") == 204
     until_counting(engine, container, since=before[-1])
+
+
+def test_what_an_engine_froze_for_a_checkpoint_goes_on_when_it_is_killed(
+    engine: Engine, busybox: str
+) -> None:
+    engine.succeed("pull", "-q", busybox)
+    container = engine.succeed("run", "-d", "--network", "none", busybox, *COUNTING).strip()
+    written = "for i in $(seq 3000); do echo $i > /tmp/$i; done"
+    engine.succeed("exec", container, "sh", "-c", written)
+    folder = engine.paths.root / "containers" / container
+    pool, pid, path = (
+        folder / "checkpoints/pool",
+        engine.pid,
+        f"/ipycontainer/containers/{container}/checkpoints",
+    )
+    asking = Connection(engine)
+    asking.request("POST", path, "{}", {"Content-Type": "application/json"})
+    while not (pool.is_dir() and os.listdir(pool)):
+        pass
+    os.kill(pid, signal.SIGKILL)
+    assert not leftovers.outlived([pid])
+    asking.close()
+    assert len(os.listdir(pool)) < 3000, "the engine was done before it was killed"
+    # Without a next engine.
+    (log,) = folder.glob("*.log")
+    size = log.stat().st_size
+    while log.stat().st_size == size:
+        pass
+    engine.start()
+    assert call(engine, "GET", path).body == []
+    assert not os.listdir(pool)

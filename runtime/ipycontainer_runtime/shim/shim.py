@@ -15,6 +15,7 @@ import time
 from ..launch import OWNED
 from ..launch.syscalls import PR_SET_CHILD_SUBREAPER, prctl
 from ..linux.cgroup import Hierarchy
+from ..linux.channel import ProtocolError, from_json
 from ..linux.loop import IN, Loop
 from .endpoint import Endpoint
 from .exit import write_exit
@@ -107,6 +108,19 @@ class Shim:
             streams.end_watch()
         if not self._init.begun:
             self._leave()  # nobody is left who could start it
+        elif not self._is_paused():
+            # An engine that was killed over a checkpoint or a commit has left the container frozen.
+            with contextlib.suppress(OSError):  # where there is no freezer nothing is frozen
+                self._cgroup.freeze(False)
+
+    def _is_paused(self) -> bool:
+        """Tell whether a person holds the container still, as the engine has written down first."""
+        try:
+            with open(f"{self._state_dir}/state.json", "rb") as file:
+                state = from_json(file.read())
+        except (OSError, ProtocolError):  # none was written yet, or by a power cut nothing of it
+            return False
+        return bool(state["paused"]) and state["started_at"] == self._init.started_at
 
     def _handle(self, message: "Message", fds: list[int], answer: "Answer") -> None:
         {
