@@ -25,6 +25,7 @@ from ipycontainer.streams import Connection, Relay
 from ipycontainer_kernel.commands import command
 from ipycontainer_kernel.fate import Fate, LastWords
 from ipycontainer_kernel.folders import KernelFolder, is_owned, owner, remove_abandoned
+from ipycontainer_kernel.listener import Listener
 from ipycontainer_kernel.requests import container_config, fetch
 from ipycontainer_kernel.settings import Settings
 
@@ -241,7 +242,7 @@ class KernelContainer:
         """Read what the kernel writes until its end, then learn the end; in a thread."""
         assert self._connection is not None
         assert self._exit is not None
-        relay = Relay(self._connection, _Lines(self._hear), None, tty=False, beside=self._exit)
+        relay = Relay(self._connection, Listener(self._hear), None, tty=False, beside=self._exit)
         try:
             relay.run()
             ending = self._exit.ending(relay)
@@ -256,7 +257,7 @@ class KernelContainer:
         if not self._renewing:
             self.ended.set_result(self._told_fate(ending))
 
-    def _hear(self, data: memoryview) -> None:
+    def _hear(self, _stream: int, data: memoryview) -> None:
         lines = self._words.feed(bytes(data))
         for line in lines:
             self._told(line)
@@ -279,29 +280,6 @@ class KernelContainer:
             self._exit.close()
         if self._connection is not None:
             self._connection.close()
-
-
-class _Lines:
-    """What a relay writes to."""
-
-    wake = None
-
-    def __init__(self, hear: Callable[[memoryview], None]) -> None:
-        self._hear = hear
-
-    def write(self, _stream: int, data: memoryview) -> None:
-        """Take some of the kernel's output."""
-        self._hear(data)
-
-    def tick(self) -> float | None:
-        """There is nothing to do meanwhile."""
-        return None
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def woken(self) -> None:
-        """Nobody wakes it."""
 
 
 def _owner(name: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NOTEBOOK: Final = "/notebook"
 """Where the notebook's folder is in the container."""
-_LEASE: Final = "io.ipycontainer.lease"
+LEASE: Final = "io.ipycontainer.lease"
 
 
 def container_config(
@@ -42,7 +42,7 @@ def container_config(
         init=ours or None,
     )
     if ours:
-        host["Annotations"] = {_LEASE: "true"}
+        host["Annotations"] = {LEASE: "true"}
     config = api.create_container_config(
         settings.reference,
         None,

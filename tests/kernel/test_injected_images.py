@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
 import sys
 import tarfile
 import threading
@@ -174,6 +175,28 @@ def test_a_python_that_says_nothing_is_ended(kernel_engine: Engine, busybox: str
     with pytest.raises(Failure, match=r"said nothing for 0\.3 s"):
         throwaway.run(kernel_engine.client, busybox, ["sleep", "60"], seconds=0.3, limit=9)
     assert not kernel_engine.client.api.containers(all=True)
+
+
+PREPARING = """\
+import sys
+from ipycontainer import connect
+from ipycontainer_kernel.inject import prepare
+prepare(connect(), sys.argv[1])
+"""
+
+
+def test_an_image_is_asked_no_longer_than_who_asks_lives(
+    kernel_engine: Engine, busybox: str
+) -> None:
+    image = with_python(kernel_engine, busybox, "exec sleep 1000")
+    wanted = {"event": ["start", "destroy"]}
+    events = kernel_engine.client.api.events(decode=True, filters=wanted)
+    asking = subprocess.Popen([sys.executable, "-c", PREPARING, image])
+    assert next(events)["Action"] == "start"
+    asking.kill()
+    asking.wait()
+    assert next(events)["Action"] == "destroy"
+    events.close()
 
 
 def test_the_images_own_packages_win(
