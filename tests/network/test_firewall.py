@@ -222,21 +222,18 @@ def test_nothing_is_switched_on_before_the_rules_are_up(town: Town) -> None:
     assert town.gate.get("ipv4/ip_forward") == "0"
 
 
-def test_whoever_takes_a_port_back_leaves_nothing_of_it(town: Town) -> None:
+def test_whoever_takes_a_port_back_leaves_the_others_as_they_are(
+    town: Town, make_firewall: Callable[..., Firewall], firewall: Firewall
+) -> None:
     """The helper does where no engine is there, and knows of no bridges."""
-    engines, helpers = (
-        Guard(town.gate.place, Tables(town.gate.place, "ipyc-test"), "ipyc-test") for _ in "12"
-    )
-    taken, kept = port(8080, "172.30.1.2"), port(8081, "172.30.1.3", "udp")
-    try:
-        engines.apply(BRIDGES)
-        engines.publish([taken, kept])
-        helpers.unpublish([taken])
-        listed = town.gate.run("nft", "list", "table", "inet", "ipyc-test")
-        assert "8080" not in listed
-        assert listed.count(". 8081") == 2, "one leads inside, one keeps those off who are inside"
-    finally:
-        engines.close()
+    town.gate.set("bridge/bridge-nf-call-iptables", "1")
+    town.lab.serve(town.gate, "relay", "0.0.0.0", 8081)
+    taken, kept = port(8080, "172.30.1.2", "udp"), port(8081, "172.30.1.3")
+    firewall.publish([taken, kept])
+    make_firewall().unpublish([taken])
+    assert "8080" not in town.gate.run("nft", "list", "ruleset")
+    asked = [host.ask("198.51.100.1", 8081) for host in (town.neighbour, town.red)]
+    assert [answer.partition(" ")[0] for answer in asked] == ["pink", "relay"]
 
 
 def test_rules_that_somebody_removes_are_put_up_again(

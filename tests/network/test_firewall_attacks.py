@@ -160,8 +160,7 @@ def test_the_machine_does_not_become_a_router_for_its_neighbours(
         assert town.red.ask("2001:db8:2::2", 80) == "other 2001:db8:2::1"
         for setting, address in addresses.items():
             assert (town.neighbour.ask(address, 80) == "silence") is (setting in off)
-    for bridge in BRIDGES:
-        town.gate.ip(f"link del {bridge.device}")
+    town.remove(*BRIDGES)
     firewall.close()
     for setting in addresses:
         assert town.gate.get(setting) == ("0" if setting in off else "1")
@@ -170,8 +169,7 @@ def test_the_machine_does_not_become_a_router_for_its_neighbours(
 def test_it_does_not_when_the_engine_that_began_leaves_first(
     town: Town, make_firewall: Callable[..., Firewall]
 ) -> None:
-    for bridge in BRIDGES[1:]:
-        town.gate.ip(f"link del {bridge.device}")
+    town.remove(*BRIDGES[1:])
     other = town.lab.host("other")
     town.lab.wire(town.gate, "eth1", other, "eth0")
     town.gate.ip("addr add 203.0.113.1/24 dev eth1")
@@ -183,7 +181,7 @@ def test_it_does_not_when_the_engine_that_began_leaves_first(
     first.apply(BRIDGES[:1])
     town.gate.ip("link add br-blue type bridge", "link set br-blue up")
     second.apply(BRIDGES[1:2])
-    town.gate.ip("link del br-red")
+    town.remove(BRIDGES[0])
     first.close()
     assert town.neighbour.ask("203.0.113.2", 80) == "silence"
     town.gate.ip("link del br-blue")

@@ -1,5 +1,6 @@
 """A gate with bridges, containers on them, and a neighbour outside."""
 
+import re
 from typing import NamedTuple
 
 from ipycontainer_runtime.network.firewall import Bridge
@@ -25,6 +26,13 @@ class Town(NamedTuple):
     """172.30.2.2 on br-blue."""
     inner: Host
     """172.30.3.2 on br-inner, the internal network, with a route that it has not been given."""
+
+    def remove(self, *bridges: Bridge) -> None:
+        """Remove bridges of the gate, with the machine's ends of their containers' cables."""
+        for bridge in bridges:
+            listed = self.gate.run("ip", "-o", "link", "show", "master", bridge.device)
+            ports = re.findall(r"^\d+: (\w+)@", listed, re.MULTILINE)
+            self.gate.ip(*(f"link del {device}" for device in (*ports, bridge.device)))
 
 
 BRIDGES = (

@@ -5,12 +5,12 @@ of others' there that lets something through, and none that we put there beside 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 
 from ipycontainer_runtime.network.firewall.bridges import Bridge
 from ipycontainer_runtime.network.firewall.ports import ANY, Ports, key
-from ipycontainer_runtime.network.firewall.rules import Outer, Shape
+from ipycontainer_runtime.network.firewall.rules import Before, Shape
 from ipycontainer_runtime.network.firewall.tables import PREFIX
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
@@ -23,10 +23,16 @@ _HOOKS = {
     "mangle": (("FORWARD", "forward"), ("INPUT", "input")),
     "nat": (("PREROUTING", "pre"), ("OUTPUT", "out"), ("POSTROUTING", "post")),
 }
+_KEPT = "not forwarded before"
+_TOLD = f"{_KEPT}, told by routers"
+"""Of the rule from a device to itself: what this tells of it has no rule of its own."""
 _OF_ROUTERS = ("router-advertisement", "redirect")
 _LED = re.compile(
     r"(?:-d (\S+?)(?:/\d+)? )?(?:! -i \S+ )?-p (tcp|udp) -m \S+ --dport (\d+) -j DNAT"
     r" --to-destination (\S+):(\d+)"
+)
+_KEPT_APART = re.compile(
+    rf'^-A {PREFIX}\S+-forward -i (\S+) -o (\S+) -m comment --comment "([^"]+)"', re.MULTILINE
 )
 
 
@@ -40,21 +46,18 @@ class Chains:
         self._place = place
         self._prefix = prefix
 
-    def read(self) -> tuple[Ports, Outer]:
-        """Return the ports and outer devices that the chains have."""
-        ports: Ports = {}
-        for version in _PROGRAMS:
-            for rule in self._rules(version, "nat"):
-                if rule.startswith(f"-A {self._chain('led')} ") and (led := _LED.search(rule)):
-                    port = _published(version, *led.groups())
-                    ports[key(port)] = port
-        return ports, {version: self._outer(version) for version in _PROGRAMS}
+    def read(self) -> tuple[Ports, Before]:
+        """Return the ports of the chains, and what all engines' have of the machine.
 
-    def _outer(self, version: int) -> list[str]:
-        # Other engines' as well: who switched forwarding on may leave first, with his rules.
-        pattern = re.compile(rf"-A {PREFIX}\S+-forward -i (\S+) -o (\S+) -m comment")
-        found = [pattern.match(rule) for rule in self._rules(version, "mangle")]
-        return sorted({name for match in found if match for name in match.groups()})
+        Who switched forwarding on may leave first, with his rules.
+        """
+        ports = {key(port): port for version in _PROGRAMS for port, _ in self._led(version)}
+        outer, told = {}, set[str]()
+        for version in _PROGRAMS:
+            kept = _KEPT_APART.findall("\n".join(self._rules(version, "mangle")))
+            outer[version] = sorted({name for one, other, _ in kept for name in (one, other)})
+            told |= {name for name, _, comment in kept if comment == _TOLD}
+        return ports, Before(outer, sorted(told))
 
     def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
         """Put all chains up anew, table by table."""
@@ -76,14 +79,27 @@ class Chains:
             self._restore(version, lines)
 
     def change(self, bridges: Sequence[Bridge], old: Ports, new: Ports, shape: Shape) -> None:
-        """Put the chain of published ports up anew, of the families that change."""
+        """Put the chain of published ports up anew, of the families that change.
+
+        Who knows of no bridges, as somebody else than an engine who takes ports back, leaves the
+        other ports' rules as they are: these say from which bridge they lead nobody.
+        """
         both = ((old, new), (new, old))
         changed = [port for one, other in both for k, port in one.items() if other.get(k) != port]
         chain = self._chain("led")
         for version in {ip_address(port.address).version for port in changed}:
-            led = _Inside(bridges, shape, version, self._prefix).leading(new)
-            rules = [f"-A {chain} {rule}" for rule in led]
+            if bridges:
+                led = _Inside(bridges, shape, version, self._prefix).leading(new)
+                rules = [f"-A {chain} {rule}" for rule in led]
+            else:
+                rules = [rule for port, rule in self._led(version) if new.get(key(port)) == port]
             self._restore(version, ["*nat", f":{chain} - [0:0]", *rules, "COMMIT"])
+
+    def _led(self, version: int) -> Iterator[tuple[Published, str]]:
+        """Yield the ports that the kernel leads, with their rules."""
+        for rule in self._rules(version, "nat"):
+            if rule.startswith(f"-A {self._chain('led')} ") and (led := _LED.search(rule)):
+                yield _published(version, *led.groups()), rule
 
     def there(self) -> bool:
         """Tell whether all of them are asked."""
@@ -166,9 +182,14 @@ class _Inside:
         return lines
 
     def _forward(self) -> list[str]:
-        kept = '-m comment --comment "not forwarded before"'
-        outer = self._shape.outer.get(self._version, ())
-        lines = [f"-i {a} -o {b} {kept} -j DROP" for a in outer for b in outer]
+        outer = self._shape.before.outer.get(self._version, ())
+        told = set(self._shape.before.told if self._version == 6 else ())
+        lines = [
+            f'-i {a} -o {b} -m comment --comment "{_TOLD if a == b and a in told else _KEPT}"'
+            " -j DROP"
+            for a in outer
+            for b in outer
+        ]
         for bridge in self._of:
             own = f"-i {bridge.device} -o {bridge.device}"
             if bridge.talking:

@@ -10,7 +10,7 @@ from ipycontainer_runtime.network.firewall import flows, forwarding
 from ipycontainer_runtime.network.firewall.bridges import Bridge, checked
 from ipycontainer_runtime.network.firewall.neighbours import Neighbours
 from ipycontainer_runtime.network.firewall.ports import Ports, among, with_these, without
-from ipycontainer_runtime.network.firewall.rules import Outer, Shape
+from ipycontainer_runtime.network.firewall.rules import Before, Shape
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
@@ -22,8 +22,8 @@ class Rules(Protocol):
 
     name: str
 
-    def read(self) -> tuple[Ports, Outer]:
-        """Return the ports and outer devices of the rules that are in the kernel."""
+    def read(self) -> tuple[Ports, Before]:
+        """Return the ports of the rules that are in the kernel, and what they keep."""
 
     def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
         """Put all rules up in the place of what there was."""
@@ -58,12 +58,13 @@ class Guard:
         with self._lock:
             wanted = checked(list(bridges))
             ports = self._known()
-            known = self._shape.outer
-            shape = self._shape._replace(outer=forwarding.foreseen(self._place, wanted, known))
+            ours = [bridge.device for bridge in (*self._bridges, *wanted)]
+            left = forwarding.switch_off(self._place, self._shape.before, wanted, ours)
+            shape = self._shape._replace(before=forwarding.foreseen(self._place, wanted, left))
             # First: who is killed before the rules are up would leave the machine a router.
             self._rules.put(wanted, ports, shape)
-            done = forwarding.switch_on(self._place, wanted, shape.outer)
-            self._shape = shape._replace(loopback=done.loopback, outer=done.outer)
+            done = forwarding.switch_on(self._place, wanted, shape.before)
+            self._shape = shape._replace(loopback=done.loopback, before=done.before)
             self._lack = done.lack
             if self._shape != shape:  # something may not be set
                 self._rules.put(wanted, ports, self._shape)
@@ -94,7 +95,7 @@ class Guard:
             self._known()
             gone = [bridge.device for bridge in self._bridges]
             # First: without the rules the machine would be a router until then, or for good.
-            forwarding.switch_off(self._place, self._shape.outer, gone)
+            forwarding.switch_off(self._place, self._shape.before, (), gone)
             self._rules.remove()
             self._bridges, self._ports = [], {}
             self._shape = Shape(alone=self._place.alone)
@@ -127,6 +128,6 @@ class Guard:
 
     def _known(self) -> Ports:
         if self._ports is None:
-            self._ports, outer = self._rules.read()
-            self._shape = self._shape._replace(outer=outer)
+            self._ports, before = self._rules.read()
+            self._shape = self._shape._replace(before=before)
         return self._ports

@@ -20,8 +20,13 @@ def leading(port: Published) -> str:
     return f"at{version} {{ {at} : {target} }}"
 
 
-Outer = Mapping[int, Sequence[str]]
-"""Devices, of IPv4 (4) and of IPv6 (6)."""
+class Before(NamedTuple):
+    """What the machine was like before the engine switched forwarding on; the rules keep it."""
+
+    outer: Mapping[int, Sequence[str]] = MappingProxyType({})
+    """Devices between which nothing was forwarded, of IPv4 (4) and of IPv6 (6)."""
+    told: Sequence[str] = ()
+    """Devices that took routers' word by an accept_ra of 1, and take it by 2 since."""
 
 
 class Shape(NamedTuple):
@@ -29,8 +34,7 @@ class Shape(NamedTuple):
 
     loopback: bool = True
     """Whether the bridges take what comes back to 127.0.0.0/8, so that ports can be led there."""
-    outer: Outer = MappingProxyType({})
-    """Devices between which nothing was forwarded before the engine switched that on."""
+    before: Before = Before()
     alone: bool = False
     """Whether the bridges stand where the engine is alone: nobody has them filtered there, and no
     socket of the helper waits for what is asked by a bridge's own containers."""
@@ -111,9 +115,14 @@ def _sets(bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> str:
         _set("set same", "ifname . ifname", own),
         _set("set talking", "ifname . ifname", talking),
         *(
-            _set(f"set outer{version}", "ifname", [f'"{d}"' for d in shape.outer.get(version, ())])
+            _set(
+                f"set outer{version}",
+                "ifname",
+                [f'"{d}"' for d in shape.before.outer.get(version, ())],
+            )
             for version in (4, 6)
         ),
+        _set("set told", "ifname", [f'"{device}"' for device in shape.before.told]),
         _set(
             "set near",
             "ifname . inet_proto . inet_service",

@@ -9,7 +9,7 @@ from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.network.firewall.bridges import Bridge
 from ipycontainer_runtime.network.firewall.ports import ANY, Key, Ports, key
-from ipycontainer_runtime.network.firewall.rules import Outer, Shape, leading, near, ruleset
+from ipycontainer_runtime.network.firewall.rules import Before, Shape, leading, near, ruleset
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
@@ -20,6 +20,7 @@ _ELEMENT = re.compile(
     r"(?:([0-9a-f.:]+) \. )?(tcp|udp|6|17) \. (\d+) : ([0-9a-f.:]+) \. (\d+)", re.ASCII
 )
 _OUTER = re.compile(r"set outer([46]) \{[^}]*elements = \{([^}]*)\}")
+_TOLD = re.compile(r"set told \{[^}]*elements = \{([^}]*)\}")
 _NEAR = re.compile(r"set near \{[^}]*elements = \{([^}]*)\}")
 _PROTOCOLS = {"6": "tcp", "17": "udp", "tcp": "tcp", "udp": "udp"}
 
@@ -34,18 +35,18 @@ class Tables:
         self._place = place
         self._table = table
 
-    def read(self) -> tuple[Ports, Outer]:
-        """Return the ports and outer devices that the table has, a new one other engines' devices.
+    def read(self) -> tuple[Ports, Before]:
+        """Return what the table has, a new one what others' have of the machine.
 
         Who switched forwarding on may leave first, with his rules.
         """
         if listed := self._listed():
-            return dict(_read(listed)), _outer(listed)
+            return dict(_read(listed)), _before(listed)
         others = ""
         for table in _tables(self._place):
             with contextlib.suppress(Unavailable):  # its engine has just removed it
                 others += Tables(self._place, table)._listed()
-        return {}, _outer(others)
+        return {}, _before(others)
 
     def put(self, bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> None:
         """Put the whole table up anew; a packet in between sees either the old or the new one."""
@@ -99,7 +100,7 @@ def orphans(place: Place) -> list[str]:
             held = place.run(["nft", "list", "set", "inet", table, "bridges"])
         except Unavailable:
             continue  # its engine has just removed it
-        if not names & set(re.findall('"([^"]+)"', held)):
+        if not names.intersection(_quoted(held)):
             found.append(table)
     return found
 
@@ -131,9 +132,13 @@ def _read(table: str) -> Iterable[tuple[Key, Published]]:
         yield key(found), found
 
 
-def _outer(table: str) -> Outer:
-    found = _OUTER.findall(table)
-    outer: dict[int, list[str]] = {}
-    for version, names in found:
-        outer.setdefault(int(version), []).extend(re.findall('"([^"]+)"', names))
-    return {version: sorted(set(names)) for version, names in outer.items()}
+def _before(tables: str) -> Before:
+    outer: dict[int, set[str]] = {}
+    for version, names in _OUTER.findall(tables):
+        outer.setdefault(int(version), set()).update(_quoted(names))
+    told = {name for names in _TOLD.findall(tables) for name in _quoted(names)}
+    return Before({version: sorted(names) for version, names in outer.items()}, sorted(told))
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall('"([^"]+)"', text)
