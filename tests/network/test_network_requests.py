@@ -46,6 +46,14 @@ def ipam(**config: object) -> dict[str, Any]:
         (ipam(Subnet="10.5.1.0/24"), 403, "Pool overlaps with other one on this address space"),
         (ipam(Subnet="words"), 400, "invalid CIDR address: words"),
         (ipam(Subnet="10.6.0.0/16", Gateway="10.7.0.1"), 400, "no matching subnet for gateway"),
+        (ipam(Subnet="10.6.0.0/31"), 500, "No available addresses on this pool"),
+        (ipam(Subnet="10.6.0.0/32", Gateway="10.6.0.0"), 500, "10.6.0.0/32 is too small"),
+        (ipam(Subnet="fd06::/128"), 500, "No available addresses on this pool"),
+        (
+            ipam(Subnet="10.6.0.0/30", AuxiliaryAddresses={"a": "10.6.0.1", "b": "10.6.0.2"}),
+            500,
+            "No available addresses on this pool",
+        ),
         (ipam(Gateway="10.7.0.1"), 400, "every ip-range or gateway must have a corresponding"),
         (ipam(Subnet="fd00:5::/64"), 400, "give it --ipv6 as well"),
         (

@@ -8,7 +8,7 @@ import ipaddress
 import secrets
 from collections.abc import Iterable, Iterator
 
-from ipycontainer_runtime.errors import Forbidden, InvalidParameter
+from ipycontainer_runtime.errors import ContainerError, Forbidden, InvalidParameter
 from ipycontainer_runtime.linux.netlink import Address
 from ipycontainer_runtime.linux.netlink import Subnet as Range
 from ipycontainer_runtime.store.networks import Subnet
@@ -21,6 +21,7 @@ POOLS = (
 
 OVERLAPS = "Pool overlaps with other one on this address space"
 TAKEN = "Address already in use"
+FULL = "No available addresses on this pool"
 
 
 def free_pool(taken: Iterable[Range]) -> Range:
@@ -52,7 +53,11 @@ def overlapping(pool: Range, others: Iterable[Range]) -> bool:
 
 
 def completed(subnet: Subnet) -> Subnet:
-    """Check a subnet as it was asked for, and fill in its gateway. Raises InvalidParameter."""
+    """Check a subnet as it was asked for, and fill in its gateway.
+
+    Raises InvalidParameter, Forbidden for an address that is asked for twice, and ContainerError
+    where nothing is left for the gateway.
+    """
     pool = _network(subnet.subnet)
     if _is_nobodys(pool):
         raise InvalidParameter(
@@ -67,22 +72,31 @@ def completed(subnet: Subnet) -> Subnet:
     for name, text in subnet.reserved.items():
         if _address(text) not in pool:
             raise InvalidParameter(f"no matching subnet for aux-address {name}={text}")
-    if subnet.gateway:
-        if _address(subnet.gateway) not in pool:
-            raise InvalidParameter(f"no matching subnet for gateway {subnet.gateway}")
-        if not _is_hosts(pool, _address(subnet.gateway)):
-            raise Forbidden(
-                f"failed to allocate gateway ({subnet.gateway}): {TAKEN}: it means all of {pool}"
-            )
-        gateway = subnet.gateway
-    else:
-        used = {_address(text) for text in subnet.reserved.values()}
-        gateway = str(next(address for address in _usable(pool, pool) if address not in used))
+    gateway = _gateway(pool, subnet)
     if len({*subnet.reserved.values(), gateway}) != len(subnet.reserved) + 1:
         raise Forbidden(f"failed to allocate secondary ip address: {TAKEN}")
     return Subnet(
         subnet=str(pool), gateway=gateway, ip_range=subnet.ip_range, reserved=subnet.reserved
     )
+
+
+def _gateway(pool: Range, subnet: Subnet) -> str:
+    """Return the gateway that was asked for, or the lowest address that nobody has reserved."""
+    asked = subnet.gateway
+    if asked and _address(asked) not in pool:
+        raise InvalidParameter(f"no matching subnet for gateway {asked}")
+    used = {_address(text) for text in subnet.reserved.values()}
+    free = next((str(address) for address in _usable(pool, pool) if address not in used), "")
+    if (not asked and not free) or _is_too_small(pool):
+        raise ContainerError(f"failed to allocate gateway ({asked}): {FULL}: {pool} is too small")
+    if asked and not _is_hosts(pool, _address(asked)):
+        raise Forbidden(f"failed to allocate gateway ({asked}): {TAKEN}: it means all of {pool}")
+    return asked or free
+
+
+def _is_too_small(pool: Range) -> bool:
+    """Tell whether a subnet has no room for a gateway and a container beside it."""
+    return pool.num_addresses < (4 if pool.version == 4 else 2)
 
 
 def _check_beginning(what: str, text: str, range_: Range) -> None:
