@@ -79,9 +79,9 @@ def test_the_client_imports_nothing_heavy() -> None:
 
 def test_an_engine_starts_without_what_its_first_pull_or_build_needs() -> None:
     code = (
-        "import sys; from ipycontainer_runtime.api import server; "
+        "import sys; from ipycontainer_runtime.api import app, server; "
         "from ipycontainer_runtime.engine import engine; "
-        "later = {'requests', 'docker', 'ipycontainer_runtime.build.parse'}; "
+        "later = {'requests', 'urllib3', 'docker', 'ipycontainer_runtime.build.parse'}; "
         "print(sorted(later & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -3,7 +3,6 @@
 import asyncio
 
 from ipycontainer_runtime.api.base import EngineHandler
-from ipycontainer_runtime.engine import doctor
 
 
 class Extensions(EngineHandler):
@@ -19,6 +18,9 @@ class Doctor(EngineHandler):
 
     async def get(self) -> None:
         """Answer with a list of {Name, State, Detail, Cost, Cure}."""
+        # It asks registries, and so needs `requests`: a fifth of the time that an engine starts in.
+        from ipycontainer_runtime.engine import doctor
+
         engine = self.engine
         # A name with a digest is one that was pulled.
         names = (name for image in engine.image_store.list() for name in image.references)
