@@ -3,10 +3,11 @@
 The engine is large and has threads, so it must not fork. This process keeps one shim forked ahead,
 with its nursery in a fresh cgroup. The shim sends the engine its pid, one end of its socket and the
 network namespace of its parked process, over the SOCK_SEQPACKET FD. The engine says by a packet
-with the pid which one it takes, so that the next is forked: once the container has ended, which
-must not wait for it, or after a while, or at once if the engine says more; and by a 0 that it waits
-for one. A second number says whether a user namespace is worth making ahead. When the engine's end
-closes, the spawner leaves, and so do parked shims.
+with the pid which one it takes, so that the next is forked: once the container has ended or is well
+under way, as a fork beside its start would make that wait for a processor; and by a 0 that it waits
+for one, which is forked at once, as the next is once that is taken. A second number says whether a
+user namespace is worth making ahead. When the engine's end closes, the spawner leaves, and so do
+parked shims.
 """
 
 import binascii
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 PARKED = "parked-"  # begins the name of a shim's folder until it has a container
 ENGINE = 3  # the only descriptor besides 0, 1 and 2
 AHEAD = 2  # shims kept parked once there was a start: while one is made, another is taken
-CALM_SECONDS = 0.2  # after this long the next is forked, though the last one's container runs
+CALM_SECONDS = 0.05  # after this long the next is forked, though the last one's container runs
 LAST = 0x7FFFFFFF  # the kernel stops at the highest that is open
 
 
@@ -64,13 +65,14 @@ class Spawner:
         self._sweep_cgroups()
         self._sweep()
         self._park()
+        scarce = False
         while (pid := self._asked()) is not None:
-            if pid:
-                self._see_off(pid)
+            if not pid:
+                self._park()
+            elif self._seen_off(pid) or scarce:
                 while len(self._parked) < AHEAD:
                     self._park()
-            else:
-                self._park()
+            scarce = not pid
         self._reap()
 
     def _asked(self) -> "int | None":
@@ -87,13 +89,14 @@ class Spawner:
         self._apart = bool(apart)
         return pid
 
-    def _see_off(self, pid: int) -> None:
-        """Wait until a taken shim has ended, the engine says more, or time is up."""
+    def _seen_off(self, pid: int) -> bool:
+        """Wait until a taken shim has ended or time is up; false if the engine says more before."""
         self._parked.discard(pid)
         deadline = time.monotonic() + CALM_SECONDS
         while pid in self._alive and (left := deadline - time.monotonic()) > 0:
             if self._engine_says(left * 1000):
-                return
+                return False
+        return True
 
     def _engine_says(self, milliseconds: "float | None") -> bool:
         """Wait for the engine or the end of a shim; true if it was the engine."""
