@@ -132,6 +132,7 @@ class Asking:
         self._listening = listening
         self._front_end = front_end
         self._tty = tty
+        self._told: list[Question | None] = []
         self._wanted = False
         self._explained = self._hidden = False
         self._unanswered = ""
@@ -147,17 +148,25 @@ class Asking:
     @property
     def ready(self) -> bool:
         """Whether to read though no descriptor says so."""
-        return self._listening.early
+        return self._listening.early or bool(self._told)
 
     def read(self) -> bytes | None:
-        """Put questions and return answers; None while there is none, nothing at the end."""
-        told = self._listening.take() if self._listening.descriptor is not None else []
+        """Put questions and return answers; None while there is none, nothing at the end.
+
+        A question is put by the read after the one that learns of it: what the process has written
+        before comes by another connection, which is read in between.
+        """
+        told, self._told = self._told, []
+        if self._listening.descriptor is not None:
+            self._told = self._listening.take()
         if told:
             self._wanted = told[-1] is not None
             if told[-1] is not None:
                 self._put(told[-1])
             else:
                 self._give_up()
+        if self._told:  # it may be that nobody waits for an answer any more
+            return None
         answer = self._front_end.answer() if self._front_end is not None else None
         if answer is None:
             return None

@@ -175,7 +175,8 @@ class Relay:
         while True:
             self._prepare()
             due = self._surface.tick()
-            ready = self._selector.select(0 if self._connection.pending else due)
+            at_once = self._connection.pending or self._refills
+            ready = self._selector.select(0 if at_once else due)
             if self._serve({key.fd: mask for key, mask in ready}):
                 break
         self._drop_source()
@@ -200,8 +201,6 @@ class Relay:
 
     def _prepare(self) -> None:
         """Wait for room to write when there is something to write, else for something to read."""
-        while not self._outbox and self._source is not None and self._source.ready:
-            self._refill()
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
         if wanted != self._wanted:
             self._wanted = wanted
@@ -229,7 +228,7 @@ class Relay:
         if (mask & ~selectors.EVENT_WRITE or self._connection.pending) and self._receive():
             return True
         # After what the process said: that may be what it asks.
-        if self._sources & ready.keys():
+        if self._refills or self._sources & ready.keys():
             self._refill()
         if self._beside is not None and self._beside.descriptor in ready:
             self._beside.look()
@@ -245,6 +244,11 @@ class Relay:
             for stream, part in self._demux.feed(data):
                 self._surface.write(stream, part)
         return not data
+
+    @property
+    def _refills(self) -> bool:
+        """Whether there is more to send though no descriptor says so."""
+        return not self._outbox and self._source is not None and self._source.ready
 
     def _refill(self) -> None:
         if self._source is None:

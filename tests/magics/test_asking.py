@@ -80,6 +80,34 @@ def test_a_shell_that_reads_asks_with_its_own_words(kernel: Kernel) -> None:
     assert errors(messages) == []
 
 
+# The start of a container returns once somebody is asked: all that it told is there to be read.
+LATE = """
+import json
+from docker.api.client import APIClient
+start = APIClient.start
+def late(api, container, *given, **named):
+    told = api._get(api._url("/ipycontainer/containers/{0}/input", container), stream=True)
+    start(api, container, *given, **named)
+    next(line for line in told.iter_lines(1) if line and json.loads(line)["wanted"])
+    told.close()
+APIClient.start = late
+"""
+
+
+def test_a_question_never_overtakes_what_was_said_before_it(kernel: Kernel) -> None:
+    assert errors(kernel.run(LATE)) == []
+    script = "printf 'Name? '; read name; printf 'Age? '; read age; echo $name is $age"
+    try:
+        messages = kernel.run(
+            f'{RUN} -i busybox sh -c "{script}"', answering(kernel, "Ann", "7"), asked=True
+        )
+    finally:
+        kernel.run("APIClient.start = start")
+    assert errors(messages) == []
+    assert asked(messages) == [("Name? ", False), ("Age? ", False)]
+    assert dialogue(messages) == "Name? Age? Ann is 7\n"
+
+
 def test_a_terminal_shows_the_answer_once(kernel: Kernel) -> None:
     script = "printf 'Name? '; read name; echo Hello $name"
     messages = kernel.run(

@@ -124,7 +124,8 @@ class Turn:
             if self._source is not None and not shell.stage.sending:
                 for descriptor in self._source.descriptors:
                     selector.register(descriptor, _READ)
-            pending = shell.stage.pending or shell.control.pending
+            told = self._source is not None and self._source.ready
+            pending = told or shell.stage.pending or shell.control.pending
             return {key.fd: mask for key, mask in selector.select(0 if pending else seconds)}
 
     def _look_after(self) -> None:
