@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ipycontainer.failures import Failure
-from ipycontainer_kernel.folders import CONNECTION, INSIDE, PORTS, STEM, KernelFolder
+from ipycontainer_kernel.folders import (
+    CONNECTION,
+    CONTROL,
+    INSIDE,
+    PORTS,
+    STEM,
+    TMPFS,
+    KernelFolder,
+)
 from ipycontainer_kernel.inject import prepare
 from ipycontainer_kernel.settings import Settings
 
@@ -26,6 +34,8 @@ class Command:
     env: dict[str, str] = field(default_factory=dict)
     mounts: tuple[tuple[str, str, bool], ...] = ()
     """(source, target, read-only) of each folder or file."""
+    tmpfs: dict[str, str] = field(default_factory=dict)
+    """Options of each small file system of its own, by its place."""
     binds: tuple[str, ...] = ()
     """The same as Docker writes it."""
     ports: dict[str, Any] = field(default_factory=dict)
@@ -41,15 +51,16 @@ def command(
     kernel.
     """
     mounts = (
-        (str(folder.sockets), INSIDE, False),
+        (str(folder.control), CONTROL, True),
         (str(folder.connection), CONNECTION, True),
     )
+    tmpfs = {INSIDE: TMPFS}
     if settings.kind == "python":
         found = prepare(session.client, settings.reference, settings)
         argv = [*found.argv, CONNECTION, *extra]
-        return Command(argv, found.env, mounts, tuple(found.binds))
+        return Command(argv, found.env, mounts, tmpfs, tuple(found.binds))
     if settings.kind == "image" and settings.argv:
-        return Command([*_OPEN, *settings.argv, *extra], mounts=mounts)
+        return Command([*_OPEN, *settings.argv, *extra], mounts=mounts, tmpfs=tmpfs)
     raise Failure(f"a {settings.kind} kernel runs on this computer, not in a container of its own")
 
 

@@ -67,6 +67,8 @@ class KernelContainer:
         self.settings = settings
         self.session = own_session(client)
         self.id = ""
+        self.pid = 0
+        """Of its first process, once it was started."""
         self.notebook: Path | None = None
         """The notebook's folder, once that is known."""
         self.ended: Future[Fate] = Future()
@@ -162,13 +164,14 @@ class KernelContainer:
             except APIError as error:
                 raise start_failure(error, self.session.program) from error
             details = self.session.api.inspect_container(self.id)
+        self.pid = int(details["State"]["Pid"])
         self._memory = int(details["HostConfig"].get("Memory") or 0)
         name = f"kernel {self.id[:12]}"
         self._watching = threading.Thread(target=self._watch, name=name, daemon=True)
         self._watching.start()
 
-    def renew(self, end: Callable[[], object], meanwhile: Callable[[], object]) -> None:
-        """Have `end` end it, do something `meanwhile`, and start it again.
+    def renew(self, end: Callable[[], object]) -> None:
+        """Have `end` end it, and start it again.
 
         That is not the end that `ended` tells of, unless something of it fails.
         """
@@ -178,7 +181,6 @@ class KernelContainer:
             with self.explained():
                 end()
             self._watching.join()
-            meanwhile()
             self._renewing = False
             self.start()
         except BaseException:

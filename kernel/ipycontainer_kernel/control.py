@@ -30,8 +30,6 @@ from ipycontainer_kernel.acts import Acts, Keeping, Owned
 if TYPE_CHECKING:
     pass
 
-NAME: Final = "control"
-"""Of the socket in the folder of the kernel's sockets."""
 IMAGES_BELOW: Final = "localhost/"
 LONGEST_LINE: Final = 16384
 CONNECTIONS: Final = 8
@@ -61,7 +59,7 @@ class Control:
         self._one_at_a_time = threading.Lock()
 
     def start(self, path: Path) -> None:
-        """Listen at `path`, before the container is started: nobody else is in its folder then."""
+        """Listen at `path`, which is mounted into the container."""
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         path.unlink(missing_ok=True)
         listening.bind(str(path))

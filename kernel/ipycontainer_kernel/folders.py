@@ -5,11 +5,13 @@ BASE/                 this user's, 0700
   ab12cd34/           one kernel's
     lock              flock of the process that owns the kernel
     connection.json   what the kernel reads, mounted read-only
-    s/                0777 and mounted: the kernel's five sockets, and the control socket
+    control           the control socket, mounted read-only
+    s                 -> /proc/OWNER/fd/N: the container's own small tmpfs, with the five sockets
 ```
-The container may write to `s` as any user of its own, so nothing on this side ever writes into it
-or follows a name out of it. Nobody else on the machine gets past BASE. When a lock is free its
-owner is dead, however it died, and what it left may be removed by anybody.
+What the container writes is in that tmpfs, whose size and number of files are bounded, and never in
+a file system of this machine's. Its owner holds it by a descriptor, found below the container's
+root, and nothing on this side writes into it. Nobody else on the machine gets past BASE. When a
+lock is free its owner is dead, however it died, and what it left may be removed by anybody.
 """
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ from ipycontainer.failures import Failure
 
 INSIDE: Final = "/run/ipycontainer-kernel"
 """Where `s` is in the container."""
+TMPFS: Final = "size=64k,nr_inodes=64,mode=777"
+"""What it may hold: sockets take no room, but one inode each."""
+CONTROL: Final = f"{INSIDE}/control"
+"""Where the control socket is in the container."""
 CONNECTION: Final = "/run/ipycontainer-kernel.json"
 """Where the connection file is in the container."""
 STEM: Final = "k"
@@ -37,6 +43,8 @@ PORTS: Final = ("shell_port", "iopub_port", "stdin_port", "hb_port", "control_po
 """In the order in which the sockets are numbered, from 1."""
 _LONGEST = 107  # sockaddr_un's, less the NUL that ends it
 _IN_MOVED_TO, _IN_CREATE = 0x80, 0x100
+_OPENAT2 = 437  # on all machines: the calls that came after Linux 5.1 have one number each
+_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 
 
 def base() -> Path:
@@ -60,8 +68,7 @@ class KernelFolder:
         self._lock = os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         unnamed.rename(self.path / "lock")
-        self.sockets.mkdir()
-        self.sockets.chmod(0o777)
+        self._inside = -1
 
     @property
     def sockets(self) -> Path:
@@ -85,16 +92,56 @@ class KernelFolder:
         file.write_text(json.dumps(connection, indent=1), encoding="utf-8")
         file.chmod(0o644)  # any user of the container may read it; here nobody gets to it
 
-    def clear(self) -> None:
-        """Remove what a kernel that has ended left of its sockets."""
-        for entry in os.scandir(self.sockets):
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry.path)
+    @property
+    def control(self) -> Path:
+        """Where the control socket is bound."""
+        return self.path / "control"
+
+    def enter(self, pid: int) -> bool:
+        """Have `sockets` be what the container of this process has at INSIDE.
+
+        False when the process has ended. What the container's root holds is the container's word,
+        so no link leads out of it.
+        """
+        self.leave()
+        try:
+            root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        try:
+            self._inside = _open_below(root, INSIDE)
+        finally:
+            os.close(root)
+        self.sockets.symlink_to(f"/proc/{os.getpid()}/fd/{self._inside}")
+        return True
+
+    def leave(self) -> None:
+        """Let the sockets of a container that has ended go."""
+        self.sockets.unlink(missing_ok=True)
+        if self._inside >= 0:
+            os.close(self._inside)
+            self._inside = -1
 
     def close(self) -> None:
         """Remove the folder and let the lock go."""
+        self.leave()
         _remove(self.path)
         os.close(self._lock)
+
+
+def _open_below(root: int, path: str) -> int:
+    """Open a folder by its path in a container, as the container's own processes would."""
+    how = struct.pack(
+        "QQQ",
+        os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC,
+        0,
+        _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS,
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    found = int(libc.syscall(_OPENAT2, root, os.fsencode(path), how, len(how)))
+    if found < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    return found
 
 
 def is_owned(path: Path) -> bool:
@@ -187,5 +234,5 @@ def _make_private(parent: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    # The container's user may have left a folder there that this user may not empty.
+    # One of another release may hold what the container's user left, and this user may not empty.
     shutil.rmtree(path, ignore_errors=True)

@@ -18,7 +18,7 @@ from ipycontainer_kernel.acts import Keeping
 from ipycontainer_kernel.checkpoints import restore
 from ipycontainer_kernel.commands import inside, unix_connection
 from ipycontainer_kernel.container import KernelContainer, sweep
-from ipycontainer_kernel.control import NAME, Control
+from ipycontainer_kernel.control import Control
 from ipycontainer_kernel.fate import Fate
 from ipycontainer_kernel.folders import Arrivals, KernelFolder, socket_names
 from ipycontainer_kernel.settings import Settings
@@ -69,14 +69,22 @@ class OwnedKernel:
         """
         connection = await asyncio.to_thread(self._begin, notebook, extra)
         assert self.container is not None
-        fate = self.container.fate if self._by_tcp else await ready(self._folder, self.container)
+        fate = await self._ready(self.container)
         if fate is not None:
             await self.end()
             raise Failure(f"kernel {self.settings.name or self.settings.image}: {fate.words}")
         return connection
 
+    async def _ready(self, container: KernelContainer) -> Fate | None:
+        """Wait until the kernel can be reached; return its fate when it has ended instead."""
+        if self._by_tcp:
+            return container.fate
+        if not self._folder.enter(container.pid):
+            return await asyncio.wrap_future(container.ended)
+        return await ready(self._folder, container)
+
     def _begin(self, notebook: Path | None, extra: Sequence[str]) -> dict[str, Any]:
-        self._folder.clear()
+        self._folder.leave()
         made = KernelContainer(self.settings, client=self._client, told=self._told)
         with made.explained():
             ports = ports_for(made.session, self.settings)
@@ -84,9 +92,9 @@ class OwnedKernel:
         inner = inside(connection)
         self._folder.write_connection(inner if ports is None else ports.inside(inner))
         try:
-            made.create(self._folder, notebook, extra, ports)
-            if ports is None:  # it shares no folder with us elsewhere
+            if ports is None:  # elsewhere nothing of this computer can be mounted
                 self._listen(made)
+            made.create(self._folder, notebook, extra, ports)
             made.start()
         except BaseException:
             self._hush()
@@ -105,7 +113,7 @@ class OwnedKernel:
         """Serve the container's control socket."""
         self._hush()
         self._control = Control(container, self._restore, self._keeps)
-        self._control.start(self.sockets / NAME)
+        self._control.start(self._folder.control)
 
     def _hush(self) -> None:
         if self._control is not None:
@@ -118,13 +126,10 @@ class OwnedKernel:
         if container is None:
             return
 
-        def meanwhile() -> None:
-            self._folder.clear()
-            self._listen(container)
-
         api = container.session.api
         try:
-            container.renew(lambda: restore(api, container.id, name, start=False), meanwhile)
+            container.renew(lambda: restore(api, container.id, name, start=False))
+            self._folder.enter(container.pid)
         except (Failure, OSError) as error:  # it was shut down meanwhile, for one
             if container.fate is not None:
                 self._hush()

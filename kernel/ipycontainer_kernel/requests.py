@@ -37,6 +37,7 @@ def container_config(
         nano_cpus=None if settings.cpus is None else round(settings.cpus * 1e9),
         binds=[*settings.volumes, *command.binds] or None,
         mounts=mounts,
+        tmpfs=command.tmpfs or None,
         port_bindings=command.ports or None,
         # A kernel reaps nobody's dead. Docker's engine may lack its init, ours cannot.
         init=ours or None,

@@ -8,6 +8,7 @@ from this computer is copied into the container before its start.
 from __future__ import annotations
 
 import io
+import os
 import socket
 import tarfile
 from contextlib import ExitStack
@@ -53,7 +54,7 @@ class Ports:
         """Return the command with its ports, and without what cannot be mounted."""
         bindings = {f"{port}/tcp": (self.ip,) for port in self.numbers} if self.published else {}
         binds = command.binds if self.local else ()
-        return replace(command, mounts=(), binds=binds, ports=bindings)
+        return replace(command, mounts=(), tmpfs={}, binds=binds, ports=bindings)
 
     def inside(self, connection: dict[str, Any]) -> dict[str, Any]:
         """Return the connection as the kernel reads it."""
@@ -94,14 +95,14 @@ def ports_for(session: Session, settings: Settings) -> Ports | None:
     """
     address = urlsplit(session.address)
     local = address.scheme == "unix"
-    own = local and bool(session.extensions())
+    own = local and _may_enter(address.path) and bool(session.extensions())
     # Of the kernels that images bring some know no unix sockets (xeus ends with EINVAL).
     if own and (settings.kind != "image" or settings.network == "none"):
         return None
     if settings.network == "none":
         raise Failure(
-            f"--network none: {session.address} is another engine than ipycontainer's own, and only"
-            " that reaches a kernel without a network; unset DOCKER_HOST"
+            f"--network none: {session.address} is another engine than this user's own of"
+            " ipycontainer, and only that reaches a kernel without a network; unset DOCKER_HOST"
         )
     if address.scheme not in ("unix", "tcp"):
         raise Failure(
@@ -114,6 +115,16 @@ def ports_for(session: Session, settings: Settings) -> Ports | None:
     ip = _LOOPBACK if local else _resolved(address.hostname or "", session.address)
     numbers = tuple(range(_FIRST, _FIRST + len(PORTS)))
     return Ports(ip, "0.0.0.0", numbers, published=True, local=local)  # noqa: S104 - of its own network
+
+
+def _may_enter(path: str) -> bool:
+    """Tell whether the containers of the engine at this socket are processes of this user."""
+    if os.getuid() == 0:
+        return True
+    try:
+        return os.stat(path).st_uid == os.getuid()
+    except FileNotFoundError:  # it is started by who connects
+        return True
 
 
 def _resolved(host: str, address: str) -> str:

@@ -103,4 +103,20 @@ DEFENCES = (
         "if False:",
         (CONTROL + "test_a_line_without_end_is_cut",),
     ),
+    Defence(
+        "32",
+        "code in a kernel fills the file system that its sockets are on",
+        "kernel/commands.py",
+        "tmpfs = {INSIDE: TMPFS}",
+        'tmpfs = {INSIDE: "mode=777"}',
+        ("kernel/test_kernel_sockets.py::test_what_a_kernel_writes_beside_its_sockets_is_bounded",),
+    ),
+    Defence(
+        "32",
+        "an image's links lead what looks for a kernel's sockets to the host",
+        "kernel/folders.py",
+        "_RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS,",
+        "_RESOLVE_NO_MAGICLINKS,",
+        ("kernel/test_kernel_sockets.py::test_links_of_an_image_lead_nowhere_on_this_machine",),
+    ),
 )

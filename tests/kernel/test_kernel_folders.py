@@ -34,7 +34,7 @@ def test_a_folder_that_is_being_made_is_not_swept(
 
     monkeypatch.setattr(fcntl, "flock", sweeping)
     made = folders.KernelFolder()
-    assert made.sockets.is_dir()
+    assert made.path.is_dir()
     assert folders.is_owned(made.path)
     made.close()
     assert not list(base.iterdir())

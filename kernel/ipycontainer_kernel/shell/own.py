@@ -89,7 +89,7 @@ class Own:
         self._acts.check(name)
         api = container.session.api
         try:
-            container.renew(lambda: restore(api, container.id, name, start=False), lambda: None)
+            container.renew(lambda: restore(api, container.id, name, start=False))
         except Failure:
             raise
         except Exception as error:
