@@ -170,8 +170,10 @@ def _listener(where: Paths, fd: int | None) -> socket.socket:
 async def _run(where: Paths, listener: socket.socket, idle: float, grade: "Grade") -> None:
     from ipycontainer_runtime.api.app import application
     from ipycontainer_runtime.api.server import Server
+    from ipycontainer_runtime.engine import memory
     from ipycontainer_runtime.engine.engine import Engine
 
+    memory.keep_little()
     engine = Engine(where, grade)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

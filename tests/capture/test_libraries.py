@@ -1,7 +1,9 @@
 """Which files a program makes part of an image, by what its headers ask the linker for."""
 
+import gc
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,3 +53,17 @@ def test_what_is_installed_while_an_engine_runs_is_found(
     assert Libraries()._known == {"libone.so.1": "/lib/libone.so.1"}
     told["text"] += "\tlibtwo.so.1 (libc6,x86-64) => /lib/libtwo.so.1\n"
     assert set(Libraries()._known) == {"libone.so.1", "libtwo.so.1"}
+
+
+def test_headers_that_were_read_leave_little_to_the_garbage_collector() -> None:
+    path = str(Path(sys.executable).resolve())
+    libraries.read(path)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            assert libraries.read(path).loader
+        left = gc.collect()
+    finally:
+        gc.enable()
+    assert left < 10 * 50  # a parser of its own for each would be 430 objects

@@ -1,8 +1,9 @@
 """The shared libraries that programs load, found as the dynamic linker finds them (ld.so(8))."""
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from elftools.common.exceptions import ELFError
@@ -84,8 +85,8 @@ def read(path: str) -> Needs:
     loader: str | None = None
     said: dict[str, list[str]] = {name: [] for name in TAGS}
     try:
-        with open(path, "rb") as file:
-            for segment in ELFFile(file).iter_segments():
+        with _parsed(path) as elf:
+            for segment in elf.iter_segments():
                 if isinstance(segment, InterpSegment):
                     loader = segment.get_interp_name()
                 elif isinstance(segment, DynamicSegment):
@@ -98,6 +99,18 @@ def read(path: str) -> Needs:
     split = [part for folder in said["DT_RUNPATH"] + said["DT_RPATH"] for part in folder.split(":")]
     resolved = [p.replace("$ORIGIN", origin).replace("${ORIGIN}", origin) for p in split if p]
     return Needs(loader, tuple(said["DT_NEEDED"]), tuple(map(os.path.normpath, resolved)))
+
+
+@contextlib.contextmanager
+def _parsed(path: str) -> Iterator[ELFFile]:
+    """Give an ELF file, of which no memory is left afterwards. Raises ELFError, OSError."""
+    with open(path, "rb") as file:
+        elf = ELFFile(file)
+        try:
+            yield elf
+        finally:
+            # These hold each other: 80 kB a file, which only the garbage collector would find.
+            vars(elf.structs).clear()
 
 
 def _find(name: str, folders: Iterable[str], known: dict[str, str]) -> str | None:

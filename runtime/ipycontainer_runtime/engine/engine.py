@@ -461,8 +461,8 @@ class Engine:
         self.activity.background(asyncio.to_thread(self._after_bulk_work), "sync layers")
 
     def _after_bulk_work(self) -> None:
+        give_back()  # first: the disk may be busy for long
         self.layers.settle()
-        give_back()
 
     async def close(self) -> None:
         """Let go of shims and stores; containers run on."""
