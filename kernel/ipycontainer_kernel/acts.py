@@ -40,10 +40,28 @@ class Keeping:
 
     every_cell: bool = False
     """Whether each cell leaves a checkpoint."""
+    checkpoints: int = 0
+    """How many were made of the container that there is now."""
+    lost: int = 0
+    """How many went with the container before it."""
     made: dict[str, str] = field(default_factory=dict)
     """Names that were given to images, and the images that have them."""
     commits: int = 0
     """How many images were made: one that lost its name to the next takes room as well."""
+
+    def begin_anew(self) -> str:
+        """Take note that the container is another one; return what is to be told of it, if any."""
+        self.lost, self.checkpoints = self.checkpoints, 0
+        return self.told if self.lost else ""
+
+    @property
+    def told(self) -> str:
+        """What went with the container before, in words."""
+        count = "the checkpoint" if self.lost == 1 else f"the {self.lost} checkpoints"
+        return (
+            f"{count} of before the restart went with that container: `%container commit NAME`"
+            " keeps files for longer"
+        )
 
 
 class Acts:
@@ -98,8 +116,10 @@ class Acts:
         """Refuse what is no checkpoint of this container."""
         wanted = _name(name)
         if all(entry["Name"] != wanted for entry in self._listed()):
+            gone = f"; {self._keeping.told}" if self._keeping.lost else ""
             raise Failure(
-                f"there is no checkpoint {wanted!r}: `%container checkpoints` lists those there are"
+                f"there is no checkpoint {wanted!r}: `%container checkpoints` lists those there"
+                f" are{gone}"
             )
 
     def _listed(self) -> list[checkpoints.Checkpoint]:
@@ -126,12 +146,19 @@ class Acts:
         if not self._keeping.every_cell or not isinstance(count, int) or not 0 <= count < 1 << 31:
             return {"text": ""}
         made = checkpoints.after_cell(self._api, self._container.id, count)
+        self._keeping.checkpoints += made is not None
         return {"text": f"{made['Name']}: {checkpoints.summary(made)}" if made else ""}
 
     def _checkpoint(self, request: Mapping[str, Any]) -> dict[str, Any]:
         name = request.get("name") or ""
         made = checkpoints.create(self._api, self._container.id, _name(name) if name else "")
         lines = [f"{made['Name']}: {checkpoints.summary(made)}", *checkpoints.details(made)]
+        if not self._keeping.checkpoints:
+            lines.append(
+                "(kept until Jupyter restarts or ends this kernel; `%container commit NAME` keeps"
+                " files for longer)"
+            )
+        self._keeping.checkpoints += 1
         return {"name": made["Name"], "text": "\n".join(lines)}
 
     def _checkpoints(self, _request: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +170,8 @@ class Acts:
         ]
         names = [entry["Name"] for entry in found]
         none = "there are no checkpoints: `%container checkpoint` makes one"
+        if self._keeping.lost:
+            none = f"{none}; {self._keeping.told}"
         return {"names": names, "text": "\n".join(lines) or none}
 
     def _commit(self, request: Mapping[str, Any]) -> dict[str, Any]:

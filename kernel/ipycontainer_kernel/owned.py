@@ -101,6 +101,8 @@ class OwnedKernel:
             made.give_up()
             raise
         self._client, self.container = made.client, made
+        if lost := self._keeps.begin_anew():
+            self._warned(lost)
         self._by_tcp = ports is not None
         if ports is not None:
             self._warned(ports.told)

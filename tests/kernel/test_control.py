@@ -124,6 +124,19 @@ def test_restore_gives_the_files_back_and_restarts_the_kernel(engine: Engine) ->
     assert containers(engine) == []
 
 
+def test_checkpoints_that_go_with_a_restart_are_told(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = "the checkpoint of before the restart went with that container: `%container commit"
+    with running_kernel(NAME) as kernel:
+        assert "kept until Jupyter restarts or ends" in kernel.printed("%container checkpoint one")
+        kernel.manager.restart_kernel(now=True)
+        kernel.client.wait_for_ready(timeout=SECONDS)
+        assert lost in caplog.text
+        assert lost in kernel.printed("%container checkpoints")
+        assert lost in error(kernel, "%container restore one")
+
+
 def test_every_cell_leaves_a_checkpoint_of_what_it_changed(engine: Engine) -> None:
     with running_kernel(NAME) as kernel:
         assert "keeps a checkpoint" in kernel.printed("%container checkpoint --every-cell")
