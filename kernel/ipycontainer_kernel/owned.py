@@ -20,7 +20,7 @@ from ipycontainer_kernel.commands import inside, unix_connection
 from ipycontainer_kernel.container import KernelContainer, sweep
 from ipycontainer_kernel.control import Control
 from ipycontainer_kernel.fate import Fate
-from ipycontainer_kernel.folders import Arrivals, KernelFolder, socket_names
+from ipycontainer_kernel.folders import PORTS, Arrivals, KernelFolder, socket_names
 from ipycontainer_kernel.settings import Settings
 from ipycontainer_kernel.tcp import ports_for
 
@@ -53,6 +53,7 @@ class OwnedKernel:
         self._told = told
         self._warned = warned
         self._by_tcp = False
+        self._ports: tuple[int, ...] = ()  # of this side, which clients go on using
         self._folder = KernelFolder()
         self._control: Control | None = None
         self._keeps = Keeping()
@@ -87,7 +88,7 @@ class OwnedKernel:
         self._folder.leave()
         made = KernelContainer(self.settings, client=self._client, told=self._told)
         with made.explained():
-            ports = ports_for(made.session, self.settings)
+            ports = ports_for(made.session, self.settings, self._ports)
         connection = unix_connection(self.settings, self._signing, stem=self._folder.stem)
         inner = inside(connection)
         self._folder.write_connection(inner if ports is None else ports.inside(inner))
@@ -98,6 +99,7 @@ class OwnedKernel:
             made.start()
         except BaseException:
             self._hush()
+            self._ports = ()  # somebody else may have one of them
             made.give_up()
             raise
         self._client, self.container = made.client, made
@@ -107,6 +109,7 @@ class OwnedKernel:
         if ports is not None:
             self._warned(ports.told)
             connection = ports.outside(made.session, made.id, connection)
+            self._ports = tuple(connection[name] for name in PORTS)
         # Not in the way of who waits for his kernel.
         threading.Thread(target=_sweep, args=(made,), name="sweep of kernels", daemon=True).start()
         return connection

@@ -41,6 +41,8 @@ class Ports:
     published: bool
     local: bool
     """Whether the engine is on this computer, and can mount its folders."""
+    kept: tuple[int, ...] = ()
+    """The ports of this side that clients have known since before a restart."""
 
     @property
     def told(self) -> str:
@@ -52,9 +54,16 @@ class Ports:
 
     def applied(self, command: Command) -> Command:
         """Return the command with its ports, and without what cannot be mounted."""
-        bindings = {f"{port}/tcp": (self.ip,) for port in self.numbers} if self.published else {}
         binds = command.binds if self.local else ()
-        return replace(command, mounts=(), tmpfs={}, binds=binds, ports=bindings)
+        return replace(command, mounts=(), tmpfs={}, binds=binds, ports=self._bindings())
+
+    def _bindings(self) -> dict[str, tuple[str, int | None]]:
+        """Return what is published in docker-py's form; None is a port of the engine's choice."""
+        if not self.published:
+            return {}
+        outer = self.kept or (None,) * len(self.numbers)
+        pairs = zip(self.numbers, outer, strict=True)
+        return {f"{port}/tcp": (self.ip, number) for port, number in pairs}
 
     def inside(self, connection: dict[str, Any]) -> dict[str, Any]:
         """Return the connection as the kernel reads it."""
@@ -88,10 +97,10 @@ class Ports:
         session.api.put_archive(container, "/", data.getvalue())
 
 
-def ports_for(session: Session, settings: Settings) -> Ports | None:
+def ports_for(session: Session, settings: Settings, kept: tuple[int, ...] = ()) -> Ports | None:
     """Return how a kernel of this engine is reached by TCP; None where it has sockets.
 
-    Raises `Failure` where neither can be had.
+    `kept` are this side's ports of before a restart. Raises `Failure` where neither can be had.
     """
     address = urlsplit(session.address)
     local = address.scheme == "unix"
@@ -111,10 +120,10 @@ def ports_for(session: Session, settings: Settings) -> Ports | None:
     if settings.network == "host":
         if not local:
             raise Failure("--network host: its loopback is the engine's, not this computer's")
-        return Ports(_LOOPBACK, _LOOPBACK, _free_ports(), published=False, local=True)
+        return Ports(_LOOPBACK, _LOOPBACK, kept or _free_ports(), published=False, local=True)
     ip = _LOOPBACK if local else _resolved(address.hostname or "", session.address)
     numbers = tuple(range(_FIRST, _FIRST + len(PORTS)))
-    return Ports(ip, "0.0.0.0", numbers, published=True, local=local)  # noqa: S104 - of its own network
+    return Ports(ip, "0.0.0.0", numbers, published=True, local=local, kept=kept)  # noqa: S104 - of its own network
 
 
 def _may_enter(path: str) -> bool:

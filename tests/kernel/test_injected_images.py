@@ -107,7 +107,10 @@ def test_an_image_without_python_is_told_of_the_shell_kernel(
     ("changed", "told"),
     [
         ({"version": [3, 8, 18]}, "CPython 3.8.18, and kernels need 3.9 or later"),
-        ({"implementation": "PyPy"}, "PyPy 3.12.4, and ipykernel is injected into CPython alone"),
+        (
+            {"implementation": "PyPy", "tag": "pypy312"},
+            "PyPy 3.12.4, and ipykernel is injected into CPython alone",
+        ),
         ({"threaded": True}, "without a global interpreter lock"),
         ({"libc": "", "libc_version": ""}, "an unknown libc"),
         ({"machine": "armv7l"}, "armv7l"),

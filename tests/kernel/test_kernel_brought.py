@@ -124,6 +124,8 @@ def test_a_kernel_in_another_language_runs_and_is_restarted(room: Room, xeus: st
     with running("xpython") as kernel:
         assert kernel.run("1 + 1") == ("ok", "2")
         assert kernel.run("import sys; 'ipykernel' in sys.modules") == ("ok", "False")
+        before = kernel.manager.get_connection_info()
         kernel.manager.restart_kernel()
+        assert kernel.manager.get_connection_info() == before
         kernel.client.wait_for_ready(timeout=SECONDS)
         assert kernel.run("2 + 2") == ("ok", "4")

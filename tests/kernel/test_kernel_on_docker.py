@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from jupyter_client import KernelManager
-from kernelroom import Room, running
+from kernelroom import SECONDS, Room, running
 
 from ipycontainer.failures import Failure
 from support.hosts import Host
@@ -44,6 +44,15 @@ def test_a_kernel_runs_is_interrupted_and_leaves_nothing(
         assert kernel.until(ident, "error")["content"]["ename"] == "KeyboardInterrupt"
     assert not docker_room.containers()
     assert argv or "messages are signed, and not encrypted" in caplog.text
+
+
+def test_a_client_goes_on_over_a_restart_as_the_ports_are_kept(docker_room: Room) -> None:
+    with running(docker_room.install("again", network="host")) as kernel:
+        before = kernel.manager.get_connection_info()
+        kernel.manager.restart_kernel()
+        assert kernel.manager.get_connection_info() == before
+        kernel.client.wait_for_ready(timeout=SECONDS)
+        assert kernel.run("2 + 2") == ("ok", "4")
 
 
 def test_no_network_is_refused_with_the_reason(docker_room: Room) -> None:

@@ -56,6 +56,12 @@ def other_debian_python_layout(release: str) -> Path:
     return layout(f"python-{release}", config, partial(_write_debian, release=release))
 
 
+def debian_languages_layout() -> Path:
+    """Return the layout of a Debian with R, its Jupyter kernel and PyPy, and no other Python."""
+    config = {"Cmd": ["R"], "Env": [f"PATH={PATH}", "LANG=C.UTF-8"]}
+    return layout(f"languages-{_codename()}", config, _write_languages)
+
+
 def debian_apt_layout() -> Path:
     """Return the layout of a Debian with apt and, in its cache, packages to be installed."""
     config = {"Cmd": ["bash"], "Env": [f"PATH={PATH}", "LANG=C.UTF-8"]}
@@ -191,6 +197,10 @@ TO_INSTALL = ("cron", "dbus")
 
 def _write_debian(out: BinaryIO, release: str = "") -> None:
     _debootstrap(out, "--variant=essential", "--include=python3", release=release)
+
+
+def _write_languages(out: BinaryIO) -> None:
+    _debootstrap(out, "--variant=essential", "--include=r-cran-irkernel,pypy3")
 
 
 def _write_debian_apt(out: BinaryIO) -> None:

@@ -31,8 +31,9 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,100}[A-Za-z0-9])?")
 # A release and the suffixes of PEP 440, without its spellings that nobody normalised.
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]{0,60}")
 _LIBC = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}(?:\.[0-9]{1,3})?")
-_TAG = re.compile(r"[a-z]{2,12}-[0-9]{2,5}[a-z]{0,4}")
+_TAG = re.compile(r"[a-z]{2,12}-?[0-9]{2,5}[a-z]{0,4}")  # cpython-312, and pypy39
 _PATH = re.compile(r"/[!-~]{1,1000}")
+_NAMES: Final = ("python3", "python", "pypy3")
 _ALONE: Final = "`kernel install --kind shell` makes a shell kernel of it"
 
 
@@ -75,7 +76,7 @@ def probe(client: DockerClient, image: str) -> Facts:
     Failure where its answer cannot be understood.
     """
     code = resources.files("ipycontainer_kernel.inside").joinpath("facts.py").read_text()
-    for name in ("python3", "python"):
+    for name in _NAMES:
         ended = throwaway.run(
             client, image, [name, "-I", "-c", code], seconds=_SECONDS, limit=_LIMIT
         )
