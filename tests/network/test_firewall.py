@@ -1,5 +1,8 @@
 """The firewall: what reaches what, and by which address."""
 
+import errno
+import select
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,6 +164,22 @@ def test_who_goes_on_sending_reaches_the_container_that_comes_after(
             sending.send(b"?")
             said.append(sending.recv(100).split()[0])
     assert said == [b"red", b"pink"]
+
+
+def test_who_asked_a_container_that_has_gone_does_not_reach_another_at_its_address(
+    town: Town, firewall: Firewall
+) -> None:
+    gone = port(8080, "172.30.1.9")
+    firewall.publish([gone])
+    with town.neighbour.socket("tcp", "198.51.100.1") as asking:
+        asking.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            asking.connect(("198.51.100.1", 8080))
+        firewall.unpublish([gone])
+        town.pink.ip("addr add 172.30.1.9/24 dev eth0")
+        town.lab.serve(town.pink, "pink", "172.30.1.9", 80)
+        assert select.select([], [asking], [], 10)[1], "the kernel asks once more after a second"
+        assert asking.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
 
 
 def test_a_later_engine_finds_the_ports_and_keeps_those_it_wants(

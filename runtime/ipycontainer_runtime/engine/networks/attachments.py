@@ -68,6 +68,7 @@ class Attachments:
 
         Raises NotFound for a network that has gone, Forbidden for an address that is taken.
         """
+        await self._publishing.all_taken_back()  # or theirs would lead to who has their addresses
         wanted = [
             (name, self._network(settings), settings)
             for name, settings in container.record.networks.items()
@@ -193,10 +194,9 @@ class Attachments:
         sandbox, container.sandbox = container.sandbox, None
         if sandbox is None:
             return
-        self._endpoints.take_back(sandbox)
         store.forget_sandbox(container.folder)
         self._tell("disconnect", container, sandbox)
-        self._publishing.end(container, sandbox)
+        self._publishing.end(container, sandbox, then=self._endpoints.take_back)
 
     async def taken_back(self, container: Container) -> None:
         """Return once nothing leads any more to a container that has ended."""

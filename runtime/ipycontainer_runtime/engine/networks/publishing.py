@@ -98,13 +98,16 @@ class Publishing:
         await self._ground.unpublish([port for port in before if port not in sandbox.published])
         await self._ground.publish([port for port in sandbox.published if port not in before])
 
-    def end(self, container: Container, sandbox: Sandbox) -> None:
-        """Take back what a run had published, after the reply."""
+    def end(self, container: Container, sandbox: Sandbox, then: Callable[[Sandbox], None]) -> None:
+        """Take back what a run had published, after the reply; `then` is done once nothing is."""
+        if not sandbox.published:
+            then(sandbox)
         if sandbox.published or self._needs(container):
             work = self._end(container.id, sandbox)
             task = self._activity.background(work, "take back names and ports")
             if sandbox.published:
                 self._ending[container.id] = task
+                task.add_done_callback(lambda task: then(sandbox))
                 task.add_done_callback(lambda task: self._ended(container.id, task))
 
     def _ended(self, container_id: str, task: "asyncio.Task[None]") -> None:
@@ -116,12 +119,22 @@ class Publishing:
         if task := self._ending.get(container_id):
             await asyncio.wait([task], timeout=_PATIENCE)
 
+    async def all_taken_back(self) -> None:
+        """Return once no port leads to a run that has ended; one that fails is logged."""
+        if self._ending:
+            await asyncio.wait([*self._ending.values()], timeout=_PATIENCE)
+
     async def _end(self, container_id: str, sandbox: Sandbox) -> None:
-        if self._run_of(container_id) is None:  # else it has been started again, and has told all
-            await self._helper.drop(container_id)
+        """Take the rules first: who is given a port that is free must have what comes for it."""
         running = self._run_of(container_id)
         kept = running.published if running else []
-        await self._ground.unpublish([port for port in sandbox.published if port not in kept])
+        gone = [port for port in sandbox.published if port not in kept]
+        try:
+            if gone:  # else its names would wait for others' rules
+                await self._ground.unpublish(gone)
+        finally:
+            if self._run_of(container_id) is None:  # else it was started again, and has told all
+                await self._helper.drop(container_id)
 
     def _run_of(self, container_id: str) -> Sandbox | None:
         try:

@@ -98,6 +98,11 @@ class Ports:
             raise
         return new
 
+    def end(self) -> None:
+        """End the connections under way; the ports stay."""
+        for port in self._ports.values():
+            port.end()
+
     def close(self) -> None:
         """Give all up, with the connections under way."""
         for port in self._ports.values():
@@ -144,12 +149,16 @@ class _Streams:
             return
         self._streams.add(Stream(self._relay, client, container, self._streams.discard))
 
+    def end(self) -> None:
+        """Reset the port's connections."""
+        for stream in tuple(self._streams):
+            stream.reset()
+
     def close(self) -> None:
         """Close the port and reset its connections."""
         self._loop.forget(self._sock.fileno())
         self._sock.close()
-        for stream in tuple(self._streams):
-            stream.reset()
+        self.end()
 
 
 class _Datagrams:
@@ -164,6 +173,10 @@ class _Datagrams:
         if self._target != (address, port):
             self._target = (address, port)
             self._datagrams.forget_all()
+
+    def end(self) -> None:
+        """Let go of the port's clients."""
+        self._datagrams.forget_all()
 
     def close(self) -> None:
         """Close the port."""

@@ -55,6 +55,8 @@ class Kept:
         self.resolver: Resolver | None = None
         self.published: list[list[str | int]] = []
         """As the engine was told."""
+        self.ended = False
+        """Whether its first process has ended, and its ports wait for their rules to go."""
         self.netns: tuple[int, int] | None = None
         """Device and inode of the namespace that the resolver is in."""
         self._process = -1
@@ -84,6 +86,8 @@ class Kept:
 
     def _connect(self, kind: int, address: str, port: int) -> socket.socket:
         """Begin to connect to the container, from where it is reached."""
+        if self.ended:  # another may have its address
+            raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sock = self.reaching(family, kind | socket.SOCK_NONBLOCK)
         failed = sock.connect_ex((address, port))
@@ -108,13 +112,21 @@ class Kept:
             while sockets:
                 sockets.pop().close()
 
-    def close(self) -> None:
-        """Give everything up."""
-        self._drop_spare()
-        self.ports.close()
+    def end(self) -> None:
+        """Give up all but the ports, which are nobody's while a rule may still lead them."""
+        self.ended = True
+        self.ports.end()
+        self._let_go(self._process)
+        self._process = -1
         if self.resolver is not None:
             self.resolver.close()
-        self._let_go(self._process)
+        self.resolver = self.netns = None
+
+    def close(self) -> None:
+        """Give everything up."""
+        self.end()
+        self._drop_spare()
+        self.ports.close()
         self._let_go(self._place)
 
 
@@ -176,6 +188,9 @@ class Helper:
 
     def _on_closed(self, connection: Connection) -> None:
         self._engines.remove(connection)
+        if not self._engines:
+            for container in [name for name, kept in self._kept.items() if kept.ended]:
+                self._take_back(container)
         self._rest()
 
     def _handle(self, message: "Message", fds: list[int], answer: "Answer") -> None:
@@ -203,6 +218,7 @@ class Helper:
         ):
             return {"unknown": True}  # the engine can open its namespace, if it still runs
         kept = kept or Kept(self._loop, self._relay)
+        kept.ended = False
         try:
             others = [
                 key
@@ -264,11 +280,34 @@ class Helper:
         return opened
 
     def _ended(self, container: str) -> None:
-        """Drop a container whose first process has ended."""
-        kept = self._kept.get(container)
-        if kept is not None and kept.published and not kept.apart and not self._engines:
-            take_back(self._libraries, self._root, kept.published)
-        self._drop(container)
+        """Drop a container whose first process has ended; its ports once nothing leads there.
+
+        An engine takes back the rules, and says when that is done. Where there is none, somebody
+        has to be sent; nobody has the addresses meanwhile.
+        """
+        kept = self._kept[container]
+        kept.end()
+        self._directory.remove(container)
+        if not kept.published:
+            self._drop(container)
+        elif not self._engines:
+            self._take_back(container)
+
+    def _take_back(self, container: str) -> None:
+        """Drop a container that has ended, first its ports' rules, in the place of an engine."""
+        kept = self._kept[container]
+        if kept.apart:
+            self._drop(container)  # rules are where nobody else is
+            return
+        working = take_back(self._libraries, self._root, kept.published)
+
+        def done(events: int) -> None:
+            self._loop.forget(working)
+            os.close(working)
+            if kept.ended and self._kept.get(container) is kept:  # and not serving the next run
+                self._drop(container)
+
+        self._loop.watch(working, IN, done)
 
     def _drop(self, container: str) -> None:
         kept = self._kept.pop(container, None)

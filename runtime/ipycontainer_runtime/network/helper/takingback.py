@@ -9,10 +9,22 @@ import os
 import sys
 
 
-def take_back(libraries: str, root: str, ports: "list[list[str | int]]") -> None:
-    """Begin to take ports back, as the helper does; the kernel collects the process."""
+def take_back(libraries: str, root: str, ports: "list[list[str | int]]") -> int:
+    """Begin to take ports back, as the helper does; the kernel collects the process.
+
+    Return a descriptor, the caller's to close, that tells its end by its own.
+    """
     command = [sys.executable, "-I", "-S", __file__, libraries, root, json.dumps(ports)]
-    os.posix_spawn(sys.executable, command, os.environ)
+    reading, writing = os.pipe()
+    try:
+        os.set_inheritable(writing, True)
+        os.posix_spawn(sys.executable, command, os.environ)
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    return reading
 
 
 def main() -> None:
