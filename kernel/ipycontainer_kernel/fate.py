@@ -12,6 +12,10 @@ from ipycontainer.units import binary_size
 
 _KEPT = 20
 _LONGEST = 300
+_NO_ROOM: Final = (
+    ": so ends who writes to a file in memory for which the disk, or /dev/shm, has no room;"
+    " free some, and restart the kernel"
+)
 _FULL: Final = ("No space left on device", "Disk quota exceeded")
 
 
@@ -46,7 +50,8 @@ class Fate:
             return "the kernel's container was removed by somebody else"
         if self.fault == "killed" or self.code > 128:
             number = self.signal or self.code - 128
-            return f"the kernel was killed by signal {number}{_name(number)}"
+            why = _NO_ROOM if number == signal.SIGBUS else ""
+            return f"the kernel was killed by signal {number}{_name(number)}{why}"
         if self.fault == "timeout":
             return "the kernel's container ran longer than its timeout"
         last = f": {self.said[-1]}" if self.said and self.code else ""

@@ -13,6 +13,8 @@ from jupyter_client.blocking import BlockingKernelClient
 
 from ipycontainer_kernel import specs
 from ipycontainer_kernel.container import LABEL
+from ipycontainer_kernel.fate import Fate
+from ipycontainer_kernel.provisioner import ContainerProvisioner
 from ipycontainer_kernel.resolving import icons
 from ipycontainer_kernel.settings import Settings
 from support.hosts import Host
@@ -112,3 +114,13 @@ def running(name: str, *, argv: bool = False, **options: Any) -> Iterator[Runnin
             kernel.client.stop_channels()
     finally:
         manager.shutdown_kernel()
+
+
+def fate(manager: KernelManager) -> Fate:
+    """Return how a kernel ended, once it has."""
+    provisioner = manager.provisioner
+    assert isinstance(provisioner, ContainerProvisioner)
+    owned = provisioner._owned
+    assert owned is not None
+    assert owned.container is not None
+    return owned.container.ended.result(timeout=SECONDS)

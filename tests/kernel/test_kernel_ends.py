@@ -12,15 +12,13 @@ from pathlib import Path
 
 import pytest
 from jupyter_client import KernelManager
-from kernelroom import SECONDS, Room, running
+from kernelroom import SECONDS, Room, fate, running
 
 from ipycontainer.failures import Failure
 from ipycontainer.sandbox.sessions import own_session
 from ipycontainer_kernel.container import sweep
-from ipycontainer_kernel.fate import Fate
 from ipycontainer_kernel.folders import PORTS
 from ipycontainer_kernel.processes import python_argv
-from ipycontainer_kernel.provisioner import ContainerProvisioner
 from support.engines import Engine
 
 pytestmark = pytest.mark.ordinary_user
@@ -38,15 +36,6 @@ client.wait_for_ready()
 print("ready", flush=True)
 signal.pause()
 """
-
-
-def fate(manager: KernelManager) -> Fate:
-    provisioner = manager.provisioner
-    assert isinstance(provisioner, ContainerProvisioner)
-    owned = provisioner._owned
-    assert owned is not None
-    assert owned.container is not None
-    return owned.container.ended.result(timeout=SECONDS)
 
 
 @pytest.mark.needs("limits")
