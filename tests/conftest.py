@@ -40,6 +40,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("a long form: run it with --long")
 
 
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not, as in tests/vm's machine
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a process whole files, as `--dist loadfile` does, and all tests of volumes to one.
+
+    Every engine of root's asks the plugins in /run/docker/plugins for names: those of a test's
+    plugin would be among another's volumes.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "tests/volumes" if file.startswith("tests/volumes/") else file
+
+    return ByFile(config, log)
+
+
 @pytest.fixture(scope="session")
 def registry() -> Iterator[Registry]:
     """Debian's registry on loopback, empty but for what tests add to it."""
