@@ -40,8 +40,8 @@ class Shape(NamedTuple):
     socket of the helper waits for what is asked by a bridge's own containers."""
 
 
-def near(ports: Iterable[Published], bridges: Sequence[Bridge]) -> set[str]:
-    """Return the elements of `near`: which ports lead back to the bridge that a packet is from.
+def near(ports: Iterable[Published], bridges: Sequence[Bridge]) -> set[tuple[str, str, int]]:
+    """Return what is in `near`: which ports lead back to the bridge that a packet is from.
 
     Those go to the helper's socket, as to Docker's proxy: with bridge-nf-call-iptables the kernel
     would give such a packet to the bridge, which never sends it out by the port that it came from.
@@ -52,7 +52,7 @@ def near(ports: Iterable[Published], bridges: Sequence[Bridge]) -> set[str]:
         address = ip_address(port.address)
         for network, device in homes:
             if address in network:
-                found.add(f'"{device}" . {port.protocol} . {port.host_port}')
+                found.add((device, port.protocol, port.host_port))
     return found
 
 
@@ -126,7 +126,9 @@ def _sets(bridges: Sequence[Bridge], ports: Ports, shape: Shape) -> str:
         _set(
             "set near",
             "ifname . inet_proto . inet_service",
-            [] if shape.alone else sorted(near(ports.values(), bridges)),
+            []
+            if shape.alone
+            else [f'"{d}" . {p} . {n}' for d, p, n in sorted(near(ports.values(), bridges))],
         ),
     ]
     elements: dict[str, list[str]] = {name: [] for name in ("any4", "at4", "any6", "at6")}

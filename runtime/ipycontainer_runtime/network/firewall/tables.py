@@ -1,4 +1,4 @@
-"""The firewall as one nftables table, put up by `nft` in one transaction."""
+"""The firewall as one nftables table, put up by `nft` in one transaction; ports by hand."""
 
 import contextlib
 import re
@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.inside import within
+from ipycontainer_runtime.network.firewall import elements
 from ipycontainer_runtime.network.firewall.bridges import Bridge
+from ipycontainer_runtime.network.firewall.elements import Element
 from ipycontainer_runtime.network.firewall.ports import ANY, Key, Ports, key
-from ipycontainer_runtime.network.firewall.rules import Before, Shape, leading, near, ruleset
+from ipycontainer_runtime.network.firewall.rules import Before, Shape, near, ruleset
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
@@ -57,18 +59,16 @@ class Tables:
         before, after = (_elements(ports, bridges, shape) for ports in (old, new))
         if not bridges:  # as where somebody else than an engine takes ports back
             before |= self._near(old) - self._near(new)
-        lines = [f"delete element inet {self._table} {one}" for one in sorted(before - after)]
-        lines += [f"add element inet {self._table} {one}" for one in sorted(after - before)]
-        if lines:
-            self._nft("\n".join(lines))
+        if before != after:
+            elements.change(self._place, self._table, before - after, after - before)
 
-    def _near(self, ports: Ports) -> set[str]:
+    def _near(self, ports: Ports) -> set[Element]:
         """Return the elements of `near` that the kernel has for these ports."""
         numbers = {(port.protocol, str(port.host_port)) for port in ports.values()}
         held = _NEAR.search(self._listed()) if ports else None
         found = re.findall(r'"([^"]+)" \. (\w+) \. (\d+)', held[1] if held else "")
         return {
-            f'near {{ "{device}" . {protocol} . {number} }}'
+            elements.near(device, _PROTOCOLS[protocol], int(number))
             for device, protocol, number in found
             if (_PROTOCOLS.get(protocol), number) in numbers
         }
@@ -114,9 +114,9 @@ def _listed_tables(place: Place) -> str:
     return place.run(["nft", "list", "tables"])
 
 
-def _elements(ports: Ports, bridges: Sequence[Bridge], shape: Shape) -> set[str]:
+def _elements(ports: Ports, bridges: Sequence[Bridge], shape: Shape) -> set[Element]:
     back = set() if shape.alone else near(ports.values(), bridges)
-    return {leading(port) for port in ports.values()} | {f"near {{ {one} }}" for one in back}
+    return {*map(elements.leading, ports.values()), *(elements.near(*one) for one in back)}
 
 
 def _read(table: str) -> Iterable[tuple[Key, Published]]:
