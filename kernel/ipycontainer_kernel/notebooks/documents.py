@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -20,19 +21,15 @@ _MOST = 512 << 20
 def read(path: Path) -> Any:
     """Return the notebook, as nbformat 4 has it; `Failure` for what is none."""
     nbformat = _nbformat()
+    text = _text(path)
     try:
-        size = path.stat().st_size
-        if size > _MOST:
-            raise Failure(f"{path}: {size:,} bytes, and a notebook has at most {_MOST:,}")
         with warnings.catch_warnings():
             # nbformat gives cells the ids that they lack, and warns of it in its own words.
             warnings.simplefilter("ignore", nbformat.warnings.MissingIDFieldWarning)
-            found = nbformat.read(path, as_version=4)
+            found = nbformat.reads(text, as_version=4)
         # What it reads it has only logged the faults of.
         nbformat.validate(found, relax_add_props=True)
         return found
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError, nbformat.ValidationError) as error:
         first = str(error).strip().partition("\n")[0][:200]
         raise Failure(f"{path} is no notebook: {first}") from error
@@ -41,14 +38,59 @@ def read(path: Path) -> Any:
         raise Failure(f"{path} is no notebook: its cells are not as a notebook's are") from error
 
 
+def _text(path: Path) -> str:
+    """Return a file's text, of a size that is known: what is no file would be waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            _check_file(path, os.fstat(descriptor).st_mode)
+        except Failure:
+            os.close(descriptor)
+            raise
+        with open(descriptor, "rb") as file:
+            data = file.read(_MOST + 1)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from error
+    if len(data) > _MOST:
+        raise Failure(f"{path}: a notebook has at most {_MOST:,} bytes, and this has more")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is no notebook: byte {error.start} is no UTF-8") from error
+
+
+def _check_file(path: Path, mode: int) -> None:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    if not stat.S_ISREG(mode):
+        what = kinds.get(stat.S_IFMT(mode), "something else")
+        raise Failure(f"{path} is {what}, and a notebook is a file")
+
+
+def mode_at(path: Path) -> int:
+    """Return the mode that a notebook written to `path` has; `Failure` where it cannot stand."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.absolute().parent.is_dir():
+            raise Failure(f"{path}: there is no folder {path.parent}") from None
+        return 0o666 & ~_umask()
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from error
+    _check_file(path, mode)
+    return mode & 0o777
+
+
 def write(notebook: Any, path: Path) -> None:
     """Write the notebook whole or not at all; a file that is there keeps its mode."""
     nbformat = _nbformat()
     target = Path(os.path.realpath(path))
-    try:
-        mode = target.stat().st_mode & 0o777
-    except FileNotFoundError:
-        mode = 0o666 & ~_umask()
+    mode = mode_at(target)
     try:
         with tempfile.NamedTemporaryFile(
             "w", dir=target.parent, prefix=f".{target.name}.", delete=False, encoding="utf-8"

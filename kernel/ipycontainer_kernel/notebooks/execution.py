@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_output
 
 from ipycontainer.failures import Failure, one_line
+from ipycontainer_kernel.notebooks import bounds
+from ipycontainer_kernel.notebooks.receiving import Manager
 from ipycontainer_kernel.settings import Settings
 from ipycontainer_kernel.specs import kernel_json
 
+_IDLE_WITHIN = 15
+"""Seconds from a cell's reply to its last output."""
 Progress = Callable[[int, int, str], object]
 """Called with a code cell's place among all cells, how many those are, and its first line."""
 
@@ -95,6 +99,9 @@ class _Client(NotebookClient):
         self._given_up = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._ended = False
+        self._manager: Manager | None = None
+        self._bounds = bounds.Bounds(notebook, lambda: (self.widget_state, self.widget_buffers))
         super().__init__(
             notebook,
             resources={"metadata": {"path": str(folder)}},
@@ -105,6 +112,9 @@ class _Client(NotebookClient):
             # Times of this run would be a difference to every other.
             record_timing=False,
             on_cell_start=self._begin,
+            on_cell_executed=self._done,
+            # For a kernel whose messages are many, or were too large.
+            iopub_timeout=_IDLE_WITHIN,
         )
 
     async def run(self) -> None:
@@ -121,8 +131,41 @@ class _Client(NotebookClient):
 
     def create_kernel_manager(self) -> Any:
         """Return the manager of the kernel that is not started yet; called by nbclient."""
-        self.km = AsyncKernelManager(kernel_name="sandbox", kernel_spec_manager=_One(self._settings))
+        self._manager = self.km = Manager(
+            self._bounds, kernel_name="sandbox", kernel_spec_manager=_One(self._settings)
+        )
         return self.km
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Keep what a message brings as far as there is room; called by nbclient."""
+        idle = msg["msg_type"] == "status" and msg["content"]["execution_state"] == "idle"
+        if idle and self._bounds.full:
+            self._tell(cell, bounds.told())
+        self._ended = self._ended or idle
+        kept = self._bounds.cut(cell, msg)
+        if kept is None or self._joined(kept, cell):
+            return None
+        return super().process_message(kept, cell, cell_index)
+
+    def _done(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
+        """Say so where the kernel's messages about a cell did not come to their end."""
+        if not self._ended:
+            self._tell(cell, bounds.lost())
+
+    def _tell(self, cell: Any, text: str) -> None:
+        made = new_output("stream", name="stderr", text=text)  # type: ignore[no-untyped-call] # nbformat's is untyped
+        cell.outputs.append(made)
+
+    def _joined(self, message: dict[str, Any], cell: Any) -> bool:
+        """Put more of a stream to what is there of it, where that is where it goes."""
+        parent, content = message["parent_header"].get("msg_id"), message["content"]
+        if message["msg_type"] != "stream" or self.output_hook_stack[parent]:
+            return False
+        last = bounds.joined(cell.outputs, content["name"])
+        if last is None or self.clear_before_next_output:
+            return False
+        last["text"] += content["text"]
+        return True
 
     async def _async_cleanup_kernel(self) -> None:
         # Afterwards there is nothing to ask.
@@ -130,9 +173,13 @@ class _Client(NotebookClient):
         if fate is not None:
             self.fate = fate.words
         await super()._async_cleanup_kernel()
+        if self._manager is not None:
+            self._manager.end()
 
     def _begin(self, cell: Any, cell_index: int) -> None:
         if cell.cell_type == "code":
+            self._ended = False
+            self._bounds.begin(cell)
             self.where = f"cell {cell_index + 1}"
             first = next((line for line in cell.source.splitlines() if line.strip()), "")
             self._progress(cell_index + 1, len(self.nb.cells), one_line(first)[:100])

@@ -39,6 +39,12 @@ _timeout = click.option(
     metavar="FILE",
     help="Write the notebook with its new outputs here, and leave NOTEBOOK as it is.",
 )
+@click.option(
+    *("-p", "--param", "params"),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set this after the cell that is tagged `parameters`.",
+)
 @_timeout
 @flag("--allow-errors", help="Go on after a cell that fails.")
 @flag("-q", "--quiet", help="Do not tell which cell runs.")
@@ -50,10 +56,16 @@ def run(session: Session, /, path: Path, **flags: Any) -> None:
 
     Its outputs are written into it, also when a cell fails.
     """
+    from ipycontainer_kernel.notebooks import parameters
     from ipycontainer_kernel.notebooks.execution import execute
 
+    values = parameters.read(flags["params"])
     document = documents.read(path)
+    target = flags["output"] or path
+    documents.mode_at(target)  # rather than when all cells have run
     settings = sandbox_of(session, path, document, flags)
+    if values:
+        document = parameters.parameterized(document, values, settings.kind)
     try:
         execute(
             document,
@@ -64,9 +76,9 @@ def run(session: Session, /, path: Path, **flags: Any) -> None:
             on_error=flags["allow_errors"],
         )
     finally:
-        documents.write(document, flags["output"] or path)
+        documents.write(document, target)
     if not flags["quiet"]:
-        session.surface.note(f"{flags['output'] or path} has the outputs")
+        session.surface.note(f"{target} has the outputs")
 
 
 @click.command()

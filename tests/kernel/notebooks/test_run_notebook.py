@@ -15,6 +15,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from ipycontainer.cli import main
+from ipycontainer_kernel.notebooks import bounds
 from support.engines import Engine
 
 
@@ -154,3 +155,23 @@ def test_verify_is_content_with_a_notebook_that_does_the_same_again(
     assert main(["run", str(path), "-q"]) == 0
     assert main(["verify", str(path), "-q"]) == 0
     assert "1 code cell: two runs and what was saved are the same" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("sandboxes")
+def test_a_cell_that_prints_without_end_has_its_outputs_cut_and_the_next_one_none(
+    write: Write,
+) -> None:
+    path = write("for _ in range(40): print('x' * 10**6)", "print('after')")
+    assert main(["run", str(path), "-q"]) == 0
+    (printed, told), after = outputs(path)
+    assert len(printed.text) == bounds.CELL - 200
+    assert told.text == bounds.told()
+    assert [output.text for output in after] == ["after\n"]
+
+
+@pytest.mark.usefixtures("sandboxes")
+def test_parameters_are_set_before_the_cells_that_use_them(write: Write, tmp_path: Path) -> None:
+    path = write("print(a + 1)")
+    copy = tmp_path / "out.ipynb"
+    assert main(["run", str(path), "-q", "-p", "a=2", "-o", str(copy)]) == 0
+    assert outputs(copy)[1][0].text == "3\n"
