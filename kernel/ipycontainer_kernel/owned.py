@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 READY_SECONDS = 60
 """How long a kernel may take to make its sockets; a client that is then told of it waits itself."""
+_CONNECT_SECONDS = 5
+_RETRY_SECONDS = 0.1
+"""Nothing tells of a port that somebody begins to listen at on another computer."""
 
 
 class OwnedKernel:
@@ -70,16 +73,16 @@ class OwnedKernel:
         """
         connection = await asyncio.to_thread(self._begin, notebook, extra)
         assert self.container is not None
-        fate = await self._ready(self.container)
+        fate = await self._ready(self.container, connection)
         if fate is not None:
             await self.end()
             raise Failure(f"kernel {self.settings.name or self.settings.image}: {fate.words}")
         return connection
 
-    async def _ready(self, container: KernelContainer) -> Fate | None:
+    async def _ready(self, container: KernelContainer, connection: dict[str, Any]) -> Fate | None:
         """Wait until the kernel can be reached; return its fate when it has ended instead."""
         if self._by_tcp:
-            return container.fate
+            return await answering(connection["ip"], connection["shell_port"], container)
         if not self._folder.enter(container.pid):
             return await asyncio.wrap_future(container.ended)
         return await ready(self._folder, container)
@@ -179,6 +182,30 @@ async def ready(folder: KernelFolder, container: KernelContainer) -> Fate | None
         ended.cancel()
         loop.remove_reader(arrivals.descriptor)
         arrivals.close()
+
+
+async def answering(ip: str, port: int, container: KernelContainer) -> Fate | None:
+    """Wait until a port of a kernel takes a connection; return its fate when it has ended instead.
+
+    Raises `Failure` when none does in time: then it is bound where this computer does not get to.
+    """
+    until = asyncio.get_running_loop().time() + READY_SECONDS
+    ended = asyncio.wrap_future(container.ended)
+    while not ended.done():
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(ip, port), _CONNECT_SECONDS)
+        except (OSError, asyncio.TimeoutError) as error:
+            if asyncio.get_running_loop().time() > until:
+                raise Failure(
+                    f"the kernel's port {port} of {ip} does not answer: it is on the engine's"
+                    f" computer, and DOCKER_HOST={container.session.address} leads by a tunnel,"
+                    " or a firewall is between: give the engine's own address, and let them pass"
+                ) from error
+            await asyncio.wait({ended}, timeout=_RETRY_SECONDS)
+        else:
+            writer.close()
+            return None
+    return ended.result()
 
 
 def _sweep(container: KernelContainer) -> None:

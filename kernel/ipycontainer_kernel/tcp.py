@@ -7,10 +7,8 @@ from this computer is copied into the container before its start.
 
 from __future__ import annotations
 
-import io
 import os
 import socket
-import tarfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ipycontainer.failures import Failure
+from ipycontainer_kernel.delivering import bound, deliver, is_local
 from ipycontainer_kernel.folders import CONNECTION, PORTS
 
 if TYPE_CHECKING:
@@ -47,9 +46,10 @@ class Ports:
     @property
     def told(self) -> str:
         """What a person should know."""
+        without = "" if self.local else "; the notebook's folder is not there"
         return (
             f"its sockets are TCP ports of {self.ip}: messages are signed, and not encrypted; "
-            "ipycontainer's own engine needs none for Python, nor with --network none"
+            f"ipycontainer's own engine needs none for Python, nor with --network none{without}"
         )
 
     def applied(self, command: Command) -> Command:
@@ -87,14 +87,8 @@ class Ports:
         """Copy the connection file into a container, and what a remote engine cannot mount."""
         files = {CONNECTION: connection}
         if not self.local:
-            for bind in binds:
-                source, target, *_ = bind.split(":")
-                files[target] = Path(source)
-        data = io.BytesIO()
-        with tarfile.open(fileobj=data, mode="w") as archive:
-            for target, file in files.items():
-                archive.add(file, target.lstrip("/"), filter=_nobodys)
-        session.api.put_archive(container, "/", data.getvalue())
+            files |= bound(binds)
+        deliver(session, container, files)
 
 
 def ports_for(session: Session, settings: Settings, kept: tuple[int, ...] = ()) -> Ports | None:
@@ -103,7 +97,7 @@ def ports_for(session: Session, settings: Settings, kept: tuple[int, ...] = ()) 
     `kept` are this side's ports of before a restart. Raises `Failure` where neither can be had.
     """
     address = urlsplit(session.address)
-    local = address.scheme == "unix"
+    local = is_local(session)
     own = local and _may_enter(address.path) and bool(session.extensions())
     # Of the kernels that images bring some know no unix sockets (xeus ends with EINVAL).
     if own and (settings.kind != "image" or settings.network == "none"):
@@ -153,10 +147,3 @@ def _free_ports() -> tuple[int, ...]:
             sock.bind((_LOOPBACK, 0))
             found.append(int(sock.getsockname()[1]))
         return tuple(found)
-
-
-def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Whose it is here means nothing there."""
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    return entry

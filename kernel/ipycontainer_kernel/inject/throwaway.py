@@ -14,6 +14,7 @@ from ipycontainer.failures import CANNOT_EXECUTE, NOT_FOUND, Failure
 from ipycontainer.sandbox.sessions import own_session
 from ipycontainer.streams import Relay
 from ipycontainer.surface import STDOUT
+from ipycontainer_kernel.delivering import bound, deliver, is_local
 from ipycontainer_kernel.listener import Listener
 from ipycontainer_kernel.requests import LEASE
 
@@ -53,15 +54,16 @@ def run(
     """
     session = own_session(client)
     api = session.api
+    local = is_local(session)
     host = api.create_host_config(
         auto_remove=True,
         network_mode="none",
         mem_limit=_MEMORY,
         pids_limit=_PIDS,
-        binds=list(binds) or None,
+        binds=list(binds) or None if local else None,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
-        read_only=True,
+        read_only=local or not binds,  # nothing is copied into one that is
     )
     if session.extensions():
         host["Annotations"] = {LEASE: "true"}
@@ -74,6 +76,8 @@ def run(
         host_config=host,
     )
     try:
+        if binds and not local:
+            deliver(session, made["Id"], bound(binds))
         return _watched(session, made["Id"], image, seconds, limit)
     finally:
         _remove(session, made["Id"])
