@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Unavailable
 from ipycontainer_runtime.linux.inside import within
-from ipycontainer_runtime.linux.netlink import NLM_F_ACK, NLMSG_ERROR, attribute, split
+from ipycontainer_runtime.linux.netlink import attribute, split
+from ipycontainer_runtime.linux.netlink.sockets import NLM_F_ACK, NLMSG_ERROR
 from ipycontainer_runtime.network.firewall.ports import ANY
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
