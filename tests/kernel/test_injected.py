@@ -39,8 +39,9 @@ def kernel(jupyter: None) -> Iterator[Kernel]:
         yield running
 
 
-class TestMessages(jupyter_kernel_test.KernelTests):
-    kernel_name = NAME
+class Messages:
+    """What jupyter_kernel_test asks of a Python kernel."""
+
     language_name = "python"
     file_extension = ".py"
     code_hello_world = "print('hello, world')"
@@ -73,6 +74,10 @@ class TestMessages(jupyter_kernel_test.KernelTests):
     supported_history_operations = ("tail", "search")
     code_inspect_sample = "zip"
     code_clear_output = "from IPython.display import clear_output; clear_output()"
+
+
+class TestMessages(Messages, jupyter_kernel_test.KernelTests):
+    kernel_name = NAME
 
 
 def test_nothing_of_it_is_in_the_environment_or_the_path_of_other_processes(

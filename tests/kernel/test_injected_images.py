@@ -295,7 +295,7 @@ def test_an_index_that_does_not_answer_is_told_from_a_package_that_is_not_there(
 @pytest.mark.parametrize(
     ("changed", "platform"),
     [
-        ({"libc": "musl", "libc_version": "1.2"}, "x86_64-linux-musl"),
+        ({"libc": "musl", "libc_version": "1.2.5"}, "x86_64-linux-musl"),
         ({"machine": "aarch64", "version": [3, 13, 1]}, "aarch64-linux-gnu"),
         ({"version": [3, 9, 2], "libc_version": "2.31"}, "x86_64-linux-gnu"),
     ],

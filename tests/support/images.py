@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 RECIPE = "1"
 BUSYBOX = Path("/bin/busybox")
+ELF = b"\x7fELF"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CREATED = "2024-01-02T03:04:05Z"
@@ -70,7 +71,12 @@ def debian_apt_layout() -> Path:
 
 def kept_debian_python() -> bool:
     """Tell whether that layout was made before, so that nothing is needed to make it."""
-    return _place(_debian_name()).exists()
+    return kept(_debian_name())
+
+
+def kept(name: str) -> bool:
+    """Tell whether the layout `name` was made before."""
+    return _place(name).exists()
 
 
 def _debian_name() -> str:
@@ -151,7 +157,7 @@ def write_busybox(out: BinaryIO, more: Mapping[str, bytes] | None = None) -> Non
         for name, text in _accounts():
             _add(tar, name, content=text.encode())
         for name, content in (more or {}).items():
-            _add(tar, name, content=content)
+            _add(tar, name, content=content, mode=0o755 if content[:4] == ELF else 0o644)
 
 
 def _folders() -> Iterator[tuple[str, int]]:

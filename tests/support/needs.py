@@ -80,6 +80,14 @@ def _playwright() -> str:
     return "" if found else "no playwright: pip install -r tests/requirements.txt"
 
 
+def _musl() -> str:
+    """Say what lacks of what a CPython for musl is built with."""
+    tools = {"musl-gcc": "musl-tools", "make": "make", "tclsh": "tcl"}
+    lacking = [package for tool, package in tools.items() if not shutil.which(tool)]
+    told = f"nothing to build for musl with: apt install {' '.join(lacking)}" if lacking else ""
+    return _x86_64() or _debian_keys() or _headers() or told
+
+
 def _x86_64() -> str:
     machine = os.uname().machine
     return "" if machine == "x86_64" else f"this machine is an {machine}"
@@ -129,6 +137,7 @@ CAPABILITIES = {
     "libseccomp": Capability(_libseccomp),
     "limits": Capability(_limits, of_the_kernel=True),
     "mmdebstrap": _command("mmdebstrap", "mmdebstrap"),
+    "musl": Capability(_musl),
     "newuidmap": _command("newuidmap", "uidmap"),
     "nft": _command("nft", "nftables"),
     "openssl": _command("openssl", "openssl"),

@@ -43,6 +43,7 @@ def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
     )
     if ended.code:
         said = one_line(ended.stderr.decode(errors="replace")[-300:])
+        said = said or f"its python3 ended with exit code {ended.code}"
         raise UnfitPython(
             f"image {image} cannot import the ipykernel that was found for it ({said}): update what"
             " is installed there, or install ipykernel in it"

@@ -16,7 +16,7 @@ from ipycontainer_kernel.inject.probe import Facts, probe
 if TYPE_CHECKING:
     from docker import DockerClient
 
-RECIPE: Final = 1
+RECIPE: Final = 2
 """Raised when what is made here changes: what was made before is then made anew."""
 RECORD: Final = "injected.json"
 SITE: Final = "site"

@@ -55,7 +55,8 @@ class Facts:
     tag: str
     executable: str
     libc: str
-    libc_version: tuple[int, int]
+    libc_version: tuple[int, ...]
+    """Of two parts for glibc, mostly of three for musl."""
     machine: str
     lacks: tuple[str, ...]
     """Libraries that wheels expect to find, and it cannot load; in the order to load them."""
@@ -143,7 +144,7 @@ def _facts(data: Mapping[str, Any]) -> Facts:
         tag=_matched(_TAG, data["tag"]) if data["tag"] else "",
         executable=_matched(_PATH, data["executable"]),
         libc=_matched(_NAME, data["libc"]) if data["libc"] else "",
-        libc_version=tuple(int(part) for part in libc.split(".")[:2]),  # type: ignore[arg-type] # _LIBC has two parts
+        libc_version=tuple(int(part) for part in libc.split(".")),
         machine=_matched(_NAME, data["machine"]),
         lacks=tuple(name for name in (*LIBRARIES, *CXX_LIBRARIES) if name in data["lacks"]),
         ipykernel=data["ipykernel"] is True,

@@ -32,6 +32,11 @@ WANTED: Final = ("ipykernel>=6.4", "ipywidgets>=8")
 LEFT_OUT: Final = ("jupyterlab-widgets", "widgetsnbextension")
 # https://docs.astral.sh/uv/reference/cli/#uv-pip-install--python-platform
 _GLIBC: Final = (40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 28, 17)
+# Before this release musl's loader passed over relocations in the form of DT_RELR (release notes on
+# https://musl.libc.org), and code that has some ends at address 0. The wheels' tag, musllinux_1_2,
+# does not tell of it. ZeroMQ's have them since they bring the libstdc++ of a newer Alpine.
+_RELATIVE: Final = (1, 2, 4)
+_WITHOUT_RELATIVE: Final = ("pyzmq<26",)
 _NETWORK = re.compile(
     r"dns error|failed to fetch|could not connect|connection|timed? ?out|network|request",
     re.IGNORECASE,
@@ -64,6 +69,8 @@ def resolve(facts: Facts, wanted: Sequence[str], folder: Path) -> dict[str, Pack
     """
     has = facts.distributions
     constraints = [f"{name}=={version}" for name, version in has.items()]
+    if facts.libc == "musl" and facts.libc_version < _RELATIVE:
+        constraints += _WITHOUT_RELATIVE
     for name, lines in (("in", wanted), ("constraints", constraints), ("excludes", LEFT_OUT)):
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
     _reached(
