@@ -59,7 +59,8 @@ class Project:
         return subprocess.run(
             ["docker-compose", "--ansi", "never", "-p", "three", *arguments],
             cwd=self._folder,
-            env=self._host.environment,
+            # A narrow table is folded within a port.
+            env={**self._host.environment, "COLUMNS": "200"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
