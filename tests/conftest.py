@@ -42,17 +42,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not, as in tests/vm's machine
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give a process whole files, as `--dist loadfile` does, and all tests of volumes to one.
+    """Give a process whole files, as `--dist loadfile` does, and some folders as if they were one.
 
-    Every engine of root's asks the plugins in /run/docker/plugins for names: those of a test's
-    plugin would be among another's volumes.
+    Those of browser share a JupyterLab and a browser, which two processors can bear but once. Every
+    engine of root's asks the plugins in /run/docker/plugins for names: those that a test of volumes
+    starts would be asked for another's.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file: str = super()._split_scope(nodeid)
-            return "tests/volumes" if file.startswith("tests/volumes/") else file
+            folder = file.rpartition("/")[0]
+            return folder if folder in ("tests/browser", "tests/volumes") else file
 
     return ByFile(config, log)
 
