@@ -100,14 +100,27 @@ class _Monitor:
 
     async def run(self) -> None:
         """Probe until cancelled; a paused container is left alone."""
+        pause = self._first_pause()
         while True:
-            await asyncio.sleep(self._pause())
-            if self._container.state.paused:
-                continue
-            began = time.time_ns()
-            probe = await self._owner.run(self._container, self._command, self._timeout)
-            if self._container.state.running:
-                self._take(probe, in_start_period=began - self._started < self._start_period)
+            await asyncio.sleep(pause)
+            if not self._container.state.paused:
+                await self._probe()
+            pause = self._pause()
+
+    async def _probe(self) -> None:
+        began = time.time_ns()
+        probe = await self._owner.run(self._container, self._command, self._timeout)
+        if self._container.state.running:
+            self._take(probe, in_start_period=began - self._started < self._start_period)
+
+    def _first_pause(self) -> float:
+        """Return what is left of the first interval, which begins as the container does.
+
+        See HEALTHCHECK in https://docs.docker.com/reference/dockerfile/#healthcheck.
+        """
+        pause = self._pause()
+        passed = (time.time_ns() - self._started) / _SECOND
+        return pause - passed if 0 <= passed < pause else pause
 
     def _pause(self) -> float:
         health = self._container.state.health
