@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # A line that is not finished may be a question, which the box of the front end shows.
 HELD = 0.15
+_LONGEST = 4096  # of a question: a longer line is none, and would be copied at each look
 
 
 class Stream(Protocol):
@@ -58,7 +59,7 @@ class Shown:
             whole, newline, rest = text.rpartition("\n")
             if fresh:
                 self._since = time.monotonic()
-            if self.due > 0:
+            if self.due > 0 and len(rest) <= _LONGEST:
                 text, self._held = whole + newline, rest
         if text:
             self._open = not text.endswith("\n")

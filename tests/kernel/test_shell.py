@@ -186,6 +186,24 @@ def test_nothing_that_is_printed_ends_a_cell(room: Room) -> None:
     assert ran.status == 0
 
 
+def test_aliases_of_what_the_kernel_uses_are_a_cells_own_affair(room: Room) -> None:
+    room.run("x=kept; alias printf='echo no' read=: kill=: cat=: command=: eval=: true=false")
+    assert room.run("echo $x") == ("kept\n", "", Outcome(0))
+    assert room.run("exit 3").status == 3
+    assert completion.complete(room.shell, "ls /et", 6).matches == ["/etc/"]
+
+
+def test_a_shell_that_can_tell_no_end_is_given_up(served: Room) -> None:
+    if served.kind != script.BASH:
+        pytest.skip("only bash takes `unset` for a function's name")
+    room = Room(served.container, served.kind)
+    ran = room.run("unset() { :; }; command() { :; }")
+    assert (ran.status, ran.outcome.died) == (137, True)
+    assert "does none of it" in ran.err
+    assert room.run("echo on").out == "on\n"
+    room.shell.close()
+
+
 def test_a_long_cell_runs(room: Room) -> None:
     text = "y' \\" * 5_000
     quoted = text.replace("'", "'\\''")
@@ -231,6 +249,13 @@ def test_a_cell_that_goes_on_is_recognised(served: Room) -> None:
     assert {code for code in told if told[code]["status"] == "incomplete"} == {*goes_on}
     assert told["fi"]["status"] == "invalid"
     assert told["f() {"]["indent"] == "  "
+
+
+def test_a_cell_that_takes_long_to_look_at_is_neither(
+    served: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "_WITHIN", 0.0)
+    assert looking.completeness(served.shell, "echo")["status"] == "unknown"
 
 
 def test_a_line_of_a_here_document_or_a_string_is_none_of_the_kernels(served: Room) -> None:

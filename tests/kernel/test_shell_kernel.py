@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jupyter_kernel_test
+import nbformat
 import pytest
 
+from ipycontainer.cli import main
 from support import leftovers
 from support.engines import Engine, running_engine
 from support.hosts import Host
@@ -126,6 +128,7 @@ def test_programs_ask_the_person_and_their_input_can_end(kernel: Console) -> Non
     assert (ran.out, ran.asked) == ("got Ada\n", ["name? "])
     ran = kernel.run("cat; echo end", "one", "two", "^D")
     assert ran.out == "one\ntwo\nend\n"
+    assert {*ran.asked} <= {"", "(^D ends the input) "}
     assert kernel.run("head -n 1", "again").out == "again\n"
 
 
@@ -158,6 +161,13 @@ def test_much_output_is_bounded_and_its_end_is_shown(kernel: Console) -> None:
     assert ran.out.endswith("99999\n100000\n")
     assert len(ran.out) < 100_000
     assert "more lines" in ran.out
+
+
+def test_a_line_without_an_end_is_shown_as_it_comes(kernel: Console) -> None:
+    ran = kernel.run("head -c 30000000 /dev/zero | tr '\\0' a", asks=True)
+    assert ran.reply["status"] == "ok"
+    assert ran.out.startswith("a" * 100_000)
+    assert len(ran.out) < 2_000_000
 
 
 def test_what_was_run_can_be_had_again(kernel: Console) -> None:
@@ -290,4 +300,45 @@ def test_dockers_engine_serves_it_too_but_sees_no_questions(
         assert console.run("echo go; sleep 60", interrupt="go\n").status == 130
         assert console.run("exit 3").status == 3
         assert console.run("echo $x").out == "5\n"
+    assert not containers(dockerd)
+
+
+def notebook_of(folder: Path, image: str, *cells: str) -> Path:
+    sandbox = {"image": image, "kind": "shell", "network": "none"}
+    made = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in cells],
+        metadata={"ipycontainer": sandbox},
+    )
+    nbformat.write(made, folder / "x.ipynb")
+    return folder / "x.ipynb"
+
+
+def ran_and_verified(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run a notebook, verify it, and return what its cells printed."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(path.parent / "runtime"))
+    assert main(["run", str(path), "-q", "-p", "who=a b"]) == 0
+    assert main(["verify", str(path), "-q"]) == 0
+    found = nbformat.read(path, as_version=4)
+    return ["".join(output.text for output in cell.outputs) for cell in found.cells]
+
+
+def test_a_notebook_is_run_and_verified_by_whoever_has_the_engine(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in served.variables.items():
+        monkeypatch.setenv(name, value)
+    path = notebook_of(tmp_path, served.busybox, 'echo "$who"', "ls")
+    before = len(containers(served.engine))
+    assert ran_and_verified(path, monkeypatch)[1] == "a b\n"
+    assert len(containers(served.engine)) == before
+
+
+@pytest.mark.needs("dockerd")
+def test_a_notebook_is_run_and_verified_on_dockers_engine(
+    dockerd: Host, busybox: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dockerd.client.images.pull(busybox)
+    monkeypatch.setenv("DOCKER_HOST", dockerd.url)
+    path = notebook_of(tmp_path, busybox, 'echo "$who"')
+    assert ran_and_verified(path, monkeypatch)[1].endswith("a b\n")
     assert not containers(dockerd)

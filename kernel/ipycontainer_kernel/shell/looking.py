@@ -54,6 +54,8 @@ def completeness(shell: Shell, code: str) -> dict[str, str]:
         return {"status": "incomplete", "indent": ""}
     quoted = {"@CODE@": shlex.quote(code), "@SHELL@": "bash" if shell.kind == script.BASH else "sh"}
     said = shell.ask(_filled(_CHECK, quoted), _WITHIN).decode(errors="replace")
+    if "\0" not in said:  # it took too long
+        return {"status": "unknown"}
     errors, more = (_errors(part) for part in said.partition("\0")[::2])
     if not errors:
         return {"status": "complete"} if more else {"status": "incomplete", "indent": ""}

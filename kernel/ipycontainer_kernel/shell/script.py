@@ -55,31 +55,30 @@ unset ENV PS1 PS2
 PS1='> ' PS2=
 __ipycontainer_holder=@HOLDER@
 __ipycontainer_nonce=
-__ipycontainer_status() { return "$1"; }
-__ipycontainer_end() { printf '%s end %s\\n' "$1" "$2"; }
 __ipycontainer_inner() {
-  { read -r __ipycontainer_pid __ipycontainer_rest </proc/self/stat; } 2>/dev/null
+  { command read -r __ipycontainer_pid __ipycontainer_rest </proc/self/stat; } 2>/dev/null
   [ "$__ipycontainer_pid" != "$$" ]
 }
 __ipycontainer_tell() {
-  printf '%s %s %s\\n' "$__ipycontainer_nonce" "$1" "$2" >"/proc/$__ipycontainer_holder/fd/1"
+  command printf '%s %s %s\\n' "$__ipycontainer_nonce" "$1" "$2" \\
+    >"/proc/$__ipycontainer_holder/fd/1"
 }
 __ipycontainer_exit() {
   __ipycontainer_last=$?
   if __ipycontainer_inner; then command exit "${1-$__ipycontainer_last}"; fi
   __ipycontainer_tell end "$((${1-$__ipycontainer_last} & 255))"
-  kill -INT "$$"
+  command kill -INT "$$"
 }
 display() {
   for __ipycontainer_file do
     if [ -f "$__ipycontainer_file" ] && [ -r "$__ipycontainer_file" ]; then
       { __ipycontainer_tell show "$__ipycontainer_file"
-        cat <"$__ipycontainer_file" >"/proc/$__ipycontainer_holder/fd/1"
+        command cat <"$__ipycontainer_file" >"/proc/$__ipycontainer_holder/fd/1"
         __ipycontainer_tell shown ""
-        printf %s "$__ipycontainer_mark" >"$__ipycontainer_out"
-        printf %s "$__ipycontainer_mark" >"$__ipycontainer_err"; }
+        command printf '%s\\n' "$__ipycontainer_mark" >"$__ipycontainer_out"
+        command printf '%s\\n' "$__ipycontainer_mark" >"$__ipycontainer_err"; }
     else
-      printf 'display: %s: no such file, or it cannot be read\\n' "$__ipycontainer_file" >&2
+      command printf 'display: %s: no such file, or it cannot be read\\n' "$__ipycontainer_file" >&2
       return 1
     fi
   done
@@ -88,8 +87,9 @@ display() {
 # A trap on EXIT of the cell's own takes the place of ours, and then the state is gone.
 _DEAD: Final = """\
 trap '__ipycontainer_dead=$? __ipycontainer_flags=$-; set +eufx
-{ printf "%s state %s %s\\n" "$__ipycontainer_nonce" "$__ipycontainer_dead" "$__ipycontainer_flags"
-__ipycontainer_dump; printf "%s stated -\\n" "$__ipycontainer_nonce"
+{ command printf "%s state %s %s\\n" \\
+  "$__ipycontainer_nonce" "$__ipycontainer_dead" "$__ipycontainer_flags"
+__ipycontainer_dump; command printf "%s stated -\\n" "$__ipycontainer_nonce"
 } >"/proc/$__ipycontainer_holder/fd/1" 2>/dev/null' EXIT
 """
 _POSIX: Final = """\
@@ -136,6 +136,12 @@ def prepared(shell: str, holder_pid: int, token: str) -> str:
     return _COMMON.replace("@HOLDER@", str(holder_pid)) + own + _DEAD + ready
 
 
+_OWN: Final = "\\unset -f command;"
+"""What makes `\\command` the shell's own; nothing is of use in a shell where `unset` is not."""
+_OURS: Final = ": [ alias break cat compgen continue echo exit grep head help printf read set type"
+"""The commands of what the kernel asks by itself."""
+
+
 class Words(NamedTuple):
     """What nobody can guess, for one cell: `nonce` on the channel, `mark` in its streams."""
 
@@ -149,20 +155,24 @@ def cell(code: str, words: Words, status: int, streams: Streams) -> str:
     Nothing is left to read while it runs: dash forgets what it has read ahead at an interrupt.
     """
     # `-e` ends the shell for a command that fails, unless it stands left of one of these.
-    then = "||" if status else "&&"
+    was = f"(\\command exit {status}) ||" if status else "\\command true &&"
     variable = f"{PREFIX}code"
     return (
         f"{PREFIX}nonce={words.nonce} {PREFIX}mark={words.mark}"
         f" {PREFIX}out={streams.stdout} {PREFIX}err={streams.stderr}\n"
         f"{variable}={shlex.quote(code)}\n"
-        f'{PREFIX}status {status} {then} command eval "${variable}"'
+        f'{was} \\command eval "${variable}"'
         f" <{streams.stdin} >{streams.stdout} 2>{streams.stderr}; " + end(words.nonce)
     )
 
 
 def end(nonce: str) -> str:
-    """Return what tells the status of the last command, and so that the cell is over."""
-    return f'{PREFIX}end {nonce} "$?"\n'
+    """Return what tells the status of the last command, and so that the cell is over.
+
+    What a cell has made of `printf`, an alias or a function, is not what this means.
+    """
+    last = f"{PREFIX}last"
+    return f"{last}=$?; {_OWN} \\command printf '%s end %s\\n' {nonce} \"${last}\"\n"
 
 
 def asked(code: str, nonce: str) -> str:
@@ -172,19 +182,21 @@ def asked(code: str, nonce: str) -> str:
     """
     # `: -` is for `$_`, which would have the word of the mark.
     return (
-        f"{PREFIX}status 0 && ( set +eufx; trap - EXIT; printf '{nonce} told\\n';"
-        f" ( : -; command eval {shlex.quote(code)} ); printf '{nonce} asked\\n' ) </dev/null"
-        f" 2>/dev/null || :; {PREFIX}end {nonce} 0\n"
+        f"{_OWN} \\command true && ( set +eufx; trap - EXIT; \\command printf '{nonce} told\\n';"
+        f" \\unset -f {_OURS}; \\command unalias {_OURS};"
+        f" ( : -; \\command eval {shlex.quote(code)} ); \\command printf '{nonce} asked\\n'"
+        f" ) </dev/null 2>/dev/null || :; true; {end(nonce)}"
     )
 
 
 def marking(mark: str, streams: Streams) -> str:
     """Return what writes `mark` to both streams of a stage, after all that a cell has written."""
-    tells = (f"printf %s {mark} >{path} || :\n" for path in (streams.stdout, streams.stderr))
-    return "".join(tells)
+    paths = (streams.stdout, streams.stderr)
+    tells = (f"\\command printf '%s\\n' {mark} >{path} || :\n" for path in paths)
+    return f"{_OWN}\n" + "".join(tells)
 
 
 def restored(state: str, flags: str) -> str:
     """Return what gives a new shell the state that another has told, and its options."""
     options = f"set -{flags}\n" if flags else ""
-    return f"command eval {shlex.quote(state)} >/dev/null 2>&1 </dev/null || :\n{options}"
+    return f"\\command eval {shlex.quote(state)} >/dev/null 2>&1 </dev/null || :\n{options}"

@@ -133,7 +133,8 @@ class Stage:
     def expect(self, mark: str, show: Show) -> None:
         """Stop at this word from now on, and show what another has stopped."""
         for marked in self._marked.values():
-            marked.mark = mark.encode()
+            # A line of its own: the engine takes what is unfinished for the words of a question.
+            marked.mark = f"{mark}\n".encode()
         self.go_on(show)
 
     @property
@@ -174,8 +175,12 @@ class _Marked:
     def feed(self, data: bytes) -> bytes:
         """Return what may be shown."""
         self._held += data
-        if self.reached and len(self._held) < _MOST_HELD:
-            return b""
+        if self.reached:
+            # More than that is of something that writes on and on, and is shown too early.
+            early, self._held = (
+                (b"", self._held) if len(self._held) < _MOST_HELD else (self._held, b"")
+            )
+            return early
         before, found, after = self._held.partition(self.mark) if self.mark else (data, b"", b"")
         self.reached = bool(found)
         if found:

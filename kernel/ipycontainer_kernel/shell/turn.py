@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _LISTENS_AFTER: Final = 0.05
 """Seconds until the engine is asked to tell of questions: most cells have ended by then."""
 _NUDGED_AFTER: Final = 0.1
+_MOST_NUDGES: Final = 50
+"""Times that a shell prompts and does not tell its end, until it is given up."""
+_KILLED: Final = 3
 _MARKED_WITHIN: Final = 10.0
 _READ = selectors.EVENT_READ
 
@@ -57,6 +60,7 @@ class Turn:
         self._signals = Signals()
         self._began = time.monotonic()
         self._nudge: float | None = None
+        self._nudges = 0
         self._source: Asking | None = None
         self._interrupts = 0
         self._outcome: Outcome | None = None
@@ -140,6 +144,11 @@ class Turn:
         self._shell.control.stirred = False
         if self._nudge is not None and now >= self._nudge:
             self._nudge = None
+            self._nudges += 1
+            if self._nudges == _MOST_NUDGES:
+                # It is under `set -n`, say, or without what ours are made of.
+                self._cell.output.note("The shell reads what it is told and does none of it")
+                self._shell.signal(_KILLED)
             self._shell.control.send(script.end(self._words.nonce))
 
     def _listen(self) -> None:
@@ -193,7 +202,7 @@ class Turn:
     def _show(self, mark: Mark) -> None:
         """Display a file where the cell's output is now, which comes by another way."""
         stage, output = self._shell.stage, self._cell.output
-        stage.read_to_mark(output.write, _MARKED_WITHIN)
+        stage.read_to_mark(self._write, _MARKED_WITHIN)
         output.flush()
         self._cell.display(self._showing, mark.body, mark.cut)
         stage.go_on(output.write)
@@ -204,4 +213,9 @@ class Turn:
         last = word()
         shell.stage.expect(last, output.write)
         shell.control.send(script.marking(last, shell.streams))
-        shell.stage.read_to_mark(output.write, _MARKED_WITHIN)
+        shell.stage.read_to_mark(self._write, _MARKED_WITHIN)
+
+    def _write(self, stream: int, data: memoryview) -> None:
+        """Take output, and show what is due: it may be of something that writes on and on."""
+        self._cell.output.write(stream, data)
+        self._cell.output.tick()
