@@ -119,6 +119,8 @@ class Lab:
         }
         here = {name: str(self._folder / folder) for name, folder in folders.items()}
         packages = [str(CHECKOUT / name) for name in ("runtime", "magics", "kernel")]
+        # Else a virtual environment's extensions come before those in these folders.
+        here["JUPYTER_PREFER_ENV_PATH"] = "0"
         return {**here, "PYTHONPATH": os.pathsep.join(packages), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def _wait_until_it_listens(self) -> None:
@@ -232,19 +234,23 @@ class Notebook:
             self.reload()
             return
         self.command("docmanager:open", {"path": self._name})
-        self._ready()
+        self.wait()
 
     def reload(self) -> None:
         """Load the page anew; the kernel goes on."""
+        self.load()
+        self.wait()
+
+    def load(self) -> None:
+        """Begin to load the page anew."""
         self.page.goto(self._lab.address(self._name))
-        self._ready()
 
     def reopen(self) -> None:
         """Close the notebook and open it again; the kernel goes on."""
         self.command("application:close-all")
         self.open()
 
-    def _ready(self) -> None:
+    def wait(self) -> None:
         """Wait for this notebook and for its kernel."""
         self.page.wait_for_function(
             f"name => window.jupyterapp && {_CURRENT}?.context?.path === name"
@@ -336,11 +342,15 @@ class Notebook:
         cell.scroll_into_view_if_needed()
         cell.screenshot(path=file, animations="disabled")
 
+    def shutdown(self) -> None:
+        """End the kernel."""
+        self.page.evaluate(f"() => {_CURRENT}.sessionContext.shutdown()")
+
     def close(self) -> None:
         """End the kernel and close the notebook; the page is left for the next."""
         self.page.remove_listener("console", self._hear)
         self.page.remove_listener("pageerror", self._hear)
-        self.page.evaluate(f"() => {_CURRENT}.sessionContext.shutdown()")
+        self.shutdown()
         self.page.evaluate(f"() => {_CURRENT}.context.save()")
         self.command("application:close-all")
         self.look("Light")

@@ -186,6 +186,10 @@ def after_reply(kernel: Any, action: Any) -> None:
 
 def go(kernel: Any, connection: Connection) -> None:
     """Tell clients that the kernel restarts, and have it done."""
+    # Imported as what boot.py calls the package, which has another name outside.
+    from . import page
+
+    page.announce_restart()
     content = {"execution_state": "restarting"}
     ident = kernel._topic("status")
     kernel.session.send(kernel.iopub_socket, "status", content, parent={}, ident=ident)

@@ -11,6 +11,8 @@ TARGET = "ipycontainer.lock"
 """The comm by which a lock is sent; the page knows it by this name."""
 ANSWER = "ipycontainer.written"
 """The one by which it answers."""
+RESTART = "ipycontainer.restart"
+"""The comm by which a page is told that a restart which comes is no death."""
 _SECONDS = 5.0
 """How long a page may take: it makes a subshell first, so that it can answer a running cell."""
 _SUBSHELLS = "kernel subshells"
@@ -43,3 +45,10 @@ def write(kernel: Any, lock: "dict[str, Any]") -> bool:
         return False
     finally:
         manager.unregister_target(ANSWER, hear)
+
+
+def announce_restart() -> None:
+    """Tell a page that the kernel restarts because a cell asked for it, before it says so."""
+    from comm import create_comm
+
+    create_comm(target_name=RESTART)

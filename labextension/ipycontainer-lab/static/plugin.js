@@ -6,6 +6,7 @@ import { contents } from "./offer.js";
 const KEY = "ipycontainer";
 const TARGET = "ipycontainer.lock";
 const ANSWER = "ipycontainer.written";
+const RESTART = "ipycontainer.restart";
 
 /** Return the plugin; `shared` gives JupyterLab's own modules. */
 export async function makePlugin(shared) {
@@ -75,11 +76,16 @@ export async function makePlugin(shared) {
     }
   }
 
-  /** Have the kernel's `lock` write into this document. */
+  /** Have the kernel's `lock` write into this document, and its `restore` be no death. */
   function listen(panel) {
     const kernel = panel.sessionContext.session?.kernel;
     kernel?.registerCommTarget(TARGET, (comm, message) => {
       void write(panel, kernel, comm.commId, message.content.data?.lock);
+    });
+    // Of a restart that a kernel tells of itself JupyterLab says that it died. It does so once for a
+    // restart, and has no public word for that it was said.
+    kernel?.registerCommTarget(RESTART, () => {
+      panel._autorestarting = true;
     });
   }
 
