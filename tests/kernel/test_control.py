@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from docker.errors import ImageNotFound
 
-from ipycontainer_kernel import acts
+from ipycontainer.failures import Failure
+from ipycontainer_kernel import acts, owned
 from support.engines import Engine
 from support.kernels import SECONDS, Kernel, add_kernelspec, jupyter_of, running_kernel
 
@@ -135,6 +136,36 @@ def test_checkpoints_that_go_with_a_restart_are_told(
         assert lost in caplog.text
         assert lost in kernel.printed("%container checkpoints")
         assert lost in error(kernel, "%container restore one")
+
+
+def test_a_cell_that_does_not_wait_for_the_restart_is_not_run_with_the_files_of_before(
+    engine: Engine,
+) -> None:
+    with running_kernel(NAME) as kernel:
+        kernel.run("%container checkpoint good")
+        client = kernel.client
+        client.execute("%container restore good")
+        second = client.execute("open('/run-late', 'w').close()")
+        while (reply := client.get_shell_msg(timeout=SECONDS))["parent_header"]["msg_id"] != second:
+            pass
+        assert reply["content"]["ename"] == "KernelRestarts"
+        assert "the kernel restarts with the files" in reply["content"]["evalue"]
+
+
+def test_a_restore_that_fails_leaves_a_kernel_that_runs_cells(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_given: object, **_named: object) -> None:
+        raise Failure("the disk is full")
+
+    monkeypatch.setattr(owned, "restore", fails)
+    with running_kernel(NAME) as kernel:
+        kernel.run("%container checkpoint good")
+        kernel.run("%container restore good")
+        until = time.monotonic() + SECONDS
+        while (told := kernel.run("print('goes on')"))[0]["output_type"] == "error":
+            assert time.monotonic() < until, told
+        assert told[0]["text"] == "goes on\n"
 
 
 def test_every_cell_leaves_a_checkpoint_of_what_it_changed(engine: Engine) -> None:

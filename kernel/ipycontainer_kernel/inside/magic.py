@@ -1,6 +1,7 @@
 """`%container` in a kernel's container: it acts on that container, over the control socket."""
 
 import json
+import select
 import shlex
 import socket
 import sys
@@ -19,6 +20,13 @@ This notebook runs in a container; %container is about that one:
   %container lock                          write what it is into this notebook's metadata
 
 Other containers are reached from a notebook outside, or by the command `ipycontainer`."""
+_NOT_RUN = (
+    "not run: the kernel restarts with the files of a checkpoint. Run this cell once that is done;"
+    " in a notebook that is run as a whole `%container restore` can only be the last cell"
+)
+_MOMENT = 0.2
+"""Seconds in which clients that send one cell after the other are told so: what comes when a kernel
+ends is lost, and who sent it would wait for an answer."""
 _PATIENCE = 3600.0
 """Seconds that a commit may take."""
 
@@ -56,6 +64,15 @@ class Connection:
         if "error" in found:
             raise Refused(found["error"])
         return found
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side has done what it was told."""
+        try:
+            readable, _, _ = select.select([self._socket], [], [], 0)
+            return bool(readable) and not self._socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Let the connection go."""
@@ -169,19 +186,39 @@ class ContainerMagic:
             connection.close()
             raise
         print(f"{name}: its files come back, and the kernel restarts")
+        refuse_cells(kernel, connection)
         after_reply(kernel, lambda: go(kernel, connection))
 
 
 def after_reply(kernel: Any, action: Any) -> None:
-    """Call something once the request that is being handled was answered, and said to be idle."""
+    """Call something a moment after the request that is being handled was answered."""
     before = kernel.post_handler_hook
 
     def hook() -> None:
         del kernel.post_handler_hook
         before()
-        kernel.io_loop.add_callback(action)
+        kernel.io_loop.call_later(_MOMENT, action)
 
     kernel.post_handler_hook = hook
+
+
+def refuse_cells(kernel: Any, connection: Connection) -> None:
+    """Run no more cells: clients that send them one after the other do not wait for a restart.
+
+    They would be run with the files and variables of before. Once a restore has ended and this
+    process lives, it has failed, and cells are run again.
+    """
+    execute = kernel.do_execute
+
+    async def refused(*given: Any, **named: Any) -> Any:
+        if connection.ended:
+            kernel.do_execute = execute
+            return await execute(*given, **named)
+        told = {"ename": "KernelRestarts", "evalue": _NOT_RUN, "traceback": [_NOT_RUN]}
+        kernel.send_response(kernel.iopub_socket, "error", told)
+        return {"status": "error", "execution_count": kernel.execution_count, **told}
+
+    kernel.do_execute = refused
 
 
 def go(kernel: Any, connection: Connection) -> None:
