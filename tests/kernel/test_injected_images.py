@@ -221,6 +221,15 @@ def test_the_images_own_packages_win(
         assert kernel.value("__import__('wcwidth').__file__").startswith(SITE)
 
 
+def test_what_every_python_of_an_image_prints_is_no_hindrance(
+    kernel_engine: Engine, debian_python: str
+) -> None:
+    noisy = {f"{SITE}/noisy.pth": b"import sys; print('hello')\n"}
+    made = prepare(kernel_engine.client, derived(kernel_engine, debian_python, noisy))
+    folder = Path(made.binds[0].partition(":")[0])
+    assert list(folder.glob("site/ipykernel/__pycache__/kernelapp.*.pyc"))
+
+
 def test_an_image_whose_packages_fit_no_ipykernel_is_told_which(
     kernel_engine: Engine, debian_python: str
 ) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ipycontainer_kernel.inject.probe import Facts
 
 _SECONDS, _LIMIT = 120.0, 128 << 20
+_MARK = "-- what follows is the archive --"  # the image's sitecustomize may print before it
 
 
 def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
@@ -36,7 +37,7 @@ def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
     ended = throwaway.run(
         client,
         image,
-        [facts.executable, "-I", "-c", code, WHEELS],
+        [facts.executable, "-I", "-c", code, WHEELS, _MARK],
         seconds=_SECONDS,
         limit=_LIMIT,
         binds=[f"{folder}:{WHEELS}:ro"],
@@ -48,7 +49,8 @@ def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
             f"image {image} cannot import the ipykernel that was found for it ({said}): update what"
             " is installed there, or install ipykernel in it"
         )
-    _unpack(ended.stdout, facts.tag, folder, image)
+    _, _, archive = ended.stdout.partition(_MARK.encode())
+    _unpack(archive, facts.tag, folder, image)
 
 
 def _unpack(archive: bytes, tag: str, folder: Path, image: str) -> None:

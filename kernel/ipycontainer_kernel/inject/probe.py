@@ -97,9 +97,9 @@ def probe(client: DockerClient, image: str) -> Facts:
 def read(said: bytes, image: str) -> Facts:
     """Return what it said, if it has the form that it should have; raises Failure otherwise."""
     try:
-        data = json.loads(said)
-        return _facts(data)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        # The image's sitecustomize, or a .pth file, may print before it.
+        return _facts(json.loads(said.splitlines()[-1]))
+    except (IndexError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Failure(
             f"python3 of image {image} answers what no Python would ({said[:60]!r}); {_ALONE}"
         ) from error

@@ -1,7 +1,7 @@
 """Import what a kernel imports, and print the bytecode of what was mounted as a tar archive.
 
-Run with what was mounted as its argument. Imports from a read-only folder are compiled at every
-start otherwise, which takes longer than all else.
+Run with what was mounted, and what to print before the archive. Imports from a read-only folder are
+compiled at every start otherwise, which takes longer than all else.
 """
 
 import importlib
@@ -37,7 +37,7 @@ USUAL = (
 )
 
 
-def main(mounted: str) -> None:
+def main(mounted: str, mark: str) -> None:
     """Write the archive to what is standard output now; modules may print what they like."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -51,6 +51,7 @@ def main(mounted: str) -> None:
             importlib.import_module(name)
         except Exception as error:  # matplotlib's, for one, may lack its library
             print("%s: %s" % (name, error), file=sys.stderr)
+    out.write(mark.encode())
     with tarfile.open(fileobj=out, mode="w|") as tar:
         for module in list(sys.modules.values()):
             source = getattr(module, "__file__", None) or ""
@@ -85,4 +86,4 @@ def _add(tar: tarfile.TarFile, folder: str, source: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])
