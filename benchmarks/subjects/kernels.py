@@ -1,4 +1,4 @@
-"""A kernel in a container beside plain ipykernel on this computer, of the same environment."""
+"""Kernels of ours beside plain ipykernel on this computer, of the same environment."""
 
 import os
 import tempfile
@@ -19,7 +19,12 @@ from world import World
 
 IMAGE = "host"
 NAME = "contained"
+SHELL = "shell"
+DOCKERFILE = "dockerfile"
 PLAIN = "python3"
+KINDS = {NAME: "python", SHELL: "shell", DOCKERFILE: "dockerfile"}
+TRIPS = {NAME: "1 + 1", SHELL: "echo 2", DOCKERFILE: "%show", PLAIN: "1 + 1"}
+"""Cells that print a line or return a value, by the kernel that runs them."""
 ROUND_TRIPS = 50
 MANY = 4
 START = (Goal(1.25, "plain", "≤ 1.25 of plain ipykernel"),)
@@ -36,21 +41,33 @@ def rows(world: World, rounds: int) -> Iterator[Row]:
         started = by_turns(contenders, rounds)
         yield Row("a kernel: request to first result", started, START)
         yield Row("the same, plain ipykernel", {"ours": started["plain"]})
-        trips = {name: _round_trips(spec) for name, spec in (("ours", NAME), ("plain", PLAIN))}
-        yield Row("a cell's round trip in that kernel", {"ours": trips["ours"]})
-        yield Row("the same, plain ipykernel", {"ours": trips["plain"]})
-        above = Result((trips["ours"].median - trips["plain"].median,))
-        yield Row("a cell's round trip above plain ipykernel's", {"ours": above}, ABOVE)
+        trips = _round_trips(world)
+        plain = trips.pop(PLAIN)
+        yield Row("a cell's round trip in plain ipykernel", {"ours": plain})
+        for name, trip in trips.items():
+            what = f"the same, `{TRIPS[name]}` in a kernel of kind {KINDS[name]}"
+            yield Row(what, {"ours": trip})
+            above = Result((trip.median - plain.median,))
+            yield Row("of it above plain ipykernel's", {"ours": above}, ABOVE)
         each = Result((_share(world),))
         yield Row(f"each of {MANY} kernels, PSS without its own", {"ours": each}, MEMORY, "MB")
 
 
 @contextmanager
 def _installed(world: World) -> Iterator[None]:
-    """Have this process find a kernelspec of ours, and this engine."""
+    """Have this process find kernelspecs of ours, and this engine."""
+    images = {NAME: IMAGE, SHELL: world.busybox, DOCKERFILE: ""}
     with tempfile.TemporaryDirectory(prefix="ipyc-b", dir="/tmp") as folder:
-        settings = Settings(IMAGE, name=NAME, display_name=NAME, network="none", notebook="none")
-        specs.write(settings, specs.Place(Path(folder) / "kernels"), icons={})
+        for name, kind in KINDS.items():
+            settings = Settings(
+                images[name],
+                name=name,
+                display_name=name,
+                kind=kind,
+                network="none",
+                notebook="none",
+            )
+            specs.write(settings, specs.Place(Path(folder) / "kernels"), icons={})
         found = {"JUPYTER_PATH": folder, "XDG_CACHE_HOME": folder, "XDG_RUNTIME_DIR": folder}
         places = {
             name: world.ours.variables[name] for name in ("IPYCONTAINER_ROOT", "IPYCONTAINER_RUN")
@@ -69,9 +86,9 @@ def _start(name: str) -> Contender:
     return start
 
 
-def _execute(client: BlockingKernelClient) -> None:
-    reply = client.execute("1 + 1", reply=True, timeout=60)
-    assert reply["content"]["status"] == "ok"
+def _execute(client: BlockingKernelClient, code: str = "1 + 1") -> None:
+    reply = client.execute(code, reply=True, timeout=60)
+    assert reply["content"]["status"] == "ok", reply["content"]
 
 
 def _end(manager: KernelManager, client: BlockingKernelClient) -> None:
@@ -79,18 +96,25 @@ def _end(manager: KernelManager, client: BlockingKernelClient) -> None:
     manager.shutdown_kernel(now=True)
 
 
-def _round_trips(name: str) -> Result:
-    manager, client = start_new_kernel(kernel_name=name)
-    try:
-        figures = []
-        for _ in range(ROUND_TRIPS):
-            clock = Timed()
-            with clock():
-                _execute(client)
-            figures.append(clock.seconds)
-    finally:
-        _end(manager, client)
-    return Result(tuple(figures))
+def _round_trips(world: World) -> dict[str, Result]:
+    """Time a small cell in kernels that all run, by turns."""
+    with ExitStack() as stack:
+        contenders = {}
+        for name, code in TRIPS.items():
+            manager, client = start_new_kernel(kernel_name=name)
+            stack.callback(_end, manager, client)
+            contenders[name] = _trip(client, code)
+            if name == DOCKERFILE:
+                _execute(client, f"FROM {world.busybox}")
+        return by_turns(contenders, ROUND_TRIPS)
+
+
+def _trip(client: BlockingKernelClient, code: str) -> Contender:
+    def trip(clock: Timed) -> None:
+        with clock():
+            _execute(client, code)
+
+    return trip
 
 
 def _share(world: World) -> float:
