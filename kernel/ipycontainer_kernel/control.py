@@ -22,13 +22,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ipycontainer.failures import Failure
 from ipycontainer_kernel.acts import Acts, Keeping, Owned
-
-if TYPE_CHECKING:
-    pass
 
 IMAGES_BELOW: Final = "localhost/"
 LONGEST_LINE: Final = 16384

@@ -32,8 +32,9 @@ from ipycontainer.failures import Failure
 
 INSIDE: Final = "/run/ipycontainer-kernel"
 """Where `s` is in the container."""
-TMPFS: Final = "size=64k,nr_inodes=64,mode=777"
-"""What it may hold: sockets take no room, but one inode each."""
+TMPFS: Final = "size=64k,nr_inodes=64,mode=777,nosymfollow"
+"""What it may hold: sockets take no room, but one inode each. A link that the container puts in a
+socket's place would lead who connects from this side to any socket of this machine."""
 CONTROL: Final = f"{INSIDE}/control"
 """Where the control socket is in the container."""
 CONNECTION: Final = "/run/ipycontainer-kernel.json"

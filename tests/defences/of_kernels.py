@@ -5,6 +5,7 @@ from defence import Defence
 CLAIMS = "kernel/test_lock_claims.py::"
 CONTROL = "kernel/test_control.py::"
 IMAGES = "kernel/test_injected_images.py::"
+SOCKETS = "kernel/test_kernel_sockets.py::"
 
 DEFENCES = (
     Defence(
@@ -109,7 +110,7 @@ DEFENCES = (
         "kernel/commands.py",
         "tmpfs = {INSIDE: TMPFS}",
         'tmpfs = {INSIDE: "mode=777"}',
-        ("kernel/test_kernel_sockets.py::test_what_a_kernel_writes_beside_its_sockets_is_bounded",),
+        (SOCKETS + "test_what_a_kernel_writes_beside_its_sockets_is_bounded",),
     ),
     Defence(
         "32",
@@ -117,6 +118,14 @@ DEFENCES = (
         "kernel/folders.py",
         "_RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS,",
         "_RESOLVE_NO_MAGICLINKS,",
-        ("kernel/test_kernel_sockets.py::test_links_of_an_image_lead_nowhere_on_this_machine",),
+        (SOCKETS + "test_links_of_an_image_lead_nowhere_on_this_machine",),
+    ),
+    Defence(
+        "32",
+        "code in a kernel has who connects to its sockets led to one of the host's",
+        "kernel/folders.py",
+        "mode=777,nosymfollow",
+        "mode=777",
+        (SOCKETS + "test_a_link_in_a_socket_s_place_is_not_followed_on_this_machine",),
     ),
 )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+
 import pytest
 from kernelroom import Room, running
+
+from ipycontainer_kernel.folders import INSIDE
 
 pytestmark = pytest.mark.ordinary_user
 
@@ -23,6 +29,11 @@ try:
 except OSError as error:
     print(error.strerror)
 print(written <= 1 << 16, made < 64)
+"""
+LINK = """\
+import os
+os.remove("{place}")
+os.symlink("{target}", "{place}")
 """
 FULL = "No space left on device\n"
 
@@ -56,3 +67,20 @@ def test_links_of_an_image_lead_nowhere_on_this_machine(room: Room) -> None:
             "'/linked/ipycontainer-kernel'",
         )
     api.remove_image(image, force=True)
+
+
+def test_a_link_in_a_socket_s_place_is_not_followed_on_this_machine(room: Room) -> None:
+    with (
+        running(room.install("linking")) as kernel,
+        socket.socket(socket.AF_UNIX) as elsewhere,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        (folder,) = room.folders.iterdir()
+        reached = folder / "s" / "k-1"
+        private = folder / "private"
+        elsewhere.bind(str(private))
+        elsewhere.listen()
+        assert kernel.run(LINK.format(place=f"{INSIDE}/k-1", target=private)) == ("ok", "")
+        assert reached.readlink() == private
+        with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+            client.connect(str(reached))
