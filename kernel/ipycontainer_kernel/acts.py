@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import time
 from collections.abc import Mapping
@@ -232,7 +233,7 @@ class Acts:
             "mounts": _mounts(details),
             "running for": duration(time.time() - parse_time(details["State"]["StartedAt"])),
             "memory": _memory(used),
-            "files": _changed(api.diff(container) or []),
+            "files": _changed(api.diff(container) or [], details),
             "checkpoints": self._kept(),
         }
         return {"text": "\n".join(f"{name:<12} {value}" for name, value in facts.items())}
@@ -284,7 +285,12 @@ def _memory(used: Mapping[str, Any]) -> str:
     return binary_size(used["usage"]) + (f", {binary_size(peak)} at most" if peak else "")
 
 
-def _changed(changes: list[dict[str, Any]]) -> str:
-    kinds = [change["Kind"] for change in changes]
+def _changed(changes: list[dict[str, Any]], details: Mapping[str, Any]) -> str:
+    # `diff` has what things were mounted at too, and each folder that has a change in it.
+    left_out = {mount["Destination"] for mount in details.get("Mounts") or ()}
+    left_out |= {*(details["HostConfig"].get("Tmpfs") or ())}
+    folders = {posixpath.dirname(change["Path"]) for change in changes}
+    left_out |= {change["Path"] for change in changes if not change["Kind"]} & folders
+    kinds = [change["Kind"] for change in changes if change["Path"] not in left_out]
     counts = ((kinds.count(1), "added"), (kinds.count(0), "changed"), (kinds.count(2), "deleted"))
     return ", ".join(f"{number} {word}" for number, word in counts if number) or "as in the image"

@@ -79,6 +79,20 @@ def test_what_was_changed_is_told(shared_engine: Engine, run: Make) -> None:
     assert names == ["first", "checkpoint-2", "checkpoint-3"]
 
 
+def test_what_things_are_mounted_at_is_no_change(
+    shared_engine: Engine, run: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    binds = [f"{tmp_path}:/folder", f"{tmp_path}/file:/file"]
+    container = run(*STAYS, HostConfig={"Binds": binds, "Tmpfs": {"/small": ""}})
+    asked = {"Name": "none", "IfChanged": True}
+    assert not call(shared_engine, "POST", url(container), asked).body["Kept"]
+    within(shared_engine, container, "echo one > /work")
+    assert told(keep(shared_engine, container, "first")) == {"/work": "added"}
+    found = call(shared_engine, "GET", url(container, "first")).body
+    assert (told(found), found["Added"]) == ({"/work": "added"}, 1)
+
+
 def test_a_restored_container_starts_with_the_files_that_it_had(
     shared_engine: Engine, run: Make
 ) -> None:

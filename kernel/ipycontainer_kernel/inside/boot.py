@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -33,7 +33,8 @@ def main(connection_file: str, *arguments: str) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     app = reachable(IPKernelApp).instance()
-    app.initialize(sys.argv[1:])
+    with profile_at_need():
+        app.initialize(sys.argv[1:])
     extend(app.shell)
     app.start()
 
@@ -67,6 +68,26 @@ def settle_temporary(connection_file: str) -> None:
         if not found:
             sys.exit("no folder here can be written, and a kernel needs one: mount a tmpfs at /tmp")
         os.environ["TMPDIR"] = tempfile.tempdir = found[0]
+
+
+@contextmanager
+def profile_at_need() -> Iterator[None]:
+    """Leave no folders of IPython's in a home that had none: `%store` and others make them again.
+
+    They would be in each checkpoint and each image that is made of the container. A home that is
+    mounted may be that of other programs, which make theirs meanwhile.
+    """
+    home = os.path.expanduser("~")
+    profile = os.path.join(home, ".ipython")
+    there = os.path.lexists(profile)
+    yield
+    if there or not os.path.isdir(profile) or os.stat(home).st_dev != os.stat("/").st_dev:
+        return
+    for folder, _, files in os.walk(profile, topdown=False):
+        with suppress(OSError):  # what has something in it stays
+            if files == ["README"]:
+                os.unlink(os.path.join(folder, "README"))
+            os.rmdir(folder)
 
 
 def reachable(base: Any) -> Any:

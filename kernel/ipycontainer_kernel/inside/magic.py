@@ -137,9 +137,9 @@ class ContainerMagic:
         found = ask({"verb": "lock"})
         kernel = getattr(self._shell, "kernel", None)
         if kernel is not None and page.write(kernel, found["lock"]):
-            for note in found["notes"]:
-                print(f"WARNING: {note}", file=sys.stderr)
             print("this notebook's metadata has its sandbox; save it")
+            for note in found["notes"]:
+                print(f"WARNING: {note}")
             return
         raise Refused(
             "no page of ipycontainer's answers, and a container has no way to the notebook's file:"

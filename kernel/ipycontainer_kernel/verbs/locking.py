@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +38,32 @@ def lock(session: Session, /, path: Path | None, *, show: bool, **flags: Any) ->
     place = path or (page.path if page is not None else None)
     document = documents.read(place) if place is not None and place.exists() else None
     found = _lock(session, place, document, flags)
-    for note in found.notes:
-        session.surface.note(f"WARNING: {note}")
+    # A page fills a box with red for what comes on standard error, and nothing failed.
+    note = session.surface.note if page is None else session.surface.say
     if show:
+        _warn(note, found)
         return session.surface.show(pages.shown(found))
     if path is None and page is not None and page.write(found):
         session.surface.say("this notebook's metadata has its sandbox; save it")
+        _warn(note, found)
         return None
     if place is None or document is None:
         raise Usage("which notebook? this front end does not tell: lock NOTEBOOK --image IMAGE")
     found.put(document)
     documents.write(document, place)
     session.surface.say(f"{place} has its sandbox in its metadata")
+    _warn(note, found)
     if path is None:
-        session.surface.note(
+        note(
             "The file was written beside the open page: have it loaded again (Revert), or saving"
             " the page takes it away"
         )
     return None
+
+
+def _warn(note: Callable[[str], None], found: Lock) -> None:
+    for text in found.notes:
+        note(f"WARNING: {text}")
 
 
 def _lock(session: Session, place: Path | None, document: Any, flags: dict[str, Any]) -> Lock:

@@ -7,9 +7,10 @@ checkpoint is copied. Docker's own checkpoints are processes and no files, by CR
 
 import asyncio
 import contextlib
+import os
 import re
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -143,7 +144,7 @@ class Checkpoints:
                         self._cgroups.thaw(container.cgroup)
                 beneath = self._beneath(container, store)
                 tree = flattened(store.base, live, beneath.shows)
-                changes = [*compared(store.current(), tree, beneath)]
+                changes = _told(container, compared(store.current(), tree, beneath))
                 checkpoint = _described(name, store, changes, pool.size)
                 kept = bool(changes) or not if_changed
                 if kept:
@@ -192,7 +193,9 @@ class Checkpoints:
             shape = _shape(store.get(name), store)
             beneath = self._beneath(container, store)
             before, after = store.before(name), store.tree(name)
-            changes = await asyncio.to_thread(lambda: [*compared(before, after, beneath)])
+            changes = await asyncio.to_thread(
+                lambda: _told(container, compared(before, after, beneath))
+            )
             return {**shape, "Changes": _listed(changes)}
 
     def size(self, container: Container) -> int:
@@ -271,6 +274,15 @@ def _free_name(store: CheckpointStore) -> str:
     while store.has(f"checkpoint-{number}"):
         number += 1
     return f"checkpoint-{number}"
+
+
+def _told(container: Container, changes: "Iterable[TreeChange]") -> "list[TreeChange]":
+    """Return changes without the container's mount points: each start makes those, and no person.
+
+    What is mounted there hides them.
+    """
+    points = {os.fsencode(point.destination[1:]) for point in container.record.mounts}
+    return [change for change in changes if change.path not in points]
 
 
 def _described(
