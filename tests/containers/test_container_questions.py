@@ -8,7 +8,7 @@ from ipycontainer_runtime.engine.wanted import Inputs
 from ipycontainer_runtime.shim.messages import InputWanted
 from support.calls import Make, call, ended, start
 from support.engines import Engine
-from support.inputs import Listener, hijacked, typing
+from support.inputs import Listener, hijacked, posted, read_upgrade, typing
 
 pytestmark = [pytest.mark.needs("docker", "busybox"), pytest.mark.ordinary_user]
 
@@ -112,6 +112,20 @@ def test_an_exec_that_waits_is_seen_and_its_container_is_not(
         assert listener.change() == {"wanted": False}
         assert listener.change() is None
     assert call(shared_engine, "GET", f"/exec/{made}/json").body["ExitCode"] == 3
+
+
+def test_who_listens_while_an_exec_starts_is_told(shared_engine: Engine, run: Make) -> None:
+    container = run("sleep", "600")
+    body = {"Cmd": ["sh", "-c", NOW], "AttachStdin": True, "AttachStdout": True}
+    made = call(shared_engine, "POST", f"/containers/{container}/exec", body).body["Id"]
+    # It is begun, and waits for its client to have read the answer.
+    with posted(shared_engine, f"/exec/{made}/start") as sock:
+        while not call(shared_engine, "GET", f"/exec/{made}/json").body["Running"]:
+            pass
+        with Listener(shared_engine, made, "exec") as listener:
+            assert listener.change() == {"wanted": False}
+            read_upgrade(sock)
+            assert listener.question()["line"] == "now"
 
 
 def test_another_process_without_the_input_is_not_the_exec(

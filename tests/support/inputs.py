@@ -13,19 +13,30 @@ from support.hosts import Host
 
 def hijacked(host: Host, path: str, body: str = "{}") -> socket.socket:
     """Post and return the raw connection that comes of it, once the engine has answered."""
+    sock = posted(host, path, body)
+    read_upgrade(sock)
+    return sock
+
+
+def posted(host: Host, path: str, body: str = "{}") -> socket.socket:
+    """Post, and return the connection with the answer still to be read."""
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(60)
     sock.connect(str(host.socket))
     head = f"POST {path} HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
     typed = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     sock.sendall((head + typed).encode())
+    return sock
+
+
+def read_upgrade(sock: socket.socket) -> None:
+    """Read the answer that makes a connection a raw one."""
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         byte = sock.recv(1)
         assert byte, answer
         answer += byte
     assert b" 101 " in answer, answer
-    return sock
 
 
 def typing(host: Host, container: str) -> socket.socket:

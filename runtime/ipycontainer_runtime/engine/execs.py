@@ -10,6 +10,7 @@ import signal as signals
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -175,7 +176,9 @@ class Execs:
         try:
             if ready is not None:
                 await ready
-            started = await shim.exec(request, sock)
+            # Known only now: of who listened meanwhile the shim has taken no notice.
+            watch = found.container.inputs.heard(found.id)
+            started = await shim.exec(replace(request, watch=watch), sock)
         except (StartFailed, Unavailable) as error:
             found.fault = failed_start(error)
             self._finish(found, error.exit_code if isinstance(error, StartFailed) else 126)
@@ -203,7 +206,6 @@ class Execs:
             tty=config.tty,
             stdin=config.attach_stdin,
             attach=options if attached else None,
-            watch=found.container.inputs.heard(found.id),
             traced=_may_trace(found.container),
         )
 
