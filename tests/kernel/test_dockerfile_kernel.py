@@ -234,6 +234,8 @@ def test_what_is_wrong_is_one_line(room: Room) -> None:
     assert "unterminated heredoc" in room.run("FROM busybox\nRUN <<EOF\na").error
     assert room.run("%help").out.startswith("A cell holds instructions")
     assert "there is no cell In[9999]" in room.run("%forget 9999").error
+    assert "is a device, and a Dockerfile is a file" in room.run("%import /dev/zero").error
+    assert "is a device, and a Dockerfile is a file" in room.run("%export /dev/null").error
 
 
 def test_a_cell_is_left_out_by_its_number(room: Room) -> None:

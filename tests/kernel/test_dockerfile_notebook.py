@@ -1,6 +1,7 @@
 """Dockerfiles become notebooks and notebooks Dockerfiles, and nothing is lost on the way."""
 
 import json
+import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -225,6 +226,14 @@ def test_what_is_no_notebook_or_no_dockerfile_is_named(tmp_path: Path, command: 
     python = v4.new_notebook(metadata={"kernelspec": spec})
     nbformat.write(python, tmp_path / "python.ipynb")
     assert "is a notebook of python" in command("export", "python.ipynb").stderr
+
+
+def test_an_import_waits_for_no_pipe_and_reads_no_endless_device(
+    tmp_path: Path, command: Command
+) -> None:
+    os.mkfifo(tmp_path / "Dockerfile")
+    assert "is a pipe, and a Dockerfile is a file" in command("import", "Dockerfile").stderr
+    assert "is a device" in command("import", "/dev/zero").stderr
 
 
 def test_the_kernel_is_installed_without_an_image(tmp_path: Path, command: Command) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import nbformat
 import pytest
 
+from ipycontainer.cli import main
 from ipycontainer.failures import Failure, Usage
+from ipycontainer_kernel import files
 from ipycontainer_kernel.notebooks import bounds, documents, parameters
 
 v4 = nbformat.v4
@@ -31,6 +33,16 @@ def test_what_is_no_file_is_not_waited_for(make: Any, what: str, tmp_path: Path)
         documents.read(path)
 
 
+@pytest.mark.parametrize("line", ["run x.ipynb", "verify x.ipynb", "kernel export x.ipynb"])
+def test_a_verb_waits_for_no_pipe(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("x.ipynb")
+    assert main(line.split()) == 1
+    assert capfd.readouterr().err == "ipycontainer: x.ipynb is a pipe, and a notebook is a file\n"
+
+
 def test_a_notebook_is_written_over_no_device_and_into_no_missing_folder(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -44,7 +56,7 @@ def test_a_notebook_is_written_over_no_device_and_into_no_missing_folder(tmp_pat
 def test_a_file_that_goes_on_and_on_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(documents, "_MOST", 1000)
+    monkeypatch.setattr(files, "MOST_OF_NOTEBOOK", 1000)
     (tmp_path / "x.ipynb").write_text("[" * 1001)
     with pytest.raises(Failure, match="at most 1,000 bytes"):
         documents.read(tmp_path / "x.ipynb")

@@ -12,6 +12,7 @@ import nbformat
 from ipycontainer.failures import Failure
 from ipycontainer.session import Session
 from ipycontainer.verbs import invoke
+from ipycontainer_kernel import files
 from ipycontainer_kernel.dockerfile import commands
 from ipycontainer_kernel.dockerfile.builds import Builder, asking
 from ipycontainer_kernel.dockerfile.cells import Cell, Cells
@@ -19,6 +20,7 @@ from ipycontainer_kernel.dockerfile.commands import SETTINGS, Command
 from ipycontainer_kernel.dockerfile.composed import Composed, compose
 from ipycontainer_kernel.dockerfile.notebook import to_notebook
 
+_WHAT = "a Dockerfile"
 _NO_STAGE = "nothing to build yet: the Dockerfile so far has no FROM"
 
 
@@ -78,6 +80,8 @@ def _show(run: Run, command: Command, source: Composed, target: str) -> None:
 
 def _export(run: Run, command: Command, source: Composed, target: str) -> None:
     path = Path(command.one("FILE")).expanduser()
+    if path.exists():
+        files.check(path, _WHAT, path.stat().st_mode)
     path.write_text(source.text, encoding="utf-8")
     run.session.surface.say(f"Wrote {path}")
 
@@ -88,7 +92,7 @@ def _import(run: Run, command: Command, source: Composed, target: str) -> None:
         raise command.wrong("write %import FILE, or %import FILE NOTEBOOK.ipynb")
     path = Path(words[0]).expanduser()
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = files.contents(path, _WHAT, files.MOST_OF_DOCKERFILE).decode("utf-8")
     except UnicodeDecodeError as error:
         raise command.wrong(f"{path} is no text in UTF-8: {error.reason}") from error
     if len(words) == 1:

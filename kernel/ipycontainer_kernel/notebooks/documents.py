@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -12,10 +11,10 @@ from typing import Any
 
 from ipycontainer.failures import Failure
 
+from ipycontainer_kernel import files
 from ipycontainer_kernel.settings import KEY
 
-_MOST = 512 << 20
-"""Bytes of a notebook that is read: its outputs are in it."""
+_WHAT = "a notebook"
 
 
 def read(path: Path) -> Any:
@@ -39,37 +38,10 @@ def read(path: Path) -> Any:
 
 
 def _text(path: Path) -> str:
-    """Return a file's text, of a size that is known: what is no file would be waited for."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        try:
-            _check_file(path, os.fstat(descriptor).st_mode)
-        except Failure:
-            os.close(descriptor)
-            raise
-        with open(descriptor, "rb") as file:
-            data = file.read(_MOST + 1)
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from error
-    if len(data) > _MOST:
-        raise Failure(f"{path}: a notebook has at most {_MOST:,} bytes, and this has more")
-    try:
-        return data.decode()
+        return files.contents(path, _WHAT, files.MOST_OF_NOTEBOOK).decode()
     except UnicodeDecodeError as error:
         raise Failure(f"{path} is no notebook: byte {error.start} is no UTF-8") from error
-
-
-def _check_file(path: Path, mode: int) -> None:
-    kinds = {
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    if not stat.S_ISREG(mode):
-        what = kinds.get(stat.S_IFMT(mode), "something else")
-        raise Failure(f"{path} is {what}, and a notebook is a file")
 
 
 def mode_at(path: Path) -> int:
@@ -82,7 +54,7 @@ def mode_at(path: Path) -> int:
         return 0o666 & ~_umask()
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from error
-    _check_file(path, mode)
+    files.check(path, _WHAT, mode)
     return mode & 0o777
 
 

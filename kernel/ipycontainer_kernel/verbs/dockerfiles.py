@@ -12,9 +12,11 @@ import nbformat
 from ipycontainer.failures import Failure, Usage
 from ipycontainer.session import Session
 from ipycontainer.verbs.base import flag, pass_session
+from ipycontainer_kernel import files
 from ipycontainer_kernel.dockerfile.notebook import to_dockerfile, to_notebook
 
 _OLD = 4
+_DOCKERFILE = "a Dockerfile"
 _force = flag("-f", "--force", help="Write over a file that is there.")
 
 
@@ -55,7 +57,7 @@ def import_dockerfile(
 
     `kernel export` has the same file again, byte for byte.
     """
-    data = sys.stdin.buffer.read() if str(dockerfile) == "-" else _bytes(dockerfile)
+    data = _standard_input() if str(dockerfile) == "-" else _dockerfile(dockerfile)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -68,17 +70,20 @@ def import_dockerfile(
     session.surface.say(str(place))
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.expanduser().read_bytes()
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from error
+def _standard_input() -> bytes:
+    most = files.MOST_OF_DOCKERFILE
+    return files.bounded(sys.stdin.buffer.read(most + 1), "standard input", _DOCKERFILE, most)
+
+
+def _dockerfile(path: Path) -> bytes:
+    return files.contents(path.expanduser(), _DOCKERFILE, files.MOST_OF_DOCKERFILE)
 
 
 def _notebook(path: Path) -> nbformat.NotebookNode:
     """Return a notebook; raises `Failure` for a file that is none."""
     try:
-        found = nbformat.reads(_bytes(path).decode("utf-8"), as_version=_OLD)  # type: ignore[no-untyped-call] # nbformat's is untyped
+        data = files.contents(path.expanduser(), "a notebook", files.MOST_OF_NOTEBOOK)
+        found = nbformat.reads(data.decode("utf-8"), as_version=_OLD)  # type: ignore[no-untyped-call] # nbformat's is untyped
         nbformat.validate(found, relax_add_props=True)
     except (ValueError, nbformat.reader.NotJSONError) as error:
         raise Failure(f"{path} is no notebook: {error}") from error

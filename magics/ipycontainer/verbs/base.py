@@ -58,8 +58,8 @@ def _imported(name: str) -> click.Command:
 
 
 def is_notebook(word: str) -> bool:
-    """Tell whether a word is a notebook's file, which no image's name is."""
-    return word.endswith(".ipynb") and os.path.isfile(word)
+    """Tell whether a word names a notebook: what is there by it and is no file is refused later."""
+    return word.endswith(".ipynb") and os.path.lexists(word)
 
 
 @click.group(
