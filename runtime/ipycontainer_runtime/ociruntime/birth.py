@@ -60,12 +60,17 @@ def born(
     Raises StartFailed when it cannot get there.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # The helper has a way of its own: the new process may speak before the helper can.
+    reading, writing = os.pipe()
     helper = os.fork()
     if helper == 0:
         ours.close()
-        _help(enter, flags, body, theirs)
+        os.close(reading)
+        _help(enter, flags, body, theirs, writing)
     theirs.close()
-    said = json.loads(ours.recv(65536) or b'{"error": "the helper process was killed"}')
+    os.close(writing)
+    with open(reading, "rb") as told:
+        said = json.loads(told.read() or b'{"error": "the helper process was killed"}')
     os.waitpid(helper, 0)
     if "error" in said:
         ours.close()
@@ -78,17 +83,19 @@ def _help(
     flags: int,
     body: Callable[[socket.socket], NoReturn],
     status: socket.socket,
+    writing: int,
 ) -> NoReturn:
     try:
         enter()
         # Its number is that of the pid namespace which we are in ourselves.
         pid = clone(flags | CLONE_PARENT)
         if pid == 0:
+            os.close(writing)
             body(status)
         said: dict[str, Any] = {"pid": pid}
     except (OSError, ContainerError) as error:
         said = {"error": f"cannot enter the container: {error}"}
-    status.send(json.dumps(said).encode())
+    os.write(writing, json.dumps(said).encode())
     os._exit(0)
 
 
