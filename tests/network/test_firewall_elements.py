@@ -61,3 +61,5 @@ def test_a_change_that_the_kernel_refuses_changes_nothing(table: Tables) -> None
     with pytest.raises(Unavailable, match="cannot be led: No such file or directory"):
         table.change(BRIDGES, {**there, **missing}, ports(range(3000, 3010)), Shape())
     assert table.read()[0] == there
+    table.change(BRIDGES, there, missing, Shape())
+    assert table.read()[0] == missing

@@ -12,14 +12,12 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import attribute, split
 from ipycontainer_runtime.linux.netlink.sockets import NLM_F_ACK, NLMSG_ERROR
 from ipycontainer_runtime.network.firewall.ports import ANY
-from ipycontainer_runtime.network.place import Place
+from ipycontainer_runtime.network.firewall.wire import Wire
 from ipycontainer_runtime.store.networks import Published
 
-NETLINK_NETFILTER = 12
 NFNL_MSG_BATCH_BEGIN = 0x10
 NFNL_MSG_BATCH_END = 0x11
 NFNL_SUBSYS_NFTABLES = 10
@@ -70,7 +68,7 @@ def near(device: str, protocol: str, port: int) -> Element:
     return Element("near", device.encode().ljust(_INTERFACE, b"\0") + _service(protocol, port))
 
 
-def change(place: Place, table: str, gone: Iterable[Element], new: Iterable[Element]) -> None:
+def change(wire: Wire, table: str, gone: Iterable[Element], new: Iterable[Element]) -> None:
     """Take elements out of a table of the family inet and put others in: all of it, or nothing.
 
     Raises Unavailable when the kernel refuses, as where one is missing that is to go.
@@ -92,17 +90,10 @@ def change(place: Place, table: str, gone: Iterable[Element], new: Iterable[Elem
         for number, (kind, flags, body) in enumerate(batch)
     )
     try:
-        with within(place.netns, _opened) as kernel:
+        with wire.lent() as kernel:
             _do(kernel, b"".join(packed))
     except OSError as error:
         raise Unavailable(f"published ports of {table} cannot be led: {error.strerror}") from error
-
-
-def _opened() -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    kernel = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
-    kernel.bind((0, 0))
-    return kernel
 
 
 def _do(kernel: socket.socket, batch: bytes) -> None:

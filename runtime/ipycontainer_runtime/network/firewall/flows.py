@@ -14,9 +14,8 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.linux.inside import within
 from ipycontainer_runtime.linux.netlink import Message, Netlink, attribute, attributes
-from ipycontainer_runtime.network.place import Place
+from ipycontainer_runtime.network.firewall.wire import Wire
 from ipycontainer_runtime.store.networks import Published
 
 CTA_FILTER = 25
@@ -34,7 +33,6 @@ CTA_TUPLE_REPLY = 2
 CTA_ZONE = 18
 IPCTNL_MSG_CT_DELETE = 0x102  # of NFNL_SUBSYS_CTNETLINK
 IPCTNL_MSG_CT_GET = 0x101
-NETLINK_NETFILTER = 12
 _NESTED = 0x8000  # NLA_F_NESTED
 _FAMILY = struct.Struct("=BBH")  # nfgenmsg
 _PROTOCOLS = {bytes((socket.IPPROTO_TCP,)): "tcp", bytes((socket.IPPROTO_UDP,)): "udp"}
@@ -55,13 +53,14 @@ class Flow(NamedTuple):
     """The attributes by which the kernel knows it."""
 
 
-def forget(place: Place, ports: Sequence[Published]) -> None:
+def forget(wire: Wire, ports: Sequence[Published]) -> None:
     """Forget the flows that these ports led. Raises Unavailable when the kernel refuses."""
     gone = {(p.protocol, p.host_port, p.address, p.port) for p in ports}
     if not gone:
         return
     try:
-        with within(place.netns, _opened) as kernel:
+        with wire.lent() as sock:
+            kernel = Netlink(sock)
             for address in {port.address for port in ports}:
                 for flow in list(_flows(kernel, address)):
                     if (flow.protocol, flow.asked, flow.address, flow.port) in gone:
@@ -70,14 +69,6 @@ def forget(place: Place, ports: Sequence[Published]) -> None:
                         kernel.do(Message(IPCTNL_MSG_CT_DELETE, 0, body, "forget a flow", there))
     except OSError as error:
         raise Unavailable(f"flows of a port cannot be forgotten: {error.strerror}") from error
-
-
-def _opened() -> Netlink:
-    sock = socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
-    )
-    sock.bind((0, 0))
-    return Netlink(sock)
 
 
 def _flows(kernel: Netlink, address: str) -> Iterator[Flow]:

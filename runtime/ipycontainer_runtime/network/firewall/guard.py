@@ -11,6 +11,7 @@ from ipycontainer_runtime.network.firewall.bridges import Bridge, checked
 from ipycontainer_runtime.network.firewall.neighbours import Neighbours
 from ipycontainer_runtime.network.firewall.ports import Ports, among, with_these, without
 from ipycontainer_runtime.network.firewall.rules import Before, Shape
+from ipycontainer_runtime.network.firewall.wire import Wire
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
@@ -47,6 +48,7 @@ class Guard:
         self._place = place
         self._rules = rules
         self._neighbours = Neighbours(place, name, self._restore)
+        self._flows = Wire(place)
         self._lock = Lock()
         self._bridges: list[Bridge] = []
         self._ports: Ports | None = None  # asked of the kernel at the first use
@@ -97,6 +99,7 @@ class Guard:
             # First: without the rules the machine would be a router until then, or for good.
             forwarding.switch_off(self._place, self._shape.before, (), gone)
             self._rules.remove()
+            self._flows.close()
             self._bridges, self._ports = [], {}
             self._shape = Shape(alone=self._place.alone)
 
@@ -124,7 +127,7 @@ class Guard:
                 self._rules.change(self._bridges, known, wanted, self._shape)
                 self._ports = wanted
                 gone = [port for key, port in known.items() if wanted.get(key) != port]
-                flows.forget(self._place, gone)
+                flows.forget(self._flows, gone)
 
     def _known(self) -> Ports:
         if self._ports is None:

@@ -12,6 +12,7 @@ from ipycontainer_runtime.network.firewall.bridges import Bridge
 from ipycontainer_runtime.network.firewall.elements import Element
 from ipycontainer_runtime.network.firewall.ports import ANY, Key, Ports, key
 from ipycontainer_runtime.network.firewall.rules import Before, Shape, near, ruleset
+from ipycontainer_runtime.network.firewall.wire import Wire
 from ipycontainer_runtime.network.place import Place
 from ipycontainer_runtime.store.networks import Published
 
@@ -36,6 +37,7 @@ class Tables:
         """Keep the table of this name in a place."""
         self._place = place
         self._table = table
+        self._wire = Wire(place)
 
     def read(self) -> tuple[Ports, Before]:
         """Return what the table has, a new one what others' have of the machine.
@@ -60,7 +62,7 @@ class Tables:
         if not bridges:  # as where somebody else than an engine takes ports back
             before |= self._near(old) - self._near(new)
         if before != after:
-            elements.change(self._place, self._table, before - after, after - before)
+            elements.change(self._wire, self._table, before - after, after - before)
 
     def _near(self, ports: Ports) -> set[Element]:
         """Return the elements of `near` that the kernel has for these ports."""
@@ -79,6 +81,7 @@ class Tables:
 
     def remove(self) -> None:
         """Delete the table."""
+        self._wire.close()
         self._nft(f"add table inet {self._table}\ndelete table inet {self._table}")
 
     def _listed(self) -> str:
