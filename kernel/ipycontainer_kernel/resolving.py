@@ -195,6 +195,12 @@ def _as_python(session: Session, settings: Settings, notes: list[str], *, chosen
         told = (*notes, f"{error}; this is a shell kernel")
         return Resolved(replace(settings, kind="shell"), icons=icons("container"), notes=told)
     wheels = tuple(dict(wheel) for wheel in made.wheels)
+    if made.place:
+        notes = [
+            *notes,
+            f"the image has no python3 on its PATH, so the kernel is {made.place}: `-e"
+            " PATH=FOLDER:…` chooses another, and lets cells' commands find it",
+        ]
     return Resolved(replace(settings, wheels=wheels), icons=icons("python"), notes=tuple(notes))
 
 

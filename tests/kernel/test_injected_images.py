@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import subprocess
 import sys
-import tarfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,12 +17,13 @@ from typing import Any
 import pytest
 
 from ipycontainer.failures import Failure
-from ipycontainer_kernel.inject import NoPython, UnfitPython, cache, ours, prepare, throwaway, uv
+from ipycontainer_kernel.inject import NoPython, UnfitPython, cache, ours, prepare, uv
 from ipycontainer_kernel.inject.probe import Facts, fit, read
+from ipycontainer_kernel.inject.throwaway import Trial
 from ipycontainer_kernel.settings import Settings
 from support import images
 from support.engines import Engine
-from support.kernels import add_kernelspec, jupyter_of, running_kernel
+from support.kernels import add_kernelspec, derived, jupyter_of, running_kernel
 from support.registry import Registry
 
 ANSWER: dict[str, Any] = {
@@ -69,22 +68,6 @@ def no_index(empty: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def facts(**changed: Any) -> Facts:
     """Return what an image says of its Python, understood."""
     return read(json.dumps({**ANSWER, **changed}).encode(), "made-up")
-
-
-def derived(engine: Engine, image: str, files: Mapping[str, bytes]) -> str:
-    """Return the id of `image` with more files, all of them executable."""
-    container = engine.client.containers.create(image, ["true"])
-    try:
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for name, content in files.items():
-                entry = tarfile.TarInfo(name.lstrip("/"))
-                entry.size, entry.mode = len(content), 0o755
-                tar.addfile(entry, io.BytesIO(content))
-        container.put_archive("/", archive.getvalue())
-        return str(container.commit().id)
-    finally:
-        container.remove(force=True)
 
 
 def with_python(engine: Engine, busybox: str, script: str) -> str:
@@ -176,7 +159,7 @@ def test_a_python_that_is_none_is_found_out(
 def test_a_python_that_says_nothing_is_ended(kernel_engine: Engine, busybox: str) -> None:
     kernel_engine.client.images.pull(busybox)
     with pytest.raises(Failure, match=r"said nothing for 0\.3 s"):
-        throwaway.run(kernel_engine.client, busybox, ["sleep", "60"], seconds=0.3, limit=9)
+        Trial(kernel_engine.client, busybox).run(["sleep", "60"], seconds=0.3, limit=9)
     assert not kernel_engine.client.api.containers(all=True)
 
 

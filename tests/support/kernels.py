@@ -1,9 +1,11 @@
 """Kernels in containers as Jupyter starts them: kernelspecs in folders of a test's own."""
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,12 +32,13 @@ def jupyter_of(engine: Engine, folder: Path, cache: Path) -> Iterator[Path]:
         patch.setenv("IPYCONTAINER_ROOT", str(engine.paths.root))
         patch.setenv("IPYCONTAINER_RUN", str(engine.paths.run))
         patch.setenv("JUPYTER_PATH", str(folder))
-        patch.setenv("UV_CACHE_DIR", str(_fetched()))
+        patch.setenv("UV_CACHE_DIR", str(fetched()))
         patch.setenv("XDG_CACHE_HOME", str(cache))
         yield folder
 
 
-def _fetched() -> Path:
+def fetched() -> Path:
+    """Return where uv keeps what it fetched."""
     kept = images.cache()
     own = kept if os.access(kept, os.W_OK) else Path.home() / ".cache" / "ipycontainer-tests"
     return own / "uv"
@@ -58,6 +61,35 @@ def add_kernelspec(folder: Path, name: str, **settings: Any) -> None:
         },
     }
     (place / "kernel.json").write_text(json.dumps(spec))
+
+
+def derived(
+    engine: Engine,
+    image: str,
+    files: Mapping[str, bytes],
+    script: str = "",
+    changes: Sequence[str] = (),
+) -> str:
+    """Return the id of `image` with more files, all of them executable.
+
+    Then its python3 runs `script` in it; `changes` are lines of a Dockerfile.
+    """
+    command = ["python3", "-c", script] if script else ["true"]
+    container = engine.client.containers.create(image, command, network_mode="none")
+    try:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name, content in files.items():
+                entry = tarfile.TarInfo(name.lstrip("/"))
+                entry.size, entry.mode = len(content), 0o755
+                tar.addfile(entry, io.BytesIO(content))
+        container.put_archive("/", archive.getvalue())
+        if script:
+            container.start()
+            assert container.wait()["StatusCode"] == 0, container.logs().decode()
+        return str(container.commit(changes=list(changes)).id)
+    finally:
+        container.remove(force=True)
 
 
 class Kernel(NamedTuple):

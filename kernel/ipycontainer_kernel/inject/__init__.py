@@ -8,11 +8,13 @@ image's own packages win over it, and nothing but the kernel's process sees it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ipycontainer_kernel.inject import cache, making
 from ipycontainer_kernel.inject.probe import NoPython, UnfitPython
+from ipycontainer_kernel.inject.throwaway import Trial
 from ipycontainer_kernel.inject.uv import Wheel
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ INSIDE: Final = "/run/ipycontainer-inside"
 """Where a container has `boot.py` and its neighbours."""
 WHEELS: Final = "/run/ipycontainer-wheels"
 """Where it has what was injected."""
+_COUNTS = re.compile(r"PATH|HOME|LD_LIBRARY_PATH|PYTHON[A-Z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Injected:
     wheels: list[Wheel]
     python: str
     """The version of the image's Python."""
+    place: str
+    """Where that was found, if not on the image's PATH."""
 
 
 def prepare(client: DockerClient, image: str, settings: Settings | None = None) -> Injected:
@@ -55,11 +60,13 @@ def prepare(client: DockerClient, image: str, settings: Settings | None = None) 
     """
     ident = str(client.images.get(image).id)
     locked = [dict(wheel) for wheel in settings.wheels] if settings else []
-    name = cache.key(making.RECIPE, ident, locked)
-    place = cache.kept(name, lambda folder: making.make(client, image, locked, folder))
+    trial = _trial(client, image, settings)
+    by = [ident, dict(trial.env), trial.user]
+    name = cache.key(making.RECIPE, *by, locked)
+    place = cache.kept(name, lambda folder: making.make(trial, locked, folder))
     made = json.loads((place / making.RECORD).read_text())
     if not locked:  # who locks what was found is to find it again
-        cache.also(place, cache.key(making.RECIPE, ident, made["wheels"]))
+        cache.also(place, cache.key(making.RECIPE, *by, made["wheels"]))
     inside = making.inside()
     return Injected(
         binds=[f"{place}:{WHEELS}:ro", f"{inside}:{INSIDE}:ro"],
@@ -67,4 +74,13 @@ def prepare(client: DockerClient, image: str, settings: Settings | None = None) 
         env={},
         wheels=made["wheels"],
         python=made["python"],
+        place=made["place"],
     )
+
+
+def _trial(client: DockerClient, image: str, settings: Settings | None) -> Trial:
+    """Return how the image is to be asked: with what was asked for that Python goes by."""
+    if settings is None:
+        return Trial(client, image)
+    goes_by = {name: text for name, text in settings.env.items() if _COUNTS.fullmatch(name)}
+    return Trial(client, image, goes_by, settings.user)

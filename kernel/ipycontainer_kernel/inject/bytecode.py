@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipycontainer.failures import Failure, one_line
-from ipycontainer_kernel.inject import throwaway
-from ipycontainer_kernel.inject.probe import UnfitPython
+from ipycontainer_kernel.inject.probe import ALONE, UnfitPython
 
 if TYPE_CHECKING:
-    from docker import DockerClient
-
     from ipycontainer_kernel.inject.probe import Facts
+    from ipycontainer_kernel.inject.throwaway import Trial
 
 _SECONDS, _LIMIT = 120.0, 128 << 20
+_LEVELS = ("", ".opt-1", ".opt-2")  # PYTHONOPTIMIZE in their names: PEP 488
 _MARK = "-- what follows is the archive --"  # the image's sitecustomize may print before it
 
 
-def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
+def write(trial: Trial, facts: Facts, folder: Path) -> None:
     """Put the bytecode of what a kernel imports beside its sources in `folder`.
 
     It is also the trial of it: raises UnfitPython when ipykernel cannot be imported so.
@@ -34,10 +33,8 @@ def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
     from ipycontainer_kernel.inject import WHEELS
 
     code = resources.files("ipycontainer_kernel.inside").joinpath("compiling.py").read_text()
-    ended = throwaway.run(
-        client,
-        image,
-        [facts.executable, "-I", "-c", code, WHEELS, _MARK],
+    ended = trial.run(
+        [facts.executable, "-c", ALONE + code, WHEELS, _MARK],
         seconds=_SECONDS,
         limit=_LIMIT,
         binds=[f"{folder}:{WHEELS}:ro"],
@@ -46,11 +43,11 @@ def write(client: DockerClient, image: str, facts: Facts, folder: Path) -> None:
         said = one_line(ended.stderr.decode(errors="replace")[-300:])
         said = said or f"its python3 ended with exit code {ended.code}"
         raise UnfitPython(
-            f"image {image} cannot import the ipykernel that was found for it ({said}): update what"
-            " is installed there, or install ipykernel in it"
+            f"image {trial.image} cannot import the ipykernel that was found for it ({said}):"
+            " update what is installed there, or install ipykernel in it"
         )
     _, _, archive = ended.stdout.partition(_MARK.encode())
-    _unpack(archive, facts.tag, folder, image)
+    _unpack(archive, facts.tag, folder, trial.image)
 
 
 def _unpack(archive: bytes, tag: str, folder: Path, image: str) -> None:
@@ -70,5 +67,6 @@ def _unpack(archive: bytes, tag: str, folder: Path, image: str) -> None:
 
 def _names(folder: Path, tag: str) -> Iterator[tuple[str, Path]]:
     for source in folder.rglob("*.py"):
-        place = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
-        yield str(place.relative_to(folder)), place
+        for level in _LEVELS:
+            place = source.parent / "__pycache__" / f"{source.stem}.{tag}{level}.pyc"
+            yield str(place.relative_to(folder)), place

@@ -66,7 +66,7 @@ def _made(place: Path, make: Callable[[Path], None]) -> None:
     making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=place.parent))
     try:
         make(making)
-        _readable(making)
+        readable(making)
         place.unlink(missing_ok=True)  # a link to what was removed by hand
         making.rename(place)
     except BaseException:
@@ -74,7 +74,7 @@ def _made(place: Path, make: Callable[[Path], None]) -> None:
         raise
 
 
-def _readable(folder: Path) -> None:
+def readable(folder: Path) -> None:
     """Let every user of a container read it, whatever the umask here is."""
     for path, _, names in os.walk(folder):
         os.chmod(path, 0o755)  # noqa: S103 - below a folder that is 0700

@@ -10,13 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipycontainer_kernel.inject import bytecode, cache, libraries, ours, uv
+from ipycontainer_kernel.inject import bytecode, cache, libraries, ours, own, uv
 from ipycontainer_kernel.inject.probe import Facts, probe
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from ipycontainer_kernel.inject.throwaway import Trial
 
-RECIPE: Final = 2
+RECIPE: Final = 3
 """Raised when what is made here changes: what was made before is then made anew."""
 RECORD: Final = "injected.json"
 SITE: Final = "site"
@@ -26,20 +26,24 @@ PIP: Final = "pip"
 _PACKAGE: Final = "ipycontainer_kernel.inside"
 
 
-def make(client: DockerClient, image: str, locked: list[dict[str, str]], folder: Path) -> None:
-    """Fill `folder` with what `image` lacks, and say in RECORD what that is."""
-    facts = probe(client, image)
+def make(trial: Trial, locked: list[dict[str, str]], folder: Path) -> None:
+    """Fill `folder` with what the image lacks, and say in RECORD what that is."""
+    facts = probe(trial)
     wheels = [] if facts.ipykernel else _wheels(facts, locked, folder)
     record: dict[str, Any] = {
         "python": facts.python,
         "executable": facts.executable,
+        "place": facts.place,
         "wheels": wheels,
     }
     (folder / RECORD).write_text(json.dumps(record))
-    cache.prune(client)
+    cache.prune(trial.client)
+    if facts.ipykernel:
+        own.attempt(trial, facts, inside())
     if wheels:
         libraries.copy(facts, folder / "lib")
-        bytecode.write(client, image, facts, folder)
+        cache.readable(folder)  # the image's user is to import it
+        bytecode.write(trial, facts, folder)
 
 
 def inside() -> Path:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from ipycontainer.failures import Failure
-from ipycontainer_kernel.inject import throwaway
+from ipycontainer_kernel.inject import places
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from ipycontainer_kernel.inject.throwaway import Ended, Trial
 
 OLDEST: Final = (3, 9)
 MACHINES: Final = ("x86_64", "aarch64", "riscv64")
@@ -34,6 +35,12 @@ _LIBC = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}(?:\.[0-9]{1,3})?")
 _TAG = re.compile(r"[a-z]{2,12}-?[0-9]{2,5}[a-z]{0,4}")  # cpython-312, and pypy39
 _PATH = re.compile(r"/[!-~]{1,1000}")
 _NAMES: Final = ("python3", "python", "pypy3")
+# Python 2 knows it not, and 3 does nothing for it that a kernel's does not.
+_ONLY_3: Final = "-q"
+ALONE: Final = "import sys\nif sys.path[:1] == ['']:\n    del sys.path[0]\n"
+"""What a text that is given to `python3 -c` begins with: modules of the folder that it happens to
+begin in are not the image's. Not `-I`: what a kernel sees by PYTHONPATH and of its user is."""
+_ASTRAY: Final = re.compile(rb"^ *PYTHONHOME = '(.{1,200})'$", re.MULTILINE)
 _ALONE: Final = "`kernel install --kind shell` makes a shell kernel of it"
 
 
@@ -63,6 +70,8 @@ class Facts:
     ipykernel: bool
     pip: bool
     distributions: Mapping[str, str]
+    place: str = ""
+    """Where it was found, if not on the image's PATH."""
 
     @cached_property
     def python(self) -> str:
@@ -70,28 +79,51 @@ class Facts:
         return ".".join(map(str, self.version))
 
 
-def probe(client: DockerClient, image: str) -> Facts:
-    """Ask the `python3` of `image`, or its `python`, what it is.
+def probe(trial: Trial) -> Facts:
+    """Ask the image's `python3`, its `python`, or one that is off its PATH, what it is.
 
     Raises NoPython where there is none, UnfitPython where no kernel can be injected into it, and
     Failure where its answer cannot be understood.
     """
-    code = resources.files("ipycontainer_kernel.inside").joinpath("facts.py").read_text()
-    for name in _NAMES:
-        ended = throwaway.run(
-            client, image, [name, "-I", "-c", code], seconds=_SECONDS, limit=_LIMIT
-        )
-        if ended.found and not (ended.code and b"-I" in ended.stderr):
-            break
-    else:
-        raise NoPython(f"image {image} has no python3: {_ALONE}", 127)
+    name, ended = _asked(trial)
     if ended.code:
-        said = ended.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
-        raise UnfitPython(
-            f"python3 of image {image} fails (exit code {ended.code}) and says {said[-1][:200]!r};"
-            f" {_ALONE}"
+        raise UnfitPython(_failed(trial.image, ended))
+    found = read(ended.stdout, trial.image)
+    if name.startswith("/"):
+        found = replace(found, place=name)
+    return fit(found, trial.image)
+
+
+def _asked(trial: Trial) -> tuple[str, Ended]:
+    """Return the first Python that is there, and what it said."""
+    code = ALONE + resources.files("ipycontainer_kernel.inside").joinpath("facts.py").read_text()
+    for name in chain(_NAMES, places.off_path(trial)):
+        ended = trial.run([name, _ONLY_3, "-c", code], seconds=_SECONDS, limit=_LIMIT)
+        if ended.found and not (ended.code and _ONLY_3.encode() in ended.stderr):
+            return name, ended
+    if trial.run(["/bin/sh", "-c", ""], seconds=_SECONDS, limit=_LIMIT).found:
+        raise NoPython(
+            f"image {trial.image} has no python3: `-e PATH=FOLDER:…` finds one that is elsewhere,"
+            f" and {_ALONE}",
+            127,
         )
-    return fit(read(ended.stdout, image), image)
+    raise UnfitPython(
+        f"image {trial.image} has no python3 and no /bin/sh, so no kernel runs in it: `-e"
+        " PATH=FOLDER:…` finds a python3 that is elsewhere",
+        127,
+    )
+
+
+def _failed(image: str, ended: Ended) -> str:
+    lines = ended.stderr.decode(errors="replace").strip().splitlines() or ["nothing"]
+    said = next((line for line in reversed(lines) if "Error: " in line), lines[-1])
+    cure = _ALONE
+    if astray := _ASTRAY.search(ended.stderr):
+        where = astray[1].decode(errors="replace")
+        cure = f"its variable PYTHONHOME names {where!r}: `-e PYTHONHOME=` takes that away"
+    return (
+        f"python3 of image {image} fails (exit code {ended.code}) and says {said[:200]!r}; {cure}"
+    )
 
 
 def read(said: bytes, image: str) -> Facts:

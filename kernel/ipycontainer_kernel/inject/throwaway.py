@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipycontainer.attached import attach
@@ -38,21 +39,30 @@ class Ended(NamedTuple):
     found: bool = True
 
 
-def run(
-    client: DockerClient,
-    image: str,
-    command: Sequence[str],
-    *,
-    seconds: float,
-    limit: int,
-    binds: Sequence[str] = (),
-) -> Ended:
-    """Run `command` in a container of `image` that has no network, and remove it.
+@dataclass(frozen=True)
+class Trial:
+    """An image whose programs run as its kernel does: with those variables, as that user."""
 
-    It goes with this process too, as a kernel's does. `limit` is in bytes of standard output.
-    Raises Failure when it takes longer than `seconds`, or says more.
-    """
-    session = own_session(client)
+    client: DockerClient
+    image: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+
+    def run(
+        self, command: Sequence[str], *, seconds: float, limit: int, binds: Sequence[str] = ()
+    ) -> Ended:
+        """Run `command` in a container of the image that has no network, and remove it.
+
+        It goes with this process too, as a kernel's does. `limit` is in bytes of standard output.
+        Raises Failure when it takes longer than `seconds`, or says more.
+        """
+        return _run(self, command, seconds, limit, binds)
+
+
+def _run(
+    trial: Trial, command: Sequence[str], seconds: float, limit: int, binds: Sequence[str]
+) -> Ended:
+    session = own_session(trial.client)
     api = session.api
     local = is_local(session)
     host = api.create_host_config(
@@ -68,9 +78,11 @@ def run(
     if session.extensions():
         host["Annotations"] = {LEASE: "true"}
     made = api.create_container(
-        image,
+        trial.image,
         [],
         entrypoint=list(command),
+        environment={**trial.env, "PYTHONINSPECT": ""},  # else Python waits for lines at its end
+        user=trial.user or None,
         labels={LABEL: "1"},
         stdin_open=True,  # what is on lease has its input held open
         host_config=host,
@@ -78,7 +90,7 @@ def run(
     try:
         if binds and not local:
             deliver(session, made["Id"], bound(binds))
-        return _watched(session, made["Id"], image, seconds, limit)
+        return _watched(session, made["Id"], trial.image, seconds, limit)
     finally:
         _remove(session, made["Id"])
 

@@ -22,6 +22,11 @@ EXTENSIONS = ("installing", "magic")
 
 def main(connection_file: str, *arguments: str) -> None:
     """Be the kernel of `connection_file` until it is shut down."""
+    application(connection_file, *arguments).start()
+
+
+def application(connection_file: str, *arguments: str) -> Any:
+    """Return ipykernel's application, which has made its sockets."""
     # The process of that number is on the other side of a namespace: ipykernel would watch it die.
     os.environ.pop("JPY_PARENT_PID", None)
     settle_path()
@@ -36,7 +41,7 @@ def main(connection_file: str, *arguments: str) -> None:
     with profile_at_need():
         app.initialize(sys.argv[1:])
     extend(app.shell)
-    app.start()
+    return app
 
 
 def settle_path() -> None:
@@ -58,10 +63,15 @@ def load_libraries(folder: str) -> None:
 
 
 def settle_temporary(connection_file: str) -> None:
-    """Name a folder for temporary files where the image has none, as IPython needs one."""
+    """Name a folder for temporary files where the image has none, as IPython needs one.
+
+    Python would take the current folder then, which may be the notebook's.
+    """
     try:
-        tempfile.gettempdir()
+        usual = tempfile.gettempdir() != os.getcwd()
     except FileNotFoundError:
+        usual = False
+    if not usual:
         with open(connection_file) as file:
             sockets = os.path.dirname(json.load(file)["ip"])
         found = [path for path in ("/dev/shm", sockets) if os.access(path, os.W_OK)]  # noqa: S108 - a tmpfs of this container alone

@@ -3,8 +3,10 @@
 import importlib
 import os
 import shlex
+import shutil
 import site
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +28,11 @@ def load_ipython_extension(shell: Any) -> None:
     def pip(line: str) -> None:
         """Run pip for this kernel's Python."""
         with _settings():
-            shell.system(" ".join([*map(shlex.quote, command()), line]))
-        see_user_site()
+            if shutil.which("sh"):
+                shell.system(" ".join([*map(shlex.quote, command()), line]))
+            else:
+                shell.user_ns["_exit_code"] = without_shell([*command(), *shlex.split(line)])
+        see_sites()
         importlib.invalidate_caches()
         if offline() and shell.user_ns.get("_exit_code"):
             print(_OFFLINE, file=sys.stderr)
@@ -67,13 +72,33 @@ def _settings() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def see_user_site() -> None:
-    """Take up the user's site-packages if pip has just made it, as the next start would.
+def without_shell(words: "list[str]") -> int:
+    """Run a command in an image that has no shell; return its exit code."""
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                print(line.decode(errors="replace"), end="", flush=True)
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+    return process.returncode
 
-    What was injected stays behind it.
+
+def see_sites() -> None:
+    """Take up the folders of packages that pip has just made, as the next start would.
+
+    What was injected stays behind them.
     """
-    folder = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
-    if folder and folder not in sys.path and os.path.isdir(folder):
-        last = [path for path in sys.path if path.startswith("/run/ipycontainer-wheels/")]
+    folders = [
+        *site.getsitepackages(),
+        *([site.getusersitepackages()] * bool(site.ENABLE_USER_SITE)),
+    ]
+    new = [folder for folder in folders if folder not in sys.path and os.path.isdir(folder)]
+    last = [path for path in sys.path if path.startswith("/run/ipycontainer-wheels/")]
+    for folder in new:
         site.addsitedir(folder)
+    if new:
         sys.path[:] = [path for path in sys.path if path not in last] + last
