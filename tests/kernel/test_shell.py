@@ -98,6 +98,12 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def twice() -> None:
+    """Interrupt, and again when that has been heard: two at once are one."""
+    interrupt()
+    threading.Timer(0.5, interrupt).start()
+
+
 def test_variables_functions_folder_and_status_are_kept_between_cells(room: Room) -> None:
     room.run('x=5; f() { echo "f$x"; }; alias g="f; f"; cd /tmp; umask 027; (exit 7)')
     assert room.run("echo $?; f; g; pwd; umask") == ("7\nf5\nf5\nf5\n/tmp\n0027\n", "", Outcome(0))
@@ -114,6 +120,14 @@ def test_exit_ends_the_cell_alone(room: Room) -> None:
         assert (ran.out, ran.status, ran.outcome.died) == ("a\n", 3, False), end
         assert room.run("echo $?; h; echo $x").out == "3\nin h\nkept\n"
     assert room.run("(exit 4); echo $?; exit").out == "4\n"
+
+
+@pytest.mark.parametrize("before", ["command() { :; }", "trap '' INT", "trap 'echo caught' INT"])
+def test_exit_ends_a_cell_whatever_that_has_made_of_commands_and_signals(
+    room: Room, before: str
+) -> None:
+    assert room.run(f"{before}; x=kept; exit 3; echo never") == ("", "", Outcome(3))
+    assert room.run("echo $x").out == "kept\n"
 
 
 def test_an_error_of_the_shell_ends_the_cell_alone(room: Room) -> None:
@@ -155,14 +169,24 @@ def test_an_interrupt_ends_the_foreground_command_alone(room: Room) -> None:
 
 
 def test_what_ignores_an_interrupt_is_killed_by_the_second(room: Room) -> None:
-    def twice() -> None:
-        interrupt()
-        threading.Timer(0.5, interrupt).start()  # two at once are one
-
     ran = room.run("x=kept; (trap '' INT; echo go; sleep 60)", "go\n", twice)
     assert ran.outcome.interrupts == 2
     assert not ran.outcome.died
     assert room.run("echo $x").out == "kept\n"
+
+
+def test_an_interrupt_continues_a_shell_that_has_stopped_itself(room: Room) -> None:
+    ran = room.run("x=kept; echo go; kill -STOP $$; echo never", "go\n", interrupt)
+    assert (ran.out, ran.outcome.interrupts, ran.outcome.died) == ("go\n", 1, False)
+    assert room.run("echo $x").out == "kept\n"
+
+
+def test_a_shell_that_ignores_an_interrupt_itself_is_killed_by_the_second(room: Room) -> None:
+    script = "trap '' INT; echo go; while :; do :; done"
+    ran = room.run(script, "go\n", twice)
+    assert (ran.outcome.interrupts, ran.outcome.died) == (2, True)
+    assert "It runs nothing" in ran.err
+    assert room.run("echo more").out == "more\n"
 
 
 def test_a_child_that_ends_between_cells_ends_nothing_else(room: Room) -> None:

@@ -65,11 +65,14 @@ __ipycontainer_tell() {
 }
 __ipycontainer_exit() {
   __ipycontainer_last=$?
+  \\unset -f command
   if __ipycontainer_inner; then command exit "${1-$__ipycontainer_last}"; fi
   __ipycontainer_tell end "$((${1-$__ipycontainer_last} & 255))"
+  command trap - INT
   command kill -INT "$$"
 }
 display() {
+  \\unset -f command
   for __ipycontainer_file do
     if [ -f "$__ipycontainer_file" ] && [ -r "$__ipycontainer_file" ]; then
       { __ipycontainer_tell show "$__ipycontainer_file"

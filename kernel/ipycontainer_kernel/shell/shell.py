@@ -22,17 +22,20 @@ _STARTS_WITHIN: Final = 60.0
 _RENEWED_WITHIN: Final = 10.0
 _SETTLES: Final = 50
 _DIGITS: Final = 20
-_THE_GROUP: Final = 'kill -INT "-$1"'
-# The children of the shell: what it runs, also in the background.
+# A shell that a cell has stopped takes notice of nothing until it is continued.
+_THE_GROUP: Final = 'kill -INT "-$1"; kill -CONT "$2"'
+# The children of the shell: what it runs, also in the background. Says whether there is any.
 _CHILDREN: Final = """\
+k=
 for s in /proc/[0-9]*/status; do
   while read -r key value _; do
     case $key in PPid:)
-      [ "$value" = "$2" ] && { s=${s%/status}; kill -9 "${s#/proc/}"; }
+      [ "$value" = "$2" ] && { s=${s%/status}; kill -9 "${s#/proc/}"; k=1; }
       break;;
     esac
   done <"$s"
-done 2>/dev/null"""
+done 2>/dev/null
+[ "$k" ] && echo some"""
 _THE_SHELL: Final = 'kill -9 "$2"'
 # As cgroup v2 tells it, and v1.
 _OOM_KILLS: Final = """\
@@ -192,10 +195,11 @@ class Shell:
                     self.renew(None)
                 return
 
-    def signal(self, times: int) -> None:
+    def signal(self, times: int) -> bool:
         """Interrupt what runs; the second time kill it, the third kill the shell itself.
 
-        The Engine API can signal no exec, so another exec does it.
+        Return whether the second found anything. The Engine API can signal no exec, so another
+        exec does it.
         """
         from docker.errors import APIError
 
@@ -203,7 +207,7 @@ class Shell:
         what = {1: _THE_GROUP, 2: _CHILDREN}.get(times, _THE_SHELL)
         command = ["/bin/sh", "-c", what, "sh", str(self._holder), str(self._pid)]
         try:
-            briefly(self.session, self.container, command, _RENEWED_WITHIN)
+            return bool(briefly(self.session, self.container, command, _RENEWED_WITHIN))
         except APIError as error:
             raise Broken("the container has ended") from error
 

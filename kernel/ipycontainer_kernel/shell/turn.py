@@ -179,7 +179,10 @@ class Turn:
             self._cell.output.note("Interrupted again: what the shell runs is killed")
         elif self._interrupts > 2:
             self._cell.output.note("Interrupted again: the shell itself is killed")
-        self._shell.signal(self._interrupts)
+        found = self._shell.signal(self._interrupts)
+        if self._interrupts == 2 and not found:
+            self._cell.output.note("It runs nothing, so that the shell itself is killed")
+            self._shell.signal(_KILLED)
         self._shell.control.send(script.end(self._words.nonce))
 
     def _hear(self, mark: Mark) -> None:
