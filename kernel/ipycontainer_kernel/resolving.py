@@ -189,10 +189,10 @@ def _as_python(session: Session, settings: Settings, notes: list[str], *, chosen
 
     try:
         made = prepare(session.client, settings.reference, replace(settings, wheels=()))
-    except NoPython as error:
+    except NoPython:
         if chosen:
             raise
-        told = (*notes, f"{error}; this is a shell kernel")
+        told = (*notes, f"{settings.image} has no python3, so this is a shell kernel")
         return Resolved(replace(settings, kind="shell"), icons=icons("container"), notes=told)
     wheels = tuple(dict(wheel) for wheel in made.wheels)
     if made.place:

@@ -125,8 +125,10 @@ def test_restore_gives_the_files_back_and_restarts_the_kernel(engine: Engine) ->
 
 
 def test_nothing_is_told_of_what_the_kernel_itself_is_made_of(engine: Engine) -> None:
-    """Mount points, and folders that IPython makes in a home, hid the files that a cell made."""
+    """Mount points, IPython's folders in a home and jedi's cache hid the files that a cell made."""
     with running_kernel(NAME) as kernel:
+        found = kernel.client.complete("import os; os.pat", reply=True, timeout=SECONDS)
+        assert "path" in str(found["content"]["matches"])
         assert "as in the image" in kernel.printed("%container info")
         told = kernel.printed("%container checkpoint fresh")
         assert told.startswith("fresh: nothing changed (0B kept)")

@@ -17,7 +17,7 @@ from typing import Any
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOUNTED = "/run/ipycontainer-wheels"
 PACKAGE = "ipycontainer_inside"
-EXTENSIONS = ("installing", "magic")
+EXTENSIONS = ("completing", "installing", "magic")
 
 
 def main(connection_file: str, *arguments: str) -> None:
