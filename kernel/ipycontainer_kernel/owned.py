@@ -23,6 +23,7 @@ from ipycontainer_kernel.fate import Fate
 from ipycontainer_kernel.folders import PORTS, Arrivals, KernelFolder, socket_names
 from ipycontainer_kernel.settings import Settings
 from ipycontainer_kernel.tcp import ports_for
+from ipycontainer_kernel.threads import in_thread
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -147,7 +148,7 @@ class OwnedKernel:
         """End and remove the container; its folder stays for the next."""
         self._hush()
         if self.container is not None:
-            await asyncio.to_thread(self.container.remove)
+            await in_thread(self.container.remove)
 
     async def close(self) -> None:
         """Leave nothing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ipycontainer_kernel.fate import Fate
 from ipycontainer_kernel.owned import OwnedKernel
 from ipycontainer_kernel.requests import NOTEBOOK
 from ipycontainer_kernel.settings import KEY, Settings
+from ipycontainer_kernel.threads import in_thread
 
 
 class ContainerProvisioner(KernelProvisionerBase):
@@ -72,7 +74,7 @@ class ContainerProvisioner(KernelProvisionerBase):
     async def send_signal(self, signum: int) -> None:
         """Send a signal to the kernel's process in the container."""
         if self._owned is not None and self._owned.container is not None and self.fate is None:
-            await asyncio.to_thread(self._owned.container.signal, signum)
+            await in_thread(partial(self._owned.container.signal, signum))
 
     async def kill(self, restart: bool = False) -> None:
         """End it at once."""

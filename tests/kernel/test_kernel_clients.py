@@ -44,6 +44,17 @@ def test_nbclient_runs_a_notebook(room: Room, tmp_path: Path) -> None:
     assert not room.containers()
 
 
+def test_jupyter_run_runs_a_file_and_leaves_without_a_word(room: Room, tmp_path: Path) -> None:
+    """It ends its kernel while Python exits, when there are no threads to be had."""
+    (tmp_path / "file.py").write_text(CODE)
+    command = [sys.executable, "-m", "jupyter", "run", "--kernel", room.install(), "file.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert (done.stdout, done.stderr) == (TOLD, "")
+    assert not room.containers()
+
+
 def test_papermill_runs_a_notebook_with_parameters(room: Room, tmp_path: Path) -> None:
     source, target = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
     made = notebook("size = 1", "print(size * 2)")
