@@ -232,8 +232,14 @@ def test_what_is_wrong_is_one_line(room: Room) -> None:
     assert "has no FROM" in room.run("%run ls").error
     assert "goes on, and the cell ends" in room.run("RUN a \\").error
     assert "unterminated heredoc" in room.run("FROM busybox\nRUN <<EOF\na").error
+    room.run(BASE)
+    assert "line 2 of this cell: RUN: unterm" in room.run("RUN true\nRUN <<EOF\na").error
+    assert "line 1 of this cell: a zero byte" in room.run("RUN true\0").error
     assert room.run("%help").out.startswith("A cell holds instructions")
     assert "there is no cell In[9999]" in room.run("%forget 9999").error
+    assert "write %arg NAME=VALUE" in room.run("%arg").error
+    assert "write %options FLAGS" in room.run("%options").error
+    assert "nothing follows it" in room.run("%reset 3").error
     assert "is a device, and a Dockerfile is a file" in room.run("%import /dev/zero").error
     assert "is a device, and a Dockerfile is a file" in room.run("%export /dev/null").error
 

@@ -74,7 +74,7 @@ def asking(settings: Sequence[Command]) -> Asking:
             if not Path(context).expanduser().is_dir():
                 raise command.wrong(f"there is no folder {context}")
         elif command.name == "options":
-            words += command.words()
+            words += command.some("FLAGS")
             if "--help" in words:
                 raise command.wrong(f"it takes {', '.join(FLAGS)}")
         else:
@@ -84,7 +84,7 @@ def asking(settings: Sequence[Command]) -> Asking:
 
 def _arguments(command: Command) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
-    for word in command.words():
+    for word in command.some("NAME=VALUE"):
         name, equals, value = word.partition("=")
         if not name:
             raise command.wrong("write NAME=VALUE, or NAME alone for the environment's")

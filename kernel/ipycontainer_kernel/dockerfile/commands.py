@@ -52,6 +52,13 @@ class Command:
             raise self.wrong(f"write %{self.name} {what}")
         return words[0]
 
+    def some(self, what: str) -> list[str]:
+        """Return the words; raises `Usage` that names what they should be where there is none."""
+        words = self.words()
+        if not words:
+            raise self.wrong(f"write %{self.name} {what}")
+        return words
+
     def wrong(self, why: str) -> Usage:
         """Return the error that the line cannot be done."""
         return Usage(f"{self.place}: %{self.name}: {why}")
@@ -65,7 +72,10 @@ def command(place: str, text: str) -> Command:
         raise Usage(
             f"{place}: there is no command %{shown}{closest(shown, NAMES)}; %help lists them"
         )
-    return Command(name, rest.strip(), place)
+    found = Command(name, rest.strip(), place)
+    if found.rest and not NAMES[name][0]:
+        raise found.wrong("nothing follows it")
+    return found
 
 
 def told() -> str:

@@ -62,7 +62,7 @@ def layout(text: str, escape: str | None = None) -> Layout:
     before = [] if escape is None else [f"# escape={escape}", "#"]
     reader = Reader("\n".join([*before, text]))
     statements: list[tuple[Statement, Span]] = []
-    for statement in reader.statements():
+    for statement in _read(reader, len(before)):
         first, last = (line - len(before) for line in (statement.span.first, statement.span.last))
         if statement.word.startswith("%"):
             kinds[first - 1] = Kind.COMMAND
@@ -76,6 +76,15 @@ def layout(text: str, escape: str | None = None) -> Layout:
         kinds[:count] = [Kind.DIRECTIVE] * count
         escape = reader.directives.get("escape", ESCAPE)
     return Layout(tuple(lines), tuple(kinds), tuple(statements), escape)
+
+
+def _read(reader: Reader, before: int) -> Iterator[Statement]:
+    """Yield statements; an error is of the text, which has so many lines before it."""
+    try:
+        yield from reader.statements()
+    except DockerfileError as error:
+        span = Span(error.span.first - before, error.span.last - before)
+        raise DockerfileError(error.reason, span) from error
 
 
 def _plain(line: str) -> Kind:
