@@ -119,6 +119,9 @@ def reachable(base: Any) -> Any:
         def log_connection_info(self) -> None:
             """Say nothing: the log is for what goes wrong, and `--existing` is not for here."""
 
+        def write_connection_file(self, **_more: Any) -> None:
+            """Leave it: an old ipykernel writes it anew, and it can only be read."""
+
         def init_sockets(self) -> None:
             with open_to_all():
                 super().init_sockets()
