@@ -1,6 +1,5 @@
 """Fixtures that every room's tests share; what they are made of is in `support`."""
 
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +12,11 @@ from support.engines import Engine, running_engine
 from support.hosts import Host
 from support.needs import require
 from support.registry import Registry, running_registry
+from support.stopping import Stopping
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Tests interrupt themselves. Who runs them in the background of a shell has that ignored.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.pluginmanager.register(Stopping(config))
     for marker in (
         "needs(*capabilities): what the machine must have; see support/needs.py",
         "ordinary_user: runs again as an ordinary user, so it may need no root",

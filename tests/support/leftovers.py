@@ -1,6 +1,7 @@
 """What an engine could leave behind: processes, mounts, cgroups and files of its folders."""
 
 import binascii
+import contextlib
 import os
 import select
 import shutil
@@ -73,6 +74,16 @@ def parent(pid: int) -> int:
     if not fields:
         raise ProcessLookupError(pid)
     return int(fields[1])
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent is `pid`."""
+    found = []
+    for other in _pids():
+        with contextlib.suppress(ProcessLookupError):
+            if parent(other) == pid:
+                found.append(other)
+    return found
 
 
 def alive(pid: int) -> bool:
