@@ -233,6 +233,7 @@ def test_what_is_wrong_is_one_line(room: Room) -> None:
     assert "goes on, and the cell ends" in room.run("RUN a \\").error
     assert "unterminated heredoc" in room.run("FROM busybox\nRUN <<EOF\na").error
     room.run(BASE)
+    assert "write one tag" in room.run("%tag a:b:c").error
     assert "line 2 of this cell: RUN: unterm" in room.run("RUN true\nRUN <<EOF\na").error
     assert "line 1 of this cell: a zero byte" in room.run("RUN true\0").error
     assert room.run("%help").out.startswith("A cell holds instructions")

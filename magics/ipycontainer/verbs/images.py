@@ -51,6 +51,9 @@ def tag(session: Session, image: str, target: str) -> None:
     repository, name = parse_repository_tag(target)
     if name and name.startswith("sha256:"):
         raise Usage(f"{target!r} is a digest; an image is named NAME:TAG")
+    if ":" in repository.rpartition("/")[2]:
+        # The engine would take the last tag, and leave out the one before it.
+        raise Usage(f"{target!r} is no name of an image: write one tag, NAME:TAG")
     with session.naming(image):
         source = session.api.inspect_image(image)["Id"]
     with session.naming(target):
