@@ -1,4 +1,4 @@
-"""Pictures of the widgets in both themes and two widths.
+"""Pictures of the widgets in both themes and two widths, and of a kernel in an image.
 
 They are for people to look at: `IPYCONTAINER_PICTURES=docs/screenshots` keeps them there.
 """
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from browser.conftest import IMAGE
+from ipycontainer_kernel import specs
+from ipycontainer_kernel.resolving import icons
+from ipycontainer_kernel.settings import Settings
 from support.engines import Engine
 
 if TYPE_CHECKING:
-    from browser.labroom import Notebook
+    from browser.labroom import Lab, Notebook
 
 Open = Callable[..., "Notebook"]
 CELLS = {
@@ -27,6 +30,16 @@ CELLS = {
     "logs": "Logs('talks')",
     "stats": "Stats()",
 }
+IN_A_KERNEL = (
+    "from IPython.display import SVG\n\n"
+    "bars = ''.join(\n"
+    '    f\'<rect x="{30 * i}" y="{100 - n}" width="24" height="{n}" fill="#1f77b4"/>\'\n'
+    "    for i, n in enumerate([20, 45, 80, 60, 95])\n)\n"
+    'SVG(f\'<svg xmlns="http://www.w3.org/2000/svg" width="160" height="100">{bars}</svg>\')',
+    "import ipywidgets\n\nipywidgets.IntSlider(value=30, description='n')",
+    "%%writefile /tmp/result\ngood",
+    "%container checkpoint before",
+)
 
 
 @pytest.fixture
@@ -88,3 +101,24 @@ def test_a_terminal_and_long_output_can_be_looked_at(notebook: Open, folder: Pat
         for index, name in ((1, "terminal"), (2, "output")):
             page.screenshot(index, folder / f"{name}-{suffix}.png")
     assert all(picture.stat().st_size < 100_000 for picture in folder.glob("*.png"))
+
+
+@pytest.mark.long
+def test_a_kernel_in_an_image_can_be_looked_at(
+    notebook: Open, folder: Path, lab: Lab, lab_engine: Engine, debian_python: str
+) -> None:
+    lab_engine.client.images.pull(debian_python).tag("python", "3.12")
+    place = specs.Place(lab.data / "kernels")
+    settings = Settings(
+        "python:3.12", name="pictured", display_name="python:3.12 (container)", network="none"
+    )
+    specs.write(settings, place, icons=icons("python"))
+    page = notebook(*IN_A_KERNEL, kernel="pictured")
+    page.look("Light", (960, 690))
+    for index in range(len(IN_A_KERNEL)):
+        page.run(index)
+    page.output(1).locator(".noUi-handle").wait_for()
+    assert "1 added" in page.text(3)
+    page.cell(0).scroll_into_view_if_needed()
+    panel = page.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    panel.screenshot(path=folder / "kernel-light.png", animations="disabled")
