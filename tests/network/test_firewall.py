@@ -296,3 +296,17 @@ def test_two_engines_on_one_machine_are_kept_apart(
     assert town.blue.ask("198.51.100.2", 80) == "neighbour 198.51.100.1"
     other.close()
     assert town.red.ask("198.51.100.2", 80) == "neighbour 198.51.100.1"
+
+
+@KINDS
+def test_a_port_that_is_taken_back_while_its_rules_are_gone_leads_nowhere_later(
+    town: Town, firewall: Firewall, kind: str
+) -> None:
+    gone, kept = port(8080, "172.30.1.2", kind), port(8081, "172.30.1.2", kind)
+    firewall.publish([gone, kept])
+    town.gate.run("nft", "flush", "ruleset")
+    firewall.unpublish([gone])
+    assert firewall.published() == [kept]
+    rules = town.gate.run("nft", "list", "ruleset")
+    assert "8081" in rules
+    assert "8080" not in rules

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from threading import Lock
 from typing import Protocol
 
-from ipycontainer_runtime.errors import ContainerError
+from ipycontainer_runtime.errors import ContainerError, Unavailable
 from ipycontainer_runtime.network.firewall import flows, forwarding
 from ipycontainer_runtime.network.firewall.bridges import Bridge, checked
 from ipycontainer_runtime.network.firewall.neighbours import Neighbours
@@ -124,7 +124,13 @@ class Guard:
             known = self._known()
             wanted = become(known)
             if wanted != known:
-                self._rules.change(self._bridges, known, wanted, self._shape)
+                try:
+                    self._rules.change(self._bridges, known, wanted, self._shape)
+                except Unavailable:
+                    if not self._bridges:
+                        raise
+                    # Somebody has removed them: put up again later they would lead the old ports.
+                    self._rules.put(self._bridges, wanted, self._shape)
                 self._ports = wanted
                 gone = [port for key, port in known.items() if wanted.get(key) != port]
                 flows.forget(self._flows, gone)
