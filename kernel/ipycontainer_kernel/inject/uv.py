@@ -36,7 +36,7 @@ _GLIBC: Final = (40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 28, 17)
 # https://musl.libc.org), and code that has some ends at address 0. The wheels' tag, musllinux_1_2,
 # does not tell of it. ZeroMQ's have them since they bring the libstdc++ of a newer Alpine.
 _RELATIVE: Final = (1, 2, 4)
-_WITHOUT_RELATIVE: Final = ("pyzmq<26",)
+_RELATING: Final = "pyzmq"
 _NETWORK = re.compile(
     r"dns error|failed to fetch|could not connect|connection|timed? ?out|network|request",
     re.IGNORECASE,
@@ -69,8 +69,8 @@ def resolve(facts: Facts, wanted: Sequence[str], folder: Path) -> dict[str, Pack
     """
     has = facts.distributions
     constraints = [f"{name}=={version}" for name, version in has.items()]
-    if facts.libc == "musl" and facts.libc_version < _RELATIVE:
-        constraints += _WITHOUT_RELATIVE
+    if facts.libc == "musl" and facts.libc_version < _RELATIVE and _RELATING not in has:
+        constraints.append(f"{_RELATING}<26")
     for name, lines in (("in", wanted), ("constraints", constraints), ("excludes", LEFT_OUT)):
         (folder / name).write_text("".join(f"{line}\n" for line in lines))
     _reached(

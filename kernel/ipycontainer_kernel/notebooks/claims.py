@@ -2,9 +2,9 @@
 
 The metadata of a notebook is a stranger's word until a person has said otherwise. It may choose an
 image, limits and variables, since those hold inside the container alone, and it may have its own
-folder to read. Whatever reaches past the container is a person's to give: other folders, volumes and
-networks of his, and writing. A claim is read anew before each container, since a folder may have
-become a link meanwhile.
+folder to read. Whatever reaches past the container is a person's to give: other folders, volumes
+and networks of his, and writing. A claim is read anew before each container, since a folder may
+have become a link meanwhile.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ipycontainer.failures import Failure, one_line
-
 from ipycontainer_kernel.settings import Settings
 
 SECRETS = "secrets"
-"""Beside the settings: the names of variables that are needed, and whose values were not written."""
+"""Beside the settings: the names of variables that are needed, whose values were not written."""
 
 _LONGEST = 256 << 10
 """Characters of all that is claimed, as JSON; a hundred wheels take fifteen thousand."""
@@ -55,7 +54,7 @@ class Claim:
     """The names of variables that it needs, and whose values it does not have."""
 
     def granted(self, source: object) -> Settings:
-        """Return the settings if nothing is refused; else raise a `Failure` that names all of it."""
+        """Return the settings if nothing is refused; else raise a `Failure` that names it all."""
         if self.refused:
             asked = "; ".join(self.refused)
             raise Failure(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ipycontainer.failures import Failure
-
 from ipycontainer_kernel import files
 from ipycontainer_kernel.settings import KEY
 
@@ -28,13 +27,13 @@ def read(path: Path) -> Any:
             found = nbformat.reads(text, as_version=4)
         # What it reads it has only logged the faults of.
         nbformat.validate(found, relax_add_props=True)
-        return found
     except (ValueError, RecursionError, nbformat.ValidationError) as error:
         first = str(error).strip().partition("\n")[0][:200]
         raise Failure(f"{path} is no notebook: {first}") from error
     except (AttributeError, KeyError, TypeError) as error:
         # nbformat takes older forms apart before it looks whether they are what they claim.
         raise Failure(f"{path} is no notebook: its cells are not as a notebook's are") from error
+    return found
 
 
 def _text(path: Path) -> str:

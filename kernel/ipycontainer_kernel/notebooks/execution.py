@@ -41,7 +41,7 @@ def execute(
     raises `Failure`, with the outputs so far in place, as when the kernel cannot start or dies.
     """
     client = _Client(notebook, settings, folder, progress, timeout, on_error=on_error)
-    # In a thread: a notebook's own has a loop already, and nbclient takes the signals of the main one.
+    # In a thread: a notebook's own has a loop already, and nbclient takes the main one's signals.
     with ThreadPoolExecutor(1, thread_name_prefix="notebook") as thread:
         running = thread.submit(asyncio.run, client.run())
         _finish(client, running, timeout)

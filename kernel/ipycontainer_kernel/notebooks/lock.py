@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ipycontainer_kernel.settings import KEY, Settings
 from ipycontainer_kernel.notebooks.claims import SECRETS
 from ipycontainer_kernel.notebooks.secrets import looks_secret
+from ipycontainer_kernel.settings import KEY, Settings
+
 
 @dataclass(frozen=True)
 class Lock:
@@ -64,5 +65,7 @@ def _portable(settings: Settings, folder: Path | None, notes: list[str]) -> Iter
         if here is not None and os.path.commonpath([here, there]) == here:
             yield f"./{os.path.relpath(there, here)}:{rest}"
             continue
-        notes.append(f"the mount {text!r} is not portable: {source} is outside the notebook's folder")
+        notes.append(
+            f"the mount {text!r} is not portable: {source} is outside the notebook's folder"
+        )
         yield text

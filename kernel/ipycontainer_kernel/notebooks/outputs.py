@@ -2,8 +2,8 @@
 
 Left out is what tells of a run rather than of its result: execution counts, metadata, in how many
 pieces a stream came and how two streams were mixed, addresses of objects in memory, the ids of
-widgets and the names of temporary files. A picture counts by its pixels, where Pillow is installed to
-read them, since its file may say when and by which program it was written.
+widgets and the names of temporary files. A picture counts by its pixels, where Pillow is installed
+to read them, since its file may say when and by which program it was written.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _pixels(data: bytes) -> tuple[str, bytes] | None:
 
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            size = f"{picture.width}×{picture.height} pixels"
+            size = f"{picture.width} x {picture.height} pixels"
             return size, picture.convert("RGBA").tobytes()
     # A hostile picture's size is refused by Pillow, and a broken one has errors of many kinds.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, MemoryError):

@@ -18,8 +18,6 @@ from ipycontainer.cli import main
 from ipycontainer_kernel.notebooks import bounds
 from support.engines import Engine
 
-
-
 Write = Callable[..., Path]
 
 pytestmark = pytest.mark.needs("root", "limits")
