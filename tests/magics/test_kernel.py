@@ -1,11 +1,16 @@
 """What a notebook sees: a real kernel, driven through its client."""
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 from cells import Box, Kernel, Message, errors, streamed
 
+from support.made import image, tar, write_layout
 from support.registry import Registry
+
+LARGE = 30 << 20
 
 
 def test_output_comes_while_the_container_runs(box: Box, kernel: Kernel) -> None:
@@ -103,21 +108,24 @@ def test_the_last_line_of_a_burst_is_shown_while_a_log_is_quiet(box: Box, kernel
 
 
 def test_a_pull_draws_bars_live_and_leaves_a_true_text(
-    box: Box, kernel: Kernel, registry: Registry, debian_python: str
+    box: Box, kernel: Kernel, registry: Registry, tmp_path: Path
 ) -> None:
-    messages = kernel.run(f"%container pull {debian_python}")
+    # Nobody has this layer: what an engine has already it draws no bar for.
+    layer = tar({"chance": os.urandom(LARGE)})
+    name = registry.add(write_layout(image(layer), tmp_path / "layout"), "chance")
+    messages = kernel.run(f"%container pull {name}")
     first = next(m for m in messages if m.kind == "display_data")
     updates = [m for m in messages if m.kind == "update_display_data"]
     display_id = first.content["transient"]["display_id"]
     assert {m.content["transient"]["display_id"] for m in updates} == {display_id}
     assert any("<progress" in m.content["data"]["text/html"] for m in (first, *updates))
     final = updates[-1].content["data"]
-    assert final["text/plain"].startswith(f"Pulled {debian_python} (1 layer")
+    assert final["text/plain"].startswith(f"Pulled {name} (1 layer")
     assert "<progress" not in final["text/html"]
-    again = kernel.run(f"%container pull {debian_python}")
+    again = kernel.run(f"%container pull {name}")
     last = [m for m in again if m.kind == "update_display_data"][-1]
     assert "is up to date" in last.content["data"]["text/plain"]
-    box.client.api.remove_image(debian_python, force=True)
+    box.client.api.remove_image(name, force=True)
 
 
 def test_a_pull_that_fails_leaves_no_bar(box: Box, kernel: Kernel, registry: Registry) -> None:
