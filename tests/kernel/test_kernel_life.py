@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from jupyter_client import KernelManager
-from kernelroom import Room, Running, running
+from kernelroom import SECONDS, Room, Running, running
 
 pytestmark = pytest.mark.ordinary_user
 
@@ -68,8 +68,14 @@ def test_input_is_asked_for_and_given(kernel: Running) -> None:
 
 
 def test_the_heart_beats(kernel: Running) -> None:
-    kernel.client.hb_channel.unpause()
-    assert kernel.client.hb_channel.is_beating()
+    heart = kernel.client.connect_hb()
+    try:
+        for beat in (b"one", b"two"):
+            heart.send(beat)
+            assert heart.poll(SECONDS * 1000)
+            assert heart.recv() == beat
+    finally:
+        heart.close(linger=0)
 
 
 def test_a_message_with_another_key_is_not_listened_to(kernel: Running) -> None:
