@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ipycontainer_runtime.errors import Unavailable
-from ipycontainer_runtime.linux.netlink import attribute, split
+from ipycontainer_runtime.linux.netlink import Message, attribute, split
+from ipycontainer_runtime.linux.netlink.messages import packed
 from ipycontainer_runtime.linux.netlink.sockets import NLM_F_ACK, NLMSG_ERROR
 from ipycontainer_runtime.network.firewall.ports import ANY
 from ipycontainer_runtime.network.firewall.wire import Wire
@@ -32,10 +33,8 @@ NFTA_SET_ELEM_LIST_TABLE = 1
 NFT_MSG_DELSETELEM = 14
 NFT_MSG_NEWSETELEM = 12
 NLM_F_CREATE = 0x400
-NLM_F_REQUEST = 0x001
 SO_SNDBUFFORCE = 32
 _NESTED = 0x8000  # NLA_F_NESTED
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr
 _FAMILY = struct.Struct(">BBH")  # nfgenmsg
 _NUMBER = struct.Struct("=i")
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
@@ -85,13 +84,12 @@ def change(wire: Wire, table: str, gone: Iterable[Element], new: Iterable[Elemen
     last = (kind, flags | NLM_F_ACK, body)  # one answer, however many there are
     bounds = _FAMILY.pack(socket.AF_UNSPEC, 0, NFNL_SUBSYS_NFTABLES)
     batch = [(NFNL_MSG_BATCH_BEGIN, 0, bounds), *others, last, (NFNL_MSG_BATCH_END, 0, bounds)]
-    packed = (
-        _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, number, 0) + body
-        for number, (kind, flags, body) in enumerate(batch)
+    sent = (
+        packed(Message(*message, "lead ports"), number, 0) for number, message in enumerate(batch)
     )
     try:
         with wire.lent() as kernel:
-            _do(kernel, b"".join(packed))
+            _do(kernel, b"".join(sent))
     except OSError as error:
         raise Unavailable(f"published ports of {table} cannot be led: {error.strerror}") from error
 
